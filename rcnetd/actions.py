@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from rcnetd.model import DEFAULT, METRIC, Operation, Route
+from rcnetd.model import DEFAULT, METRIC, Address, Operation, Route
 
 
 class Action:
@@ -34,28 +34,23 @@ class AddRoute(Action):
 
 
 @dataclass(frozen=True)
-class RecordRemoval(Action):
-    """Write down these routes (and the link, if it goes down too) so that they can be put back.
+class RemoveRoutes(Action):
+    """Remove exactly these routes; one that is gone already is no error.
 
-    Comes before the removal; when it cannot be written, the removal is not carried out.
+    Those in *record* are written down first, so that `rcnetctl revert` can put them back; if they
+    cannot be written down, nothing is removed.
     """
 
     routes: tuple[Route, ...]
-    link_down: int | None = None
-
-
-@dataclass(frozen=True)
-class RemoveRoutes(Action):
-    """Remove exactly these routes; one that is gone already is no error."""
-
-    routes: tuple[Route, ...]
+    record: tuple[Route, ...] = ()
 
 
 @dataclass(frozen=True)
 class TakeLinkDown(Action):
-    """Flush the link's addresses and routes and set it down."""
+    """Flush the link's addresses and routes and set it down; *addresses* are recorded first."""
 
     ifindex: int
+    addresses: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +67,13 @@ class WriteRoute(Action):
 
     ifindex: int
     gateway: IPv4Address
+
+
+@dataclass(frozen=True)
+class HoldRequests(Action):
+    """Tell everybody who shares the budget that the API said 403: no request for so long."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,377 @@
+"""The daemon: a thin shell that turns the world into events and actions into calls.
+
+One select loop over the netlink subscription, the fetcher's pipe, signals and the points in time
+that the core asks for. It never blocks and holds no policy: every decision is in `machine.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from math import inf
+from typing import Any
+
+from rcnetd import __version__
+from rcnetd.actions import (
+    Action,
+    AddRoute,
+    Fetch,
+    HoldRequests,
+    Log,
+    NotifyReady,
+    ProbeNeighbour,
+    ReleaseFetcher,
+    RemoveRoutes,
+    Stop,
+    TakeLinkDown,
+    WriteRoute,
+)
+from rcnetd.events import (
+    Answered,
+    BudgetObserved,
+    Event,
+    NetworkObserved,
+    RateLimited,
+    RequestFailed,
+    RequestRefused,
+    RouteRefused,
+)
+from rcnetd.fetching import Fetcher
+from rcnetd.journal import Journal
+from rcnetd.ledger import Budget, Ledger, Slot
+from rcnetd.machine import Machine
+from rcnetd.netlink import Kernel, Monitor, NetlinkError
+from rcnetd.notify import Notifier
+from rcnetd.options import Instance, Settings
+from rcnetd.pacing import RESERVED
+from rcnetd.places import Places
+from rcnetd.records import Records
+from rcnetd.report import describe_answer, document, status_text
+from rcnetd.timeline import Timeline
+
+KILL_AFTER = 2.0  # seconds past its own time limit after which the fetcher is killed
+EXTEND_EVERY, EXTEND_BY = 10.0, 30.0  # seconds, while systemd waits for READY
+STATUS_EVERY = 5.0  # seconds between refreshes of what is live in STATUS=, until ready
+TURNS_MOST = 8  # readings in a row before the other descriptors have their turn
+
+
+class Daemon:
+    """One run of rcnetd, from its first reading of the kernel to its exit code."""
+
+    def __init__(
+        self, settings: Settings, instance: Instance, endpoint: str, places: Places, journal: Journal
+    ) -> None:
+        self._journal = journal
+        self._places = places
+        self._timeline = Timeline(places.timeline)
+        self._records = Records(places)
+        self._notifier = Notifier(os.environ)
+        self._ledger = Ledger(places.requests, settings.requests_per_minute)
+        self._fetcher = Fetcher(
+            endpoint=endpoint, ca_file=settings.ca_file, api_address=settings.api_address
+        )
+        self._fetcher.start()  # its slow import runs beside ours
+        self._monitor = Monitor()  # subscribe first, then read
+        self._kernel = Kernel()
+        # The system's entropy, not a seed that servers of one image share.
+        chance = random.SystemRandom().random
+        self._machine = Machine(settings, instance, now=time.monotonic(), jitter=chance)
+        self._selector = selectors.DefaultSelector()
+        self._fetcher_fd: int | None = None
+        self._slot: Slot | None = None
+        self._sent_at = 0.0
+        self._stopping = False
+        self._state = self._machine.state
+        self._answers: dict[str, dict[str, Any]] = {}
+        self._document: dict[str, Any] = {}
+        self._status = ""
+        self._status_at = self._extended_at = self._watchdog_at = -inf
+
+    def run(self) -> int:
+        """Run until SIGTERM, SIGINT or the core's own end; returns the exit code."""
+        wake_read, wake_write = socket.socketpair()
+        wake_read.setblocking(False)
+        wake_write.setblocking(False)
+        signal.set_wakeup_fd(wake_write.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        self._selector.register(wake_read, selectors.EVENT_READ, self._signalled)
+        self._selector.register(self._monitor, selectors.EVENT_READ, self._monitor.drain)
+        self._timeline.add(time.monotonic(), "started", pid=os.getpid(), version=__version__)
+        try:
+            self._observe()
+            self._say()
+            while self._machine.exit is None and not self._stopping:
+                self._turn()
+        finally:
+            self._end()
+            signal.set_wakeup_fd(-1)
+            wake_read.close()
+            wake_write.close()
+        return self._machine.exit.exit_code if self._machine.exit else 0
+
+    # The loop
+
+    def _turn(self) -> None:
+        """Wait for whatever comes first, and deal with it."""
+        self._watch_fetcher()
+        look_again = False
+        for key, _ in self._selector.select(self._time_left()):
+            if key.data == self._monitor.drain:
+                look_again = self._monitor.drain() or look_again
+            elif key.data == self._signalled:
+                self._signalled(key.fileobj)
+            else:
+                self._take_answer(self._fetcher.receive())
+        now = time.monotonic()
+        if self._fetcher.deadline_at is not None and now >= self._fetcher.deadline_at:
+            self._take_answer(self._fetcher.expire())
+        if look_again or now >= self._machine.wake_at:
+            self._observe()
+        self._say()
+
+    def _time_left(self) -> float:
+        now = time.monotonic()
+        points = [self._machine.wake_at]
+        if self._fetcher.deadline_at is not None:
+            points.append(self._fetcher.deadline_at)
+        if not self._machine.is_ready:
+            points += [self._status_at + STATUS_EVERY, self._extended_at + EXTEND_EVERY]
+        if self._notifier.watchdog_interval is not None:
+            points.append(self._watchdog_at + self._notifier.watchdog_interval)
+        return max(0.0, min(points) - now)
+
+    def _watch_fetcher(self) -> None:
+        """The fetcher comes and goes: select on the pipe of the one that is there."""
+        current = self._fetcher.fileno()
+        if current == self._fetcher_fd:
+            return
+        if self._fetcher_fd is not None:
+            self._selector.unregister(self._fetcher_fd)
+        if current is not None:
+            self._selector.register(current, selectors.EVENT_READ, self._fetcher)
+        self._fetcher_fd = current
+
+    def _signalled(self, wake: Any) -> None:
+        numbers = wake.recv(64)
+        self._stopping = signal.SIGTERM in numbers or signal.SIGINT in numbers
+        if signal.SIGHUP in numbers and not self._stopping:
+            self._journal.log("warning", "Failed to reload: restart to read the settings, ignoring")
+
+    # The world into events
+
+    def _observe(self) -> None:
+        """Read the kernel and tell the core, until it has nothing more to change or to ask."""
+        for _ in range(TURNS_MOST):
+            query = self._machine.query
+            try:
+                network = self._kernel.read(query)
+            except NetlinkError as error:
+                self._journal.log("warning", f"{error}, reading again")
+                return
+            changed = self._handle(NetworkObserved(network))
+            self._monitor.watch_neighbours(self._machine.query.neighbour is not None)
+            if not changed and self._machine.query == query:
+                return
+
+    def _take_answer(self, answer: Answered | None) -> None:
+        if answer is None:
+            return
+        now = time.monotonic()
+        if self._slot is not None:
+            budget = self._ledger.end(self._slot)
+            self._slot = None
+            self._handle(_budget_observed(budget))
+        text, took = describe_answer(answer), round(now - self._sent_at, 6)
+        ok = not isinstance(answer, (RequestFailed, RateLimited))
+        name = answer.operation.value
+        self._answers[name] = {"answer": text, "ok": ok, "at": now}
+        self._timeline.add(now, "answer", operation=name, answer=text, ok=ok, took=took)
+        query = self._machine.query
+        if self._handle(answer) or self._machine.query != query:
+            self._observe()
+
+    def _handle(self, event: Event) -> bool:
+        """Give *event* to the core and carry out what it says; True if the kernel was changed."""
+        events, changed = deque([event]), False
+        while events:
+            actions = self._machine.handle(events.popleft(), time.monotonic())
+            self._note_state()
+            for action in actions:
+                changed = isinstance(action, CHANGES) or changed
+                events.extend(self._carry_out(action))
+        return changed
+
+    # Actions into calls
+
+    def _carry_out(self, action: Action) -> Iterable[Event]:
+        return CARRY_OUT[type(action)](self, action)
+
+    def _log(self, action: Log) -> Iterable[Event]:
+        self._journal.log(action.level, action.text)
+        if action.level != "debug":
+            now = time.monotonic()
+            self._timeline.add(now, "log", level=action.level, text=action.text)
+        return ()
+
+    def _fetch(self, action: Fetch) -> Iterable[Event]:
+        deadline = action.timeout + KILL_AFTER
+        slot, budget = self._ledger.take(deadline=deadline, reserve=RESERVED)
+        if slot is None:
+            return (_budget_observed(budget), RequestRefused(action.operation))
+        self._slot, self._sent_at = slot, time.monotonic()
+        self._fetcher.submit(
+            action.operation,
+            source=action.source,
+            device=action.device,
+            timeout=action.timeout,
+            deadline_at=self._sent_at + deadline,
+        )
+        self._timeline.add(self._sent_at, "request", operation=action.operation.value)
+        return (_budget_observed(budget),)
+
+    def _hold_requests(self, action: HoldRequests) -> Iterable[Event]:
+        return (_budget_observed(self._ledger.block(action.seconds)),)
+
+    def _release_fetcher(self, _: ReleaseFetcher) -> Iterable[Event]:
+        self._fetcher.close()
+        return ()
+
+    def _probe(self, action: ProbeNeighbour) -> Iterable[Event]:
+        self._monitor.watch_neighbours(True)
+        return self._change(self._kernel.probe_neighbour, action.ifindex, action.address)
+
+    def _add(self, action: AddRoute) -> Iterable[Event]:
+        network = self._machine.facts.network
+        link = network.link(action.ifindex)
+        text = f"added {action.destination} via {action.gateway} dev {link.name if link else '?'}"
+        return self._change(self._kernel.add_route, action, text=text)
+
+    def _remove(self, action: RemoveRoutes) -> Iterable[Event]:
+        network = self._machine.facts.network
+        try:
+            self._records.removed(action.record, network)
+        except OSError as error:
+            return (RouteRefused(f"Failed to record the routes to remove: {error}"),)
+        for route in action.routes:
+            text = f"removed {route.destination} via {route.gateway} metric {route.metric}"
+            refused = self._change(self._kernel.remove_route, route, text=text)
+            if refused:
+                return refused
+        return ()
+
+    def _take_down(self, action: TakeLinkDown) -> Iterable[Event]:
+        link = self._machine.facts.network.link(action.ifindex)
+        if link is None:
+            return ()
+        try:
+            self._records.taken_down(link, action.addresses)
+        except OSError as error:
+            return (RouteRefused(f"Failed to record '{link.name}': {error}"),)
+        return self._change(
+            self._kernel.take_link_down, action.ifindex, text=f"set '{link.name}' down"
+        )
+
+    def _change(self, call: Callable[..., None], *args: Any, text: str = "") -> tuple[Event, ...]:
+        try:
+            call(*args)
+        except NetlinkError as error:
+            return (RouteRefused(str(error)),)
+        if text:
+            self._timeline.add(time.monotonic(), "change", text=text)
+        return ()
+
+    def _write_route(self, action: WriteRoute) -> Iterable[Event]:
+        link = self._machine.facts.network.link(action.ifindex)
+        try:
+            self._records.in_effect(link, action.gateway)
+        except OSError as error:
+            path = self._places.route
+            self._journal.log("error", f"Failed to write '{path}': {error}, ignoring")
+        return ()
+
+    def _ready(self, _: NotifyReady) -> Iterable[Event]:
+        self._status = status_text(self._machine, time.monotonic())
+        self._notifier.ready(self._status)
+        self._timeline.add(time.monotonic(), "ready")
+        return ()
+
+    def _nothing(self, _: Stop) -> Iterable[Event]:
+        return ()  # `run` looks at `Machine.exit`
+
+    # What we say
+
+    def _note_state(self) -> None:
+        if self._machine.state is not self._state:
+            self._state = self._machine.state
+            self._timeline.add(
+                time.monotonic(), "state", state=self._state.name, text=self._state.value
+            )
+
+    def _say(self) -> None:
+        """Keep systemd, `status.json` and the watchdog up to date; only a healthy turn gets here."""
+        now = time.monotonic()
+        text = status_text(self._machine, now)
+        ready = self._machine.is_ready
+        content = document(self._machine, pid=os.getpid(), now=now, answers=self._answers)
+        content.pop("status")  # what is live in it is no news by itself
+        if content != self._document or (not ready and now >= self._status_at + STATUS_EVERY):
+            self._document, self._status_at = content, now
+            self._write_status({**content, "status": text})
+            if text != self._status:
+                self._status = text
+                self._notifier.status(text)
+        if not ready and now >= self._extended_at + EXTEND_EVERY:
+            self._extended_at = now
+            self._notifier.extend_timeout(EXTEND_BY)
+        interval = self._notifier.watchdog_interval
+        if interval is not None and now >= self._watchdog_at + interval:
+            self._watchdog_at = now
+            self._notifier.watchdog()
+
+    def _write_status(self, content: dict[str, Any]) -> None:
+        try:
+            self._records.status(content)
+        except OSError as error:
+            path = self._places.status
+            self._journal.log("error", f"Failed to write '{path}': {error}, ignoring")
+
+    def _end(self) -> None:
+        """Leave nothing behind but the routes: they are what the server is reached by."""
+        machine = self._machine
+        text = machine.exit.reason if machine.exit else "stopping, the default route stays"
+        self._notifier.stopping(text)
+        now = time.monotonic()
+        self._timeline.add(now, "stopping", text=text)
+        content = document(machine, pid=os.getpid(), now=now, answers=self._answers)
+        self._write_status({**content, "pid": None, "status": text})
+        self._fetcher.close()
+        self._monitor.close()
+        self._kernel.close()
+        self._selector.close()
+
+
+def _budget_observed(budget: Budget) -> BudgetObserved:
+    return BudgetObserved(budget.free_in, budget.blocked_for)
+
+
+CHANGES = (AddRoute, RemoveRoutes, TakeLinkDown, ProbeNeighbour)
+CARRY_OUT: dict[type[Action], Callable[[Daemon, Any], Iterable[Event]]] = {
+    Log: Daemon._log,
+    Fetch: Daemon._fetch,
+    HoldRequests: Daemon._hold_requests,
+    ReleaseFetcher: Daemon._release_fetcher,
+    ProbeNeighbour: Daemon._probe,
+    AddRoute: Daemon._add,
+    RemoveRoutes: Daemon._remove,
+    TakeLinkDown: Daemon._take_down,
+    WriteRoute: Daemon._write_route,
+    NotifyReady: Daemon._ready,
+    Stop: Daemon._nothing,
+}

@@ -1,0 +1,107 @@
+"""`rcnetd`: read the settings, find the endpoint, run the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rcnetd import __version__
+from rcnetd.journal import Journal
+from rcnetd.options import Instance, Settings
+from rcnetd.places import Places
+from rcnetd.settings import ConfigError, load
+
+EX_CONFIG = 78  # sysexits.h; systemd does not start us again
+
+
+def endpoint(settings: Settings, instance: Instance) -> str:
+    """The base URL of the API: the setting, else the region's.
+
+    Raises `ConfigError` that names the three ways to set it when no region is known.
+    """
+    if settings.endpoint is not None:
+        return settings.endpoint
+    region = settings.region or instance.region
+    if region is None:
+        raise ConfigError(
+            "no region is known: set 'region' in /etc/rcnetd/rcnetd.yaml, or 'endpoint' there, or"
+            " have the platform name it (xenstore vm-data/provider_data/region, or the config"
+            " drive)"
+        )
+    # "Use the endpoint that matches the region where your cloud server resides." (the API page)
+    return f"https://{region}.api.rackconnect.rackspace.com"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of `rcnetd`."""
+    result = argparse.ArgumentParser(
+        prog="rcnetd",
+        description="Set the default route of a server behind RackConnect v2.0, and guard it."
+        " Started by systemd; see rcnetctl for people.",
+    )
+    result.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="read settings from FILE instead of the usual directories; repeatable, later wins",
+    )
+    result.add_argument("--debug", action="store_true", help="log every poll")
+    result.add_argument("--version", action="version", version=f"rcnetd {__version__}")
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon; returns its exit code (README, "Exit codes")."""
+    args = parser().parse_args(argv)
+    journal = Journal(os.environ, debug=args.debug)
+    places = Places.from_environ(os.environ)
+    try:
+        settings = load(args.config, environ=os.environ)
+        instance, warnings = _instance(places)
+        url = "" if instance.is_rackconnect_v3 else endpoint(settings, instance)
+    except ConfigError as error:
+        journal.log("error", str(error))
+        return EX_CONFIG
+    for warning in warnings:
+        journal.log("warning", warning)
+    if url.startswith("http://"):
+        journal.log("warning", f"endpoint '{url}' is not encrypted: anyone on its way can answer")
+    try:
+        lock = _lock(places)
+    except OSError as error:
+        journal.log("error", f"Failed to lock '{places.lock}': {error}")
+        return 1
+    if lock is None:
+        journal.log("error", f"rcnetd is already running ('{places.lock}' is locked)")
+        return 1
+    from rcnetd.daemon import Daemon
+
+    return Daemon(settings, instance, url, places, journal).run()
+
+
+def _instance(places: Places) -> tuple[Instance, list[str]]:
+    from rcnetd.instance import read
+
+    return read(places.instance)
+
+
+def _lock(places: Places) -> int | None:
+    """Take the daemon's lock for the life of the process; None if another daemon has it."""
+    places.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+if __name__ == "__main__":
+    sys.exit(main())

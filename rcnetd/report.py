@@ -1,0 +1,180 @@
+"""What the daemon says of itself: one sentence for `systemctl status`, one document for programs.
+
+`status.json` (form version 1), readable by all. Points in time are CLOCK_MONOTONIC seconds, which a
+step of the wall clock does not move; `null` means not known (yet).
+
+    version     1
+    pid         the daemon's
+    state       the state's name, `text` its sentence, `since` when it was entered
+    status      the sentence that systemd shows
+    ready       whether READY=1 was given
+    mode        "on" (rcnetd configures the network), "off" (RackConnect does), and `mode_why`
+    servicenet  interface, address (with prefix), mac, why
+    gateway     address (in use), candidate (answered, not in use yet), objection
+    route       in_effect, present, diversion, fighting, repairs (how often it was put back)
+    automation  status (RackConnect's word)
+    requests    limit, used, next_at, last_failure (kind, reason)
+    answers     for each operation: what it answered last, and `at`
+    exit        code and reason once the daemon gives up, else null
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+from rcnetd.events import (
+    Answered,
+    FeaturesReceived,
+    GatewayNotAssigned,
+    GatewayReceived,
+    RateLimited,
+    RequestFailed,
+    StatusReceived,
+)
+from rcnetd.machine import Machine
+from rcnetd.model import AutomationStatus, Verdict
+from rcnetd.states import State
+
+VERSION = 1
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: `0.4s`, `12s`, `2min 5s`, `1h 3min`."""
+    if seconds < 1:
+        return f"{max(seconds, 0.0):.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}min {whole % 60}s"
+    return f"{whole // 3600}h {whole % 3600 // 60}min"
+
+
+def status_text(machine: Machine, now: float) -> str:
+    """The sentence of `STATUS=`: begins with the state's own, then what is live."""
+    facts, parts = machine.facts, [machine.state.value]
+    if machine.exit is not None:
+        return f"{machine.state.value}: {machine.exit.reason}"
+    if machine.state in (State.READY, State.FAILED):
+        link = facts.servicenet.link.name if facts.servicenet else None
+        via = f"via {facts.gateway}" if facts.gateway else "(no valid gateway)"
+        parts = [f"{machine.state.value} {via}" + (f" dev {link}" if link else "")]
+    parts += _troubles(machine, now)
+    if not machine.is_ready:
+        if facts.status not in (None, AutomationStatus.FAILED):
+            parts.append(f"automation {facts.status_word}")
+        parts.append(f"since {duration(now - machine.state_since)}")
+        parts += _requests(machine, now)
+    return "; ".join(parts)
+
+
+def _troubles(machine: Machine, now: float) -> list[str]:
+    facts, found = machine.facts, []
+    guards = machine.state in (State.READY, State.FAILED)
+    if guards and facts.servicenet is None:
+        found.append("ServiceNet is gone, waiting for it")
+    elif guards and not facts.route.holds:
+        found.append("the route is not in effect, putting it back")
+    if facts.route.diversion is not None:
+        found.append(f"traffic is diverted by {describe_diversion(facts.route.diversion)}")
+    if machine.guard.is_fighting(now):
+        found.append("another program keeps taking the default route")
+    if facts.objection:
+        found.append(f"the API's gateway {facts.objection}")
+    elif facts.candidate is not None and machine.state is not State.CHECKING_GATEWAY:
+        found.append(f"a new gateway {facts.candidate} does not answer yet")
+    elif facts.candidate is not None:
+        found.append(f"gateway {facts.candidate}")
+    return found
+
+
+def _requests(machine: Machine, now: float) -> list[str]:
+    parts = []
+    if machine.in_flight is not None:
+        parts.append(f"asking {machine.in_flight.value}")
+    elif machine.next_request_at < inf:
+        parts.append(f"next request in {duration(machine.next_request_at - now)}")
+    parts.append(f"{machine.pacer.used(now)} of {machine.pacer.limit} requests used")
+    if machine.last_error is not None:
+        parts.append(f"last failure: {_failure(machine.last_error)[1]}")
+    return parts
+
+
+def _failure(error: RequestFailed | RateLimited) -> tuple[str, str]:
+    if isinstance(error, RateLimited):
+        return "rate-limit", "the API's rate limit is reached (403)"
+    return error.kind, error.reason
+
+
+def describe_diversion(verdict: Verdict) -> str:
+    """What takes outside traffic instead of our default route, for people."""
+    table = "" if verdict.table == 254 else f" of table {verdict.table}"
+    via = f" via {verdict.gateway}" if verdict.gateway else ""
+    return f"a route of prefix length {verdict.prefixlen}{table}{via}"
+
+
+def describe_answer(event: Answered) -> str:
+    """An answer in a few words, for the timeline and the status."""
+    if isinstance(event, StatusReceived):
+        return event.word
+    if isinstance(event, GatewayReceived):
+        return str(event.gateway)
+    if isinstance(event, GatewayNotAssigned):
+        return "not assigned yet (404)"
+    if isinstance(event, FeaturesReceived):
+        words = {None: "not told", True: "enabled", False: "not enabled"}
+        return f"Configure Network Stack {words[event.configure_network_stack]}"
+    if isinstance(event, RateLimited):
+        return "rate limit (403)"
+    if isinstance(event, RequestFailed):
+        return f"{event.kind}: {event.reason}"
+    raise AssertionError(f"Unexpected answer: {event!r}")
+
+
+def document(
+    machine: Machine, *, pid: int, now: float, answers: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The content of `status.json`, form version 1 (the module's docstring)."""
+    facts, servicenet, error = machine.facts, machine.facts.servicenet, machine.last_error
+    kind_reason = _failure(error) if error is not None else None
+    diversion = facts.route.diversion
+    return {
+        "version": VERSION,
+        "pid": pid,
+        "state": machine.state.name,
+        "text": machine.state.value,
+        "since": machine.state_since,
+        "status": status_text(machine, now),
+        "ready": machine.is_ready,
+        "mode": facts.mode.value if facts.mode else None,
+        "mode_why": facts.mode_why or None,
+        "servicenet": servicenet
+        and {
+            "interface": servicenet.link.name,
+            "address": str(servicenet.address),
+            "mac": servicenet.link.mac,
+            "why": servicenet.why,
+        },
+        "gateway": {
+            "address": str(facts.gateway) if facts.gateway else None,
+            "candidate": str(facts.candidate) if facts.candidate else None,
+            "objection": facts.objection or None,
+        },
+        "route": {
+            "in_effect": facts.route.in_effect,
+            "present": facts.route.present,
+            "diversion": describe_diversion(diversion) if diversion else None,
+            "fighting": machine.guard.is_fighting(now),
+            "repairs": machine.guard.repairs,
+        },
+        "automation": {"status": facts.status_word or None},
+        "requests": {
+            "limit": machine.pacer.limit,
+            "used": machine.pacer.used(now),
+            "next_at": machine.next_request_at if machine.next_request_at < inf else None,
+            "last_failure": kind_reason and {"kind": kind_reason[0], "reason": kind_reason[1]},
+        },
+        "answers": answers,
+        "exit": machine.exit and {"code": machine.exit.exit_code, "reason": machine.exit.reason},
+    }

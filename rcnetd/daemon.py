@@ -65,7 +65,12 @@ class Daemon:
     """One run of rcnetd, from its first reading of the kernel to its exit code."""
 
     def __init__(
-        self, settings: Settings, instance: Instance, endpoint: str, places: Places, journal: Journal
+        self,
+        settings: Settings,
+        instance: Instance,
+        endpoint: str,
+        places: Places,
+        journal: Journal,
     ) -> None:
         self._journal = journal
         self._places = places
@@ -315,7 +320,7 @@ class Daemon:
             )
 
     def _say(self) -> None:
-        """Keep systemd, `status.json` and the watchdog up to date; only a healthy turn gets here."""
+        """Keep systemd, `status.json` and the watchdog up to date: after a healthy turn only."""
         now = time.monotonic()
         text = status_text(self._machine, now)
         ready = self._machine.is_ready

@@ -196,9 +196,7 @@ class Guard:
             actions.append(TakeLinkDown(public.ifindex, addresses))
         return actions
 
-    def _keep_servicenet(
-        self, facts: Facts, servicenet: ServiceNet, now: float
-    ) -> list[Action]:
+    def _keep_servicenet(self, facts: Facts, servicenet: ServiceNet, now: float) -> list[Action]:
         """What was reached through ServiceNet must not follow our default: add its routes.
 
         Where the instance data names no router in our subnet, a warning names what is missing.
@@ -249,9 +247,7 @@ def servicenet_probes(facts: Facts) -> tuple[tuple[IPv4Network, IPv4Address], ..
         return ()
     subnet = facts.servicenet.address.network
     networks = [
-        network
-        for network in facts.settings.servicenet.networks
-        if not network.subnet_of(subnet)
+        network for network in facts.settings.servicenet.networks if not network.subnet_of(subnet)
     ]
     probes = [(network, probe_address(network, subnet)) for network in networks]
     peer = facts.peer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 
@@ -26,7 +27,5 @@ class Journal:
             return
         else:
             line = f"rcnetd: {line}\n" if level == "info" else f"rcnetd: {level}: {line}\n"
-        try:
+        with contextlib.suppress(OSError):  # the journal restarts, the disk is full
             os.write(2, line.encode("utf-8", "replace"))
-        except OSError:
-            pass  # the journal restarts, the disk is full, the terminal is gone

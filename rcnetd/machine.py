@@ -149,9 +149,7 @@ class Machine:
         facts = self.facts
         before = facts.servicenet
         facts.network = network
-        facts.servicenet = choose(
-            network, facts.settings.servicenet, facts.instance.servicenet_mac
-        )
+        facts.servicenet = choose(network, facts.settings.servicenet, facts.instance.servicenet_mac)
         if facts.servicenet is None:
             if before is not None:
                 facts.servicenet_deadline = now + facts.settings.servicenet.timeout
@@ -201,7 +199,7 @@ class Machine:
             if self.last_error is not None:
                 self._log("info", "the API answers again")
             self.last_error = None
-            self._understood(event, now)
+            self._understood(event)
 
     def _failed(self, event: RequestFailed | RateLimited, consequence: str) -> None:
         """Say a failure once; the same failure again is no news."""
@@ -216,7 +214,7 @@ class Machine:
                 f"Failed to ask '{event.operation.value}': {event.reason}, {consequence}",
             )
 
-    def _understood(self, event: Answered, now: float) -> None:
+    def _understood(self, event: Answered) -> None:
         if isinstance(event, FeaturesReceived):
             self._features_received(event.configure_network_stack)
         elif isinstance(event, GatewayReceived):
@@ -278,9 +276,7 @@ class Machine:
 
     def _judge(self) -> None:
         facts = self.facts
-        facts.route = judge(
-            facts.network, facts.servicenet, facts.gateway, applied=facts.applied
-        )
+        facts.route = judge(facts.network, facts.servicenet, facts.gateway, applied=facts.applied)
 
     def _settle(self, now: float) -> None:
         """Follow the table until no condition of the present state holds."""

@@ -28,9 +28,10 @@ PROTOCOL_NAMES = {
 class RouteState:
     """How our default route stands.
 
-    *winners* are the default routes that the kernel prefers to ours (all of them, while ours is
-    not there); *leftovers* are routes of ours to another gateway. *diversion* is what takes
-    outside traffic although no default route does: a VPN's 0.0.0.0/1, a policy rule.
+    *winners* are the default routes that the kernel prefers to ours, none while ours is not there:
+    nothing may be removed before something better is in place. *leftovers* are routes of ours to
+    another gateway. *diversion* is what takes outside traffic although no default route does: a
+    VPN's 0.0.0.0/1, a policy rule.
     """
 
     present: bool = False
@@ -56,7 +57,7 @@ def judge(
         for route in plain
         if route.protocol == PROTOCOL and not _is_ours(route, ifindex, gateway)
     )
-    winners = tuple(plain[:position])
+    winners = tuple(plain[: position or 0])
     verdict = network.verdict(OUTSIDE)
     in_effect = verdict is not None and _is_verdict_ours(verdict, ifindex, gateway)
     present = position is not None

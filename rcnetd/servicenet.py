@@ -31,7 +31,9 @@ def choose(
     with an address in one of the ServiceNet networks, physical links first, then the lowest index.
     """
     if settings.name is not None:
-        return _named(network, settings, f"interface '{settings.name}' is configured", settings.name)
+        return _named(
+            network, settings, f"interface '{settings.name}' is configured", settings.name
+        )
     if settings.mac is not None:
         return _with_mac(network, settings, f"MAC {settings.mac} is configured", settings.mac)
     if instance_mac is not None:
@@ -94,7 +96,12 @@ def objection(
     """
     if gateway.is_multicast:
         return "is a multicast address"
-    if gateway.is_unspecified or gateway.is_loopback or gateway.is_link_local or gateway.is_reserved:
+    if (
+        gateway.is_unspecified
+        or gateway.is_loopback
+        or gateway.is_link_local
+        or gateway.is_reserved
+    ):
         return "is not an address of a host"
     if any(gateway == interface.ip for interface in own):
         return "is this server's own address"

@@ -57,9 +57,7 @@ SERVICENET_NETWORKS = (IPv4Network("10.176.0.0/12"), IPv4Network("10.208.0.0/12"
 SETTINGS = Settings()
 NO_INSTANCE = Instance()
 
-DEPLOYING = StatusReceived(
-    Operation.STATUS, status=AutomationStatus.DEPLOYING, word="DEPLOYING"
-)
+DEPLOYING = StatusReceived(Operation.STATUS, status=AutomationStatus.DEPLOYING, word="DEPLOYING")
 DEPLOYED = StatusReceived(Operation.STATUS, status=AutomationStatus.DEPLOYED, word="DEPLOYED")
 FAILED = StatusReceived(Operation.STATUS, status=AutomationStatus.FAILED, word="FAILED")
 UNPROCESSABLE = StatusReceived(
@@ -127,7 +125,9 @@ class World:
         for entry in self.addresses:
             if address in entry.interface.network:
                 return Verdict(entry.interface.network.prefixlen, entry.ifindex, None, 0, 2)
-        fitting = [route for route in self.routes if address in route.destination]
+        fitting = [
+            route for route in self.routes if address in route.destination and route.tos == 0
+        ]
         fitting.sort(key=lambda route: (-route.destination.prefixlen, route.metric))
         if not fitting:
             return None

@@ -347,9 +347,7 @@ def test_a_new_address_forgets_a_gateway_that_does_not_fit() -> None:
     assert ASK_GATEWAY is book.asked[-1]
 
 
-NO_NETWORK_ADDRESS = replace(
-    World().addresses[1], interface=IPv4Interface("10.208.9.9/19")
-)
+NO_NETWORK_ADDRESS = replace(World().addresses[1], interface=IPv4Interface("10.208.9.9/19"))
 
 
 def test_a_candidate_that_no_longer_fits_is_dropped() -> None:

@@ -136,7 +136,7 @@ def test_a_doubtful_gateway_is_refused_with_its_reason(gateway: str, reason: str
 
 @pytest.mark.parametrize("gateway", ["10.180.31.254", "10.180.20.255", "10.180.20.0"])
 def test_a_gateway_inside_the_subnet_is_accepted(gateway: str) -> None:
-    """".255" and ".0" inside a /19 are real hosts."""
+    """ ".255" and ".0" inside a /19 are real hosts."""
     assert objection(IPv4Address(gateway), (PRIVATE,), PRIVATE, onlink=False) is None
 
 

@@ -32,6 +32,7 @@ from rcnetd.actions import (
     TakeLinkDown,
     WriteRoute,
 )
+from rcnetd.budget import Budget
 from rcnetd.events import (
     Answered,
     BudgetObserved,
@@ -44,7 +45,7 @@ from rcnetd.events import (
 )
 from rcnetd.fetching import Fetcher
 from rcnetd.journal import Journal
-from rcnetd.ledger import Budget, Ledger, Slot
+from rcnetd.ledger import Ledger, Slot
 from rcnetd.machine import Machine
 from rcnetd.netlink import Kernel, Monitor, NetlinkError
 from rcnetd.notify import Notifier

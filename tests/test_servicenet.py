@@ -55,7 +55,7 @@ def test_a_link_without_carrier_is_not_there() -> None:
 
     assert choose(network(dead), SETTINGS, None) is None
     assert choose(network(dead), SETTINGS, "bc:76:4e:20:6c:5b") is None
-    assert choose(network(dead), ServiceNetSettings(interface="eth1"), None) is None
+    assert choose(network(dead), ServiceNetSettings(name="eth1"), None) is None
 
 
 @pytest.mark.parametrize("kind", ["bridge", "veth", "tun"])
@@ -86,7 +86,7 @@ def test_the_instance_datas_mac_comes_before_addresses() -> None:
 
 def test_a_configured_name_decides_alone() -> None:
     """A name in the settings beats the instance data and the addresses."""
-    settings = ServiceNetSettings(interface="eth0")
+    settings = ServiceNetSettings(name="eth0")
 
     assert ("eth0", "203.0.113.10") == chosen(
         choose(network(ETH0, ETH1), settings, "bc:76:4e:20:6c:5b")
@@ -97,7 +97,7 @@ def test_a_configured_mac_finds_the_link_that_has_an_address() -> None:
     """A VLAN shares the MAC of the link below it; the one with the address is meant."""
     bare = (Link(2, "bond0", "bc:76:4e:20:6c:5b"), "")
     vlan = (Link(5, "bond0.401", "bc:76:4e:20:6c:5b", kind="vlan"), "10.208.1.1/20")
-    settings = ServiceNetSettings(interface="bc:76:4e:20:6c:5b")
+    settings = ServiceNetSettings(mac="bc:76:4e:20:6c:5b")
 
     assert ("bond0.401", "10.208.1.1") == chosen(choose(network(bare, vlan), settings, None))
 

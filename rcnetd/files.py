@@ -1,0 +1,73 @@
+"""Reading with a bound, writing whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Read a regular file of at most *limit* bytes. Raises `OSError`; `ValueError` if it is larger.
+
+    Devices and pipes are refused (`ValueError`): they could block or never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"'{path}' is not a regular file")
+        data = file.read(limit + 1) or b""
+    if len(data) > limit:
+        raise ValueError(f"'{path}' is larger than {limit} bytes")
+    return data
+
+
+def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644, durable: bool = True) -> bool:
+    """Write *data* to *path*: a reader sees the old content or the new, never a part.
+
+    A temporary file in the same directory, `fsync`, `rename`, and `fsync` of the directory;
+    *durable* False leaves the syncs out, for files that go with a reboot anyway. The same content
+    with the same mode is not written again: returns False. Raises `OSError`; then nothing has
+    changed and no temporary file stays.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    if _is_same(path, content, mode):
+        return False
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            view = memoryview(content)
+            while view:
+                view = view[file.write(view) :]
+            os.fchmod(descriptor, mode)
+            if durable:
+                os.fsync(descriptor)
+        temporary.rename(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    if durable:
+        _sync_directory(path.parent)
+    return True
+
+
+def _is_same(path: Path, content: bytes, mode: int) -> bool:
+    try:
+        same = read_bounded(path, len(content)) == content
+        return same and path.lstat().st_mode & 0o7777 == mode and not path.is_symlink()
+    except (OSError, ValueError):
+        return False
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

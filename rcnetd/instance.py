@@ -1,0 +1,92 @@
+"""Reads what the platform says of this server: `/run/rcnetd-instance/instance.json`.
+
+The file is written by `rcnetd-instance.service` (form version 1); every key may be absent or null:
+
+    region                   one of the six codes, in any case
+    region_source            where it is from: "xenstore", "config drive", "cloud-init"
+    roles                    a list of words; "rackconnect:v3" among them: not ours
+    servicenet_mac           the MAC of ServiceNet's link, in any case
+    public_mac               the MAC of the public interface
+    servicenet_router        the router of the two static ServiceNet routes
+    configure_network_stack  "ENABLED" or "DISABLED" (in any case)
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv4Address
+from pathlib import Path
+from typing import Any
+
+from rcnetd.files import read_bounded
+from rcnetd.options import REGIONS, Instance
+
+SIZE_MOST = 64 * 1024  # bytes
+ROLES_MOST = 64
+
+
+def read(path: Path) -> tuple[Instance, list[str]]:
+    """Read the instance data: what is usable of it, and a warning for what is not.
+
+    No file is no instance data: the settings decide.
+    """
+    import json
+
+    try:
+        content = json.loads(read_bounded(path, SIZE_MOST))
+    except FileNotFoundError:
+        return Instance(), []
+    except OSError as error:
+        return Instance(), [f"Failed to read '{path}': {error.strerror}, ignoring"]
+    except (ValueError, RecursionError) as error:
+        return Instance(), [f"Failed to read '{path}': {error}, ignoring"]
+    if not isinstance(content, dict):
+        return Instance(), [f"Failed to read '{path}': it is not a JSON object, ignoring"]
+    return _instance(content, path)
+
+
+def _instance(content: dict[str, Any], path: Path) -> tuple[Instance, list[str]]:
+    warnings: list[str] = []
+
+    def take(key: str, parse: Any) -> Any:
+        value = content.get(key)
+        if value is None:
+            return None
+        parsed = parse(value) if isinstance(value, str) else None
+        if parsed is None:
+            warnings.append(f"'{path}': {key} {str(value)[:80]!r} is not usable, ignoring")
+        return parsed
+
+    roles = content.get("roles") or []
+    if not isinstance(roles, list):
+        warnings.append(f"'{path}': roles is not a list, ignoring")
+        roles = []
+    instance = Instance(
+        region=take("region", _region),
+        region_source=take("region_source", lambda text: text[:80]),
+        roles=tuple(role for role in roles[:ROLES_MOST] if isinstance(role, str)),
+        servicenet_mac=take("servicenet_mac", _mac),
+        public_mac=take("public_mac", _mac),
+        servicenet_router=take("servicenet_router", _address),
+        configure_network_stack=take(
+            "configure_network_stack",
+            lambda text: {"enabled": True, "disabled": False}.get(text.strip('" \n').lower()),
+        ),
+    )
+    return instance, warnings
+
+
+def _region(text: str) -> str | None:
+    # Real values: "dfw", "DFW", and a captured config drive's junk "{}".
+    return text.lower() if text.lower() in REGIONS else None
+
+
+def _mac(text: str) -> str | None:
+    return text.lower() if re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text) else None
+
+
+def _address(text: str) -> IPv4Address | None:
+    try:
+        return IPv4Address(text)
+    except AddressValueError:
+        return None

@@ -1,0 +1,64 @@
+"""sd_notify(3): what systemd is told. The only door to systemd-python.
+
+Nothing is sent without NOTIFY_SOCKET, and a socket that is gone is no reason to fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+
+STATUS_MOST = 512  # characters
+
+
+class Notifier:
+    """Speaks to the service manager named in *environ*."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._socket = environ.get("NOTIFY_SOCKET")
+        self.watchdog_interval = _watchdog_interval(environ)
+
+    def ready(self, status: str) -> None:
+        """The service is up: READY=1."""
+        self._send("READY=1", f"STATUS={_line(status)}")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self._send(f"STATUS={_line(text)}")
+
+    def extend_timeout(self, seconds: float) -> None:
+        """Starting takes longer, but it is alive: EXTEND_TIMEOUT_USEC."""
+        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1_000_000)}")
+
+    def watchdog(self) -> None:
+        """Still alive: WATCHDOG=1."""
+        self._send("WATCHDOG=1")
+
+    def stopping(self, status: str) -> None:
+        """The service goes down: STOPPING=1."""
+        self._send("STOPPING=1", f"STATUS={_line(status)}")
+
+    def _send(self, *lines: str) -> None:
+        if not self._socket:
+            return
+        from systemd.daemon import notify
+
+        with contextlib.suppress(OSError):  # the manager is gone: nobody asks any more
+            # systemd-python reads NOTIFY_SOCKET itself; "@" for an abstract socket too.
+            notify("\n".join(lines))
+
+
+def _watchdog_interval(environ: Mapping[str, str]) -> float | None:
+    """Half of WATCHDOG_USEC in seconds, as sd_watchdog_enabled(3) advises; None without one."""
+    try:
+        microseconds = int(environ.get("WATCHDOG_USEC", ""))
+        pid = int(environ.get("WATCHDOG_PID", os.getpid()))
+    except ValueError:
+        return None
+    return microseconds / 2_000_000 if microseconds > 0 and pid == os.getpid() else None
+
+
+def _line(text: str) -> str:
+    """*text* as one line: a line break would begin another assignment."""
+    return "".join(char if char.isprintable() else " " for char in text)[:STATUS_MOST]

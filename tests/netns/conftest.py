@@ -1,0 +1,7 @@
+"""The fixtures of `namespaces.py`, for every test here."""
+
+from __future__ import annotations
+
+from tests.netns.namespaces import _privilege, namespace, namespaces, server, topology
+
+__all__ = ["_privilege", "namespace", "namespaces", "server", "topology"]

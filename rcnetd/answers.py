@@ -105,7 +105,7 @@ def parse(operation: Operation, form: str, text: str) -> Status | Details | IPv4
         return _gateway(_the_one(tree, "gateway"))
     if operation is Operation.FEATURES:
         return Features(tuple(_features(tree)))
-    status = _status(_the_one(tree, "automationstatus"))
+    status = _status(_the_one(tree, "automationstatus", outermost=True))
     return Details(status, tuple(_tasks(tree))) if operation is Operation.DETAILS else status
 
 
@@ -190,9 +190,11 @@ def _xml(text: str) -> Tree:
         texts.clear()
 
     def end(name: str) -> None:
-        children = stack.pop()
+        children, value = stack.pop(), "".join(texts)
         if not children:
-            stack[-1][-1] = (_local(name), "".join(texts))
+            stack[-1][-1] = (_local(name), value)
+        elif value.strip():
+            children.append((_local(name), value))  # the text beside attributes
         texts.clear()
 
     def refuse(*_: object) -> None:
@@ -223,29 +225,31 @@ def _normal(name: str) -> str:
 
 
 def _objects(tree: Tree) -> Iterator[list[tuple[str, Tree]]]:
-    """Every object or element of the document that has something in it."""
-    if isinstance(tree, list):
-        yield tree
-        for _, child in tree:
-            yield from _objects(child)
+    """Every object, array or element with something in it, the outer ones first."""
+    queue = [tree]
+    for node in queue:
+        if isinstance(node, list):
+            yield node
+            queue += [child for _, child in node]
 
 
-def _leaves(tree: Tree) -> Iterator[tuple[str, Scalar]]:
-    if not isinstance(tree, list):
-        yield "", tree
-    for children in _objects(tree):
-        yield from (pair for pair in children if not isinstance(pair[1], list))
+def _the_one(tree: Tree, name: str, *, outermost: bool = False) -> str:
+    """The one value that is called something with *name*, or else the document's only value.
 
-
-def _the_one(tree: Tree, name: str) -> str:
-    """The one value that is called something with *name*, or else the document's only value."""
-    leaves = list(_leaves(tree))
-    found = {value for key, value in leaves if name in _normal(key)}
+    With *outermost* what is further in does not count once something is found.
+    """
+    leaves: list[tuple[str, Scalar]] = []
+    found: set[Scalar] = set()
+    for children in _objects(tree if isinstance(tree, list) else [("", tree)]):
+        here = [(key, value) for key, value in children if not isinstance(value, list)]
+        leaves += here
+        if not (outermost and found):
+            found |= {value for key, value in here if name in _normal(key)}
     if not found and len(leaves) == 1:
         found = {leaves[0][1]}
     values = [value for value in found if isinstance(value, str)]
     if len(found) != 1 or not values:
-        raise InvalidAnswer(f"the answer has not one '{name}' but {len(found)}")
+        raise InvalidAnswer(f"the answer has {len(found)} values for '{name}' instead of one text")
     return values[0]
 
 
@@ -256,13 +260,9 @@ def _features(tree: Tree) -> Iterator[tuple[str, bool]]:
     """Features as `{name: flag}`, `{name: {"enabled": flag}}` or `{"name": name, "enabled": …}`."""
     for children in _objects(tree):
         flags = [_flag(value) for key, value in children if _normal(key) in FLAGS]
-        names = [
-            value
-            for key, value in children
-            if isinstance(value, str) and _normal(key) not in FLAGS and _flag(value) is None
-        ]
-        if len(flags) == 1 and flags[0] is not None and names:
-            yield plain(names[0], SHOWN), flags[0]
+        name = _feature_name(children)
+        if len(flags) == 1 and flags[0] is not None and name:
+            yield plain(name, SHOWN), flags[0]
         for key, value in children:
             flag = _flag(value)
             if isinstance(value, list):
@@ -270,6 +270,17 @@ def _features(tree: Tree) -> Iterator[tuple[str, bool]]:
                 flag = inner[0] if len(inner) == 1 else None
             if key and flag is not None and _normal(key) not in FLAGS:
                 yield plain(key, SHOWN), flag
+
+
+def _feature_name(children: list[tuple[str, Tree]]) -> str | None:
+    """What is called a name, else what speaks of the network stack, else the first text."""
+    texts = [
+        (key, value)
+        for key, value in children
+        if isinstance(value, str) and _normal(key) not in FLAGS and _flag(value) is None
+    ]
+    texts.sort(key=lambda pair: ("name" not in pair[0].lower(), "stack" not in pair[1].lower()))
+    return texts[0][1] if texts else None
 
 
 def _flag(value: Tree) -> bool | None:

@@ -7,7 +7,6 @@ every read gets the time that is left.
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import ssl
@@ -269,6 +268,4 @@ def _why(error: OSError) -> str:
     """The system's own words, without numbers and source lines."""
     if isinstance(error, ssl.SSLError) and error.reason:
         return plain(error.reason.replace("_", " ").lower(), 80)
-    if error.errno in errno.errorcode and not isinstance(error, (socket.gaierror, ssl.SSLError)):
-        return os.strerror(error.errno)
     return plain(error.strerror or str(error), 80)

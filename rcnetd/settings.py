@@ -239,13 +239,18 @@ def _flag(given: Input) -> bool:
     return text in ("true", "yes", "on")
 
 
+def read_duration(text: str) -> float:
+    """Seconds from `90s`, `5min`, `1h`, `250ms` or a number. Raises `ValueError`."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*([a-z]*)", text.strip())
+    if match is None or (match[2] or "s") not in UNITS:
+        raise ValueError(f"'{text}' is not a length of time; use 90s, 5min, 1h or seconds")
+    return float(match[1]) * UNITS[match[2] or "s"]
+
+
 def _duration(*, zero: bool) -> Callable[[Input], float]:
     def read(given: Input) -> float:
         text = _text(given, "a length of time such as 90s, 5min or 1h")
-        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*([a-z]*)", text.strip())
-        if match is None or (match[2] or "s") not in UNITS:
-            raise ValueError(f"'{text}' is not a length of time; use 90s, 5min, 1h or seconds")
-        seconds = float(match[1]) * UNITS[match[2] or "s"]
+        seconds = read_duration(text)
         if seconds > DURATION_MOST or (seconds == 0 and not zero):
             least = "0" if zero else "more than 0"
             raise ValueError(f"'{text}' is out of range; use {least} to a year")

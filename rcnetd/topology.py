@@ -216,8 +216,12 @@ class Topology:
 
 def link(one: Namespace, name: str, other: Namespace, peer: str) -> None:
     """Join two namespaces by a cable (a veth pair), both ends up."""
-    one.ip(f"link add {name} type veth peer name {peer} netns {other.path}", f"link set {name} up")
-    other.ip(f"link set {peer} up")
+    # "name" and "dev" spelt out: a link may be called like one of `ip`'s words.
+    one.ip(
+        f"link add name {name} type veth peer name {peer} netns {other.path}",
+        f"link set dev {name} up",
+    )
+    other.ip(f"link set dev {peer} up")
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,7 @@
-"""Draws the README's state diagram from the table; `python -m tests.diagram --write` puts it there."""
+"""Draws the README's state diagram from the table.
+
+`python -m tests.diagram --write` puts it there.
+"""
 
 from __future__ import annotations
 

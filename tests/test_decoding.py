@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from collections.abc import Callable
@@ -15,7 +16,6 @@ from rcnetd import decoding, rtnetlink
 from rcnetd.decoding import RTMSG
 from rcnetd.model import Address, Link, Route, Verdict
 from rcnetd.rtnetlink import NetlinkError, attribute_map, body, pack_attribute
-import contextlib
 
 DECODERS: list[Callable[[bytes], object]] = [
     decoding.link,

@@ -5,6 +5,7 @@ The kernel asked is this machine's; nothing is changed.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -36,7 +37,6 @@ from rcnetd.rtnetlink import (
     pack_attribute,
     refusal,
 )
-import contextlib
 
 LINKS = body(rtnetlink.ifinfmsg)
 
@@ -233,9 +233,8 @@ def test_no_socket_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hostile_datagrams_raise_nothing_but_netlink_errors(datagrams: list[bytes]) -> None:
     """Whatever comes, it is an answer or a NetlinkError."""
     whole = [*datagrams, message(NLMSG_DONE, bytes(4))]
-    with Scripted(*whole) as exchange:
-        with contextlib.suppress(NetlinkError):
-            list(exchange.dump(RTM_GETLINK, LINKS))
+    with Scripted(*whole) as exchange, contextlib.suppress(NetlinkError):
+        list(exchange.dump(RTM_GETLINK, LINKS))
 
 
 @settings(max_examples=300, deadline=None)

@@ -16,7 +16,7 @@ SPACING = 60 / 14  # seconds: 60/(budget - 4)
 
 
 def test_a_thousand_boots_keep_the_budget_and_notice_in_time() -> None:
-    """Never a 403, never over the budget; noticed within 1.1 × half the spacing on average."""
+    """Never a 403, never over the budget; noticed within 1.1 x half the spacing on average."""
     gateway, deployed = [], []
     for seed in range(BOOTS):
         boot = random_boot(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 
 import pytest
@@ -226,20 +226,22 @@ def test_ipv6_defaults(server: Namespace, kernel: Kernel) -> None:
 
 
 def test_a_host_with_many_routes_costs_no_more(server: Namespace, kernel: Kernel) -> None:
-    """10,000 routes: the reading stops behind the defaults, far from their end."""
+    """The reading stops behind the defaults: ten times the routes take the same time."""
 
-    def best() -> float:
-        taken = []
-        for _ in range(20):
-            started = time.perf_counter()
-            kernel.read(Query(destinations=(INTERNET,)))
-            taken.append(time.perf_counter() - started)
-        return min(taken)
+    def add(first: int, last: int) -> float:
+        """Add routes; returns how long a reading takes then."""
+        server.ip(*(f"route add 44.{n >> 8}.{n & 255}.0/24 dev eth1" for n in range(first, last)))
+        return min(_seconds(lambda: kernel.read(Query())) for _ in range(20))
 
-    few = best()
-    server.ip(*(f"route add 44.{n >> 8}.{n & 255}.0/24 via {GATEWAY}" for n in range(10_000)))
-    assert best() < 3 * few  # the whole list takes twenty times as long
-    assert len(kernel.read(Query()).defaults) == 1
+    few = add(0, 1_000)
+    assert add(1_000, 10_000) < 2 * few  # the whole list takes ten times as long
+    assert len(defaults(kernel)) == 1
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
 
 
 def test_links_and_addresses_in_many_parts(namespace: Namespace, kernel: Kernel) -> None:
@@ -309,9 +311,9 @@ def test_a_gateway_outside_the_subnet(server: Namespace, kernel: Kernel) -> None
 def test_a_link_that_is_down_or_gone(server: Namespace, kernel: Kernel) -> None:
     """One plain line."""
     server.ip("link set eth1 down")
-    with pytest.raises(NetlinkError, match="^Failed to add the route default via 10.180.31.254: "):
+    with pytest.raises(NetlinkError, match="Failed to add the route default via"):
         kernel.add_route(ours())
-    with pytest.raises(NetlinkError, match="^Failed to add the route default via 10.180.31.254: "):
+    with pytest.raises(NetlinkError, match="Failed to add the route default via"):
         kernel.add_route(ours(ifindex=99))
 
 
@@ -558,7 +560,7 @@ def test_probing_needs_no_route(neighbours: Neighbours, kernel: Kernel, server: 
 
 def test_probing_on_a_link_that_is_gone(namespace: Namespace, kernel: Kernel) -> None:
     """One plain line."""
-    with pytest.raises(NetlinkError, match="^Failed to ask for 10.180.31.254 on link 99: "):
+    with pytest.raises(NetlinkError, match="on link 99: No such device"):
         kernel.probe_neighbour(99, GATEWAY)
 
 

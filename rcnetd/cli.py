@@ -1,0 +1,158 @@
+"""`rcnetctl`: the command for people and scripts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rcnetd import __version__
+from rcnetd.places import Places
+
+
+def duration(text: str) -> float:
+    """A length of time on the command line: `90s`, `5min`, `1h` or seconds."""
+    from rcnetd.settings import read_duration
+
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of `rcnetctl`."""
+    result = argparse.ArgumentParser(
+        prog="rcnetctl",
+        description="Look at rcnetd and at the RackConnect API of this server.",
+        epilog="Exit codes: 0 yes, 3 not running, 4 not ready, 69 failed, 75 not yet or not in"
+        " time, 76 UNPROCESSABLE, 78 settings wrong. See rcnetctl(8).",
+    )
+    result.add_argument("--version", action="version", version=f"rcnetctl {__version__}")
+    result.add_argument(
+        "--config", metavar="FILE", type=Path, action="append", default=[],
+        help="read settings from FILE instead of the usual directories",
+    )  # fmt: skip
+    commands = result.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_status(commands)
+    _add_ask(commands, "gateway", "ask the API for the gateway", ("text", "json", "xml"))
+    automation = _add_ask(
+        commands, "automation", "ask the API how far the automation is", ("text", "json", "xml")
+    )
+    automation.add_argument(
+        "--details", action="store_true", help="each task's status too (json or xml)"
+    )
+    _add_ask(commands, "features", "ask the API which features are enabled", ("json", "xml"))
+    _add_emulate(commands)
+    _add_demo(commands)
+    return result
+
+
+def _add_status(commands: Any) -> None:
+    status = commands.add_parser("status", help="how this server is")
+    status.add_argument("--json", action="store_true", help="for programs, see rcnetctl(8)")
+    status.add_argument(
+        "--wait", choices=("route", "deployed"), help="wait until it has come, or cannot come"
+    )
+    status.add_argument(
+        "--timeout", type=duration, metavar="S", help="wait at most so long (90s, 5min, seconds)"
+    )
+    status.set_defaults(run=_status)
+
+
+def _add_ask(
+    commands: Any, name: str, text: str, formats: Sequence[str]
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=f"{text.capitalize()}, within the shared request budget."
+    )
+    command.add_argument("--format", choices=formats, help=f"of the answer (default: {formats[0]})")
+    command.set_defaults(run=_ask, command=name, details=False)
+    return command
+
+
+def _add_emulate(commands: Any) -> None:
+    # Its own parser does the rest: the emulator is a package of its own and may be absent.
+    emulate = commands.add_parser(
+        "emulate", help="the RackConnect API on this machine", add_help=False
+    )
+    emulate.add_argument("arguments", nargs=argparse.REMAINDER)
+    emulate.set_defaults(run=_emulate)
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="watch a server boot behind RackConnect, in a private network namespace",
+        description="A server, a gateway, a public router, an internet host and the API, all in"
+        " network namespaces of this process: the real daemon sets the route and reports READY."
+        " Needs root or user namespaces; nothing outside is touched.",
+    )
+    demo.add_argument("--timeline", metavar="FILE", type=Path, help="of the emulated API")
+    demo.add_argument("--fault", metavar="NAME", help="begin with this fault of the API")
+    demo.add_argument("--json", action="store_true", help="one JSON object a line")
+    demo.add_argument(
+        "--timeout", type=duration, default=120.0, metavar="S", help="give up (default: 2min)"
+    )
+    demo.set_defaults(run=_demo)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from rcnetd.commands import status
+
+    places = Places.from_environ(os.environ)
+    return status.run(places, as_json=args.json, wait=args.wait, timeout=args.timeout)
+
+
+def _ask(args: argparse.Namespace) -> int:
+    from rcnetd.commands import ask
+
+    name = "details" if args.details else args.command
+    return ask.run(Places.from_environ(os.environ), args.config, name, args.format)
+
+
+def _emulate(args: argparse.Namespace) -> int:
+    try:
+        from rcnetd.emulator.command import main as emulate
+    except ImportError as error:
+        return _missing("rcnetd-emulator", error)
+    return int(emulate(args.arguments))
+
+
+def _demo(args: argparse.Namespace) -> int:
+    try:
+        import rcnetd.emulator  # noqa: F401 -- only whether it is there
+        from rcnetd.commands import demo
+    except ImportError as error:
+        return _missing("rcnetd-emulator", error)
+    return demo.run(
+        timeline=args.timeline, fault=args.fault, as_json=args.json, timeout=args.timeout
+    )
+
+
+def _missing(package: str, error: ImportError) -> int:
+    print(
+        f"rcnetctl: the package {package} is not installed ({error.name} is missing)",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (rcnetctl(8))."""
+    args = parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = args.run
+    try:
+        return run(args)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader has seen enough: `rcnetctl status | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""The fetcher: the process that talks to the network, without any capability.
+
+Started by `rcnetd.fetching`, for one parent. It reads a request per line on standard input and
+writes lines of JSON to standard output; the end of its input is its end. A request has at most
+4096 bytes (a pipe takes that many at once) and these members; those with a `?` may be null:
+
+    operation    "automation_status", "automation_status/details", "gateway_ip",
+                 "automation_features"
+    format       "text", "json" or "xml", as the operation offers
+    raw          true: the answer's body is wanted, not its value
+    endpoint     the API's base URL
+    source?      IPv4 address to send from
+    device?      link to send by
+    ca_file?     more authorities to trust
+    api_address? IPv4 address to connect to
+    timeout      seconds the request may take
+    deadline     CLOCK_MONOTONIC seconds at which it has to be over, whatever start-up took
+
+While a request is on its way there are lines `{"progress": PHASE}` (`failures.PHASES`), and then
+exactly one line with `answer` and `peer` (the API's address, or null):
+
+    {"answer": "status", "word": "DEPLOYED"}
+    {"answer": "gateway", "gateway": "10.180.31.254"}
+    {"answer": "not-assigned"}
+    {"answer": "features", "configure_network_stack": true, false or null}
+    {"answer": "raw", "body": BASE64}
+    {"answer": "rate-limited", "retry_after": SECONDS or null}
+    {"answer": "failed", "kind": WORD, "reason": TEXT}
+
+A line that is no request is answered with `failed`, kind `request`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import signal
+import sys
+import time
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    from rcnetd.api import Client
+
+LINE_LIMIT = 4096  # bytes; PIPE_BUF
+Send = Callable[[dict[str, Any]], None]
+
+
+def main() -> int:
+    """Give up all privileges, then serve requests until the input ends."""
+    from rcnetd.privileges import die_with_parent, drop_capabilities
+
+    drop_capabilities()
+    if len(sys.argv) > 1:
+        die_with_parent(int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's business
+    requests, replies = _take_standard_streams()
+
+    def send(reply: dict[str, Any]) -> None:
+        replies.write(json.dumps(reply).encode("ascii") + b"\n")
+        replies.flush()
+
+    import rcnetd.api  # noqa: F401 -- before the first request, while nobody waits
+
+    try:
+        _serve(requests, send)
+    except BrokenPipeError:
+        return 1  # nobody is there to be answered
+    return 0
+
+
+def _take_standard_streams() -> tuple[io.BufferedReader, io.BufferedWriter]:
+    """The two pipes, for us alone: nothing else that prints or reads can get between."""
+    requests, replies = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return open(requests, "rb"), open(replies, "wb")  # noqa: PTH123, SIM115 -- descriptors
+
+
+def _serve(requests: io.BufferedReader, send: Send) -> None:
+    while line := requests.readline(LINE_LIMIT):
+        whole = line.endswith(b"\n")
+        while line and not line.endswith(b"\n"):
+            line = requests.readline(LINE_LIMIT)
+        reply = _reply(line, send) if whole else _failed("request", "the request is too long")
+        send(reply)
+
+
+def _reply(line: bytes, send: Send) -> dict[str, Any]:
+    from rcnetd.answers import parse_json
+    from rcnetd.api import ApiError, Client, Operation, RateLimitError, TimedOut
+
+    try:
+        given = parse_json(line.decode("utf-8"))
+        operation, form, raw = Operation(given["operation"]), _text(given["format"]), given["raw"]
+        left = min(given["timeout"], given["deadline"] - time.monotonic())
+        ca_file = _optional(given["ca_file"])
+        client = Client(
+            _text(given["endpoint"]),
+            source=_address(given["source"]),
+            device=_optional(given["device"]),
+            ca_file=Path(ca_file) if ca_file is not None else None,
+            api_address=_address(given["api_address"]),
+            timeout=max(left, 0.001),
+            progress=lambda phase: send({"progress": phase}),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        return _senseless(error)
+    if left <= 0:
+        late = TimedOut(given["timeout"], "starting")
+        return _failed(late.kind, late.reason)
+    try:
+        reply = _raw(client, operation, form) if raw else _value(client, operation, form)
+    except RateLimitError as error:
+        reply = {"answer": "rate-limited", "retry_after": error.retry_after}
+    except ApiError as error:
+        reply = _failed(error.kind, error.reason)
+    except ValueError as error:  # a format that the operation has not, a file name with a NUL
+        return _senseless(error)
+    return {**reply, "peer": str(client.peer) if client.peer else None}
+
+
+def _raw(client: Client, operation: Any, form: str) -> dict[str, Any]:
+    body = client.raw(operation, form)
+    if body is None:
+        return {"answer": "not-assigned"}
+    return {"answer": "raw", "body": base64.b64encode(body).decode("ascii")}
+
+
+def _value(client: Client, operation: Any, form: str) -> dict[str, Any]:
+    from rcnetd.model import Operation
+
+    if operation is Operation.GATEWAY:
+        gateway = client.gateway_ip(form)
+        if gateway is None:
+            return {"answer": "not-assigned"}
+        return {"answer": "gateway", "gateway": str(gateway)}
+    if operation is Operation.FEATURES:
+        features = client.automation_features(form)
+        enabled = features.configure_network_stack
+        return {"answer": "features", "configure_network_stack": enabled}
+    if operation is Operation.DETAILS:
+        return {"answer": "status", "word": client.automation_details(form).status.word}
+    return {"answer": "status", "word": client.automation_status(form).word}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is no text")
+    return value
+
+
+def _optional(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _address(value: Any) -> IPv4Address | None:
+    return None if value is None else IPv4Address(_text(value))
+
+
+def _senseless(error: Exception) -> dict[str, Any]:
+    return _failed("request", f"the request makes no sense: {error!r:.80}")
+
+
+def _failed(kind: str, reason: str) -> dict[str, Any]:
+    return {"answer": "failed", "kind": kind, "reason": reason, "peer": None}
+
+
+if __name__ == "__main__":
+    # Run as a file by `python -I`: the package that it belongs to, and no other, is the one to use.
+    PACKAGES = str(Path(__file__).resolve().parent.parent)
+    if PACKAGES not in sys.path:
+        sys.path.insert(0, PACKAGES)
+    sys.exit(main())

@@ -80,7 +80,7 @@ def _take_standard_streams() -> tuple[io.BufferedReader, io.BufferedWriter]:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    return open(requests, "rb"), open(replies, "wb")  # noqa: PTH123, SIM115 -- descriptors
+    return open(requests, "rb"), open(replies, "wb")  # noqa: PTH123 -- descriptors
 
 
 def _serve(requests: io.BufferedReader, send: Send) -> None:

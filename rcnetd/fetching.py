@@ -10,48 +10,33 @@ be relied on to give up in time.
 
 from __future__ import annotations
 
-import base64
+import contextlib
 import json
 import os
-import re
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-from rcnetd.answers import FORMATS, parse_json
-from rcnetd.events import (
-    Answered,
-    FeaturesReceived,
-    GatewayNotAssigned,
-    GatewayReceived,
-    RateLimited,
-    RequestFailed,
-    StatusReceived,
-)
-from rcnetd.failures import PHASES, SHOWN, plain, quoted
-from rcnetd.model import AutomationStatus, Operation
+from rcnetd.answers import FORMATS
+from rcnetd.events import Answered, RequestFailed
+from rcnetd.failures import PHASES, quoted
+from rcnetd.model import Operation
+from rcnetd.replies import BodyReceived, Progress, understand
+
+__all__ = ["BodyReceived", "Fetcher", "fetch_once"]
 
 PROGRAM = Path(__file__).with_name("fetcher.py")
 REQUEST_LIMIT = 4096  # bytes; PIPE_BUF: written at once or not at all
 REPLY_LIMIT = 128 * 1024  # bytes; a body of 64 KiB in base64, and its frame
-REASON_LIMIT = 300  # characters
 REAP_FOR = 1.0  # seconds in which a killed process has to be gone
+GRACE = 0.2  # seconds for an exit code of its own
 EXPIRE_AFTER = 2.0  # seconds past its own time-out after which the fetcher is killed
-
-
-@dataclass(frozen=True)
-class BodyReceived(Answered):
-    """The API answered 200, and *body* makes sense for the operation, in the format asked for."""
-
-    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -166,7 +151,7 @@ class Fetcher:
         except BlockingIOError:
             return None
         if not data:
-            return self._fail(f"the fetcher ended unexpectedly ({self._stop()})")
+            return self._fail(f"the fetcher ended unexpectedly ({self._stop(grace=GRACE)})")
         if self._request is None:
             return self._fail("the fetcher said something unasked")
         *lines, self._received = (self._received + data).split(b"\n")
@@ -219,20 +204,12 @@ class Fetcher:
 
     def _understand(self, line: bytes) -> Answered | None:
         """The event in a line; None for progress. Raises `ValueError`."""
-        reply = parse_json(line.decode("ascii"))
-        if not isinstance(reply, dict):
-            raise ValueError("not an object")
-        if reply.keys() == {"progress"}:
-            if reply["progress"] not in PHASES:
-                raise ValueError("an unknown phase")
-            self._phase = reply["progress"]
-            return None
         assert self._request is not None
-        answer, peer = reply.pop("answer", None), reply.pop("peer", None)
-        build = ANSWERS.get((answer, self._request.raw)) if isinstance(answer, str) else None
-        if build is None:
-            raise ValueError("an unknown answer")
-        return build(self._request.operation, None if peer is None else _ipv4(peer), reply)
+        reply = understand(line, self._request.operation, raw=self._request.raw)
+        if isinstance(reply, Progress):
+            self._phase = reply.phase
+            return None
+        return reply
 
     def _fail(self, reason: str) -> RequestFailed | None:
         """The process is no good: end it; the answer if a request was on its way."""
@@ -246,23 +223,27 @@ class Fetcher:
         self.close()
         return answer
 
-    def _stop(self) -> str:
-        """Kill the process and reap it, in bounded time; returns how it had ended."""
+    def _stop(self, *, grace: float = 0.0) -> str:
+        """Kill the process and reap it, in bounded time; returns how it ended.
+
+        One that is about to end by itself gets *grace* seconds for that.
+        """
         process, self._process = self._process, None
         if process is None:
             return "it was not there"
-        for descriptor in _pipes(process)[1:]:
-            self._poll.unregister(descriptor)
-        # One that has ended by itself has a moment to be reaped with its own exit code.
-        process.kill()
+        self._poll.unregister(_pipes(process)[1])
         for stream in (process.stdin, process.stdout):
             assert stream is not None
             stream.close()
+        if grace:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(grace)
+        process.kill()
         try:
             code = process.wait(REAP_FOR)
         except subprocess.TimeoutExpired:
-            return "and cannot be killed"  # the kernel holds it; `subprocess` reaps it later
-        return f"{signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            return "it cannot be killed"  # the kernel holds it; `subprocess` reaps it later
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def fetch_once(
@@ -321,93 +302,3 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[int, int]:
     assert process.stdin is not None
     assert process.stdout is not None
     return process.stdin.fileno(), process.stdout.fileno()
-
-
-# From a line to an event: each takes the members of one kind of answer, all of them and no other.
-
-Reply = dict[str, Any]
-
-
-def _status(operation: Operation, peer: IPv4Address | None, reply: Reply) -> Answered:
-    word = plain(_text(_only(reply, "word")), SHOWN)
-    if operation not in (Operation.STATUS, Operation.DETAILS):
-        raise ValueError("an answer to another question")
-    known = word in AutomationStatus.__members__
-    status = AutomationStatus[word] if known else AutomationStatus.UNKNOWN
-    return StatusReceived(operation, peer, status=status, word=word)
-
-
-def _gateway(operation: Operation, peer: IPv4Address | None, reply: Reply) -> Answered:
-    gateway = _ipv4(_only(reply, "gateway"))
-    if operation is not Operation.GATEWAY:
-        raise ValueError("an answer to another question")
-    return GatewayReceived(operation, peer, gateway=gateway)
-
-
-def _not_assigned(operation: Operation, peer: IPv4Address | None, reply: Reply) -> Answered:
-    if operation is not Operation.GATEWAY or reply:
-        raise ValueError("an answer to another question")
-    return GatewayNotAssigned(operation, peer)
-
-
-def _features(operation: Operation, peer: IPv4Address | None, reply: Reply) -> Answered:
-    enabled = _only(reply, "configure_network_stack")
-    if operation is not Operation.FEATURES or not (enabled is None or isinstance(enabled, bool)):
-        raise ValueError("an answer to another question")
-    return FeaturesReceived(operation, peer, configure_network_stack=enabled)
-
-
-def _rate_limited(operation: Operation, peer: IPv4Address | None, reply: Reply) -> Answered:
-    seconds = _only(reply, "retry_after")
-    if seconds is None:
-        return RateLimited(operation, peer)
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise ValueError("seconds that are no number")
-    if not 0 <= seconds <= 3600:
-        raise ValueError("seconds out of bounds")
-    return RateLimited(operation, peer, retry_after=float(seconds))
-
-
-def _failed(operation: Operation, peer: IPv4Address | None, reply: Reply) -> Answered:
-    reason = plain(_text(reply.pop("reason", None)), REASON_LIMIT)
-    kind = _text(_only(reply, "kind"))
-    if not re.fullmatch(r"[a-z0-9-]{1,32}", kind):
-        raise ValueError("a kind that is no word")
-    return RequestFailed(operation, peer, kind=kind, reason=reason)
-
-
-def _raw(operation: Operation, peer: IPv4Address | None, reply: Reply) -> Answered:
-    body = base64.b64decode(_text(_only(reply, "body")), validate=True)
-    return BodyReceived(operation, peer, body=body)
-
-
-def _only(reply: Reply, name: str) -> Any:
-    if reply.keys() != {name}:
-        raise ValueError("missing or unknown members")
-    return reply[name]
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("something else than text")  # noqa: TRY004 -- the other side's mistake
-    return value
-
-
-def _ipv4(value: Any) -> IPv4Address:
-    return IPv4Address(_text(value))
-
-
-Build = Callable[[Operation, "IPv4Address | None", Reply], Answered]
-# By the word, and whether the body itself was wanted.
-ANSWERS: dict[tuple[str, bool], Build] = {
-    ("status", False): _status,
-    ("gateway", False): _gateway,
-    ("features", False): _features,
-    ("raw", True): _raw,
-}
-for _word, _build in (
-    ("not-assigned", _not_assigned),
-    ("rate-limited", _rate_limited),
-    ("failed", _failed),
-):
-    ANSWERS[_word, False] = ANSWERS[_word, True] = _build

@@ -6,6 +6,7 @@ The rule: the kernel is the truth, and it is asked for what matters, never for t
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -30,8 +31,8 @@ IFF_UP = 0x1
 READINGS_MOST = 8  # in a row, of a state that keeps changing
 
 GONE = (errno.ESRCH, errno.ENODEV)
-# How the kernel says that it has no route: none, unreachable, prohibit, throw, blackhole.
-NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EAGAIN, errno.EINVAL)
+# How the kernel says that it has no route: none, unreachable, prohibit, throw.
+NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EAGAIN)
 # Neighbour states with a link-layer address, and those that are never asked for.
 KNOWN = decoding.NUD_REACHABLE | decoding.NUD_STALE | decoding.NUD_DELAY | decoding.NUD_PROBE
 FIXED = decoding.NUD_NOARP | decoding.NUD_PERMANENT
@@ -216,7 +217,9 @@ def _verdict(exchange: Exchange, destination: IPv4Address) -> Verdict | None:
     try:
         answer = exchange.get(rtnetlink.RTM_GETROUTE, _verdict_body(destination))
     except NetlinkError as error:
-        if error.code in NO_ROUTE:
+        # EINVAL is a blackhole's; with words of its own it would be about the question.
+        blackhole = error.code == errno.EINVAL and str(error) == os.strerror(errno.EINVAL)
+        if error.code in NO_ROUTE or blackhole:
             return None
         raise
     return decoding.verdict(answer)

@@ -61,6 +61,35 @@ def test_an_error_is_one_line_with_the_reason(monkeypatch: pytest.MonkeyPatch) -
     assert raised.value.code == errno.ENOBUFS
 
 
+def test_a_question_that_is_refused_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "No route" is an answer; "what do you want?" is an error, also by the same number."""
+
+    def refuse(*_: object) -> None:
+        raise NetlinkError("Invalid values in header for get request", errno.EINVAL)
+
+    monkeypatch.setattr(Exchange, "get", refuse)
+    with pytest.raises(NetlinkError, match="Invalid values in header"):
+        Kernel().read(Query(destinations=(LOOPBACK,)))
+    with pytest.raises(NetlinkError, match="Invalid values in header"):
+        Kernel().read(Query(neighbour=(1, LOOPBACK)))
+
+
+def test_a_link_that_goes_while_it_is_read_has_no_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The kernel's ENODEV; any other error is one."""
+    codes = [errno.EIO, errno.ENODEV]
+
+    def vanish(*_: object) -> None:
+        raise NetlinkError("No such device", codes.pop())
+
+    monkeypatch.setattr(Exchange, "change", lambda *_: None)
+    monkeypatch.setattr(Exchange, "dump", vanish)
+    with pytest.raises(NetlinkError, match="Failed to set link 99 down"):
+        Kernel().take_link_down(99)
+    assert codes == []
+
+
 @pytest.mark.parametrize("code", [errno.EPERM, errno.EACCES, errno.EIO])
 def test_what_was_to_be_changed_is_named(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """In `ip route`'s words."""

@@ -228,6 +228,23 @@ def test_no_socket_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
         Exchange()
 
 
+def test_a_broken_socket_is_an_error_too() -> None:
+    """Whatever the system says of a socket, the caller has one kind of error to expect."""
+    with Exchange() as exchange:
+        exchange._socket.close()
+        with pytest.raises(NetlinkError, match="Bad file descriptor"):
+            exchange.get(RTM_GETLINK, LINKS)
+        with pytest.raises(NetlinkError, match="Bad file descriptor"):
+            exchange._receive()
+
+
+def test_a_socket_that_cannot_be_set_up_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that lacks an option refuses it."""
+    monkeypatch.setattr(rtnetlink, "NETLINK_GET_STRICT_CHK", 9999)
+    with pytest.raises(NetlinkError, match="Protocol not available"):
+        Exchange()
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.binary(max_size=80), min_size=1, max_size=3))
 def test_hostile_datagrams_raise_nothing_but_netlink_errors(datagrams: list[bytes]) -> None:

@@ -1,0 +1,139 @@
+"""`rcnetctl gateway`, `automation`, `features`: ask the API directly, within the shared budget.
+
+The body is printed as the API gave it. Exit codes: 0 answered; 75 not assigned yet, or no slot in
+the budget; 69 no usable answer; 78 settings wrong. Without the privilege to use the ledger, the
+daemon's last answer is printed with its age.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+from rcnetd.commands import status
+from rcnetd.events import GatewayNotAssigned, RateLimited, RequestFailed
+from rcnetd.ledger import Ledger
+from rcnetd.main import EX_CONFIG, endpoint
+from rcnetd.model import Operation
+from rcnetd.options import Instance, Settings
+from rcnetd.pacing import WINDOW
+from rcnetd.places import Places
+
+EX_UNAVAILABLE, EX_TEMPFAIL = 69, 75  # sysexits.h
+TIMEOUT = 10.0  # seconds
+
+OPERATIONS = {
+    "gateway": (Operation.GATEWAY, "text"),
+    "automation": (Operation.STATUS, "text"),
+    "details": (Operation.DETAILS, "json"),
+    "features": (Operation.FEATURES, "json"),
+}
+
+
+def run(places: Places, config: Sequence[Path], name: str, form: str | None) -> int:
+    """Ask one operation by its command's *name* in the format *form*, and print the answer."""
+    from rcnetd.instance import read
+    from rcnetd.settings import ConfigError, load
+
+    operation, default = OPERATIONS[name]
+    form = form or default
+    if operation is Operation.DETAILS and form == "text":
+        return _fail("the details come as json or xml, not as text", 2)
+    try:
+        settings = load(config, environ=os.environ)
+        instance, _ = read(places.instance)
+        url = endpoint(settings, instance)
+    except ConfigError as error:
+        return _fail(str(error), EX_CONFIG)
+    try:
+        return _ask(places, settings, instance, url, operation, form)
+    except PermissionError:
+        return _last_answer(places, operation)
+    except OSError as error:
+        return _fail(f"Failed to use '{places.requests}': {error.strerror}", EX_UNAVAILABLE)
+
+
+def _ask(
+    places: Places,
+    settings: Settings,
+    instance: Instance,
+    url: str,
+    operation: Operation,
+    form: str,
+) -> int:
+    from rcnetd.fetching import EXPIRE_AFTER, BodyReceived, fetch_once
+
+    places.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+    ledger = Ledger(places.requests, settings.requests_per_minute)
+    slot, budget = ledger.take(deadline=TIMEOUT + EXPIRE_AFTER)
+    if slot is None:
+        seconds = max(budget.blocked_for, min(budget.free_in, default=0.0))
+        text = f"the budget of {budget.limit} requests a minute is used up"
+        return _fail(f"{text}; the next is possible in {seconds:.0f} s", EX_TEMPFAIL)
+    try:
+        found = _servicenet(places, settings, instance)
+        if found is None:
+            return _fail("there is no ServiceNet interface to ask from", EX_UNAVAILABLE)
+        source, device = found
+        answer = fetch_once(
+            operation,
+            endpoint=url,
+            source=source,
+            device=device,
+            ca_file=settings.ca_file,
+            api_address=settings.api_address,
+            timeout=TIMEOUT,
+            format=form,
+        )
+    finally:
+        ledger.end(slot)
+    if isinstance(answer, BodyReceived):
+        sys.stdout.buffer.write(answer.body.rstrip(b"\n") + b"\n")
+        sys.stdout.flush()
+        return 0
+    if isinstance(answer, GatewayNotAssigned):
+        return _fail("the gateway is not assigned yet (404)", EX_TEMPFAIL)
+    if isinstance(answer, RateLimited):
+        ledger.block(max(WINDOW, answer.retry_after or 0.0))
+        return _fail("the API's rate limit is reached (403); nobody asks for a minute", EX_TEMPFAIL)
+    reason = answer.reason if isinstance(answer, RequestFailed) else repr(answer)
+    return _fail(f"Failed to ask '{operation.value}': {reason}", EX_UNAVAILABLE)
+
+
+def _servicenet(
+    places: Places, settings: Settings, instance: Instance
+) -> tuple[IPv4Address, str] | None:
+    """Source address and device: the daemon's, or found in the same way as the daemon's."""
+    content = status.read(places)
+    if content and status.is_running(content) and content["servicenet"]:
+        known = content["servicenet"]
+        return IPv4Interface(known["address"]).ip, str(known["interface"])
+    from rcnetd.model import Query
+    from rcnetd.netlink import Kernel
+    from rcnetd.servicenet import choose
+
+    servicenet = choose(Kernel().read(Query()), settings.servicenet, instance.servicenet_mac)
+    return (servicenet.address.ip, servicenet.link.name) if servicenet else None
+
+
+def _last_answer(places: Places, operation: Operation) -> int:
+    content = status.read(places)
+    last = content["answers"].get(operation.value) if content else None
+    if last is None:
+        text = "asking the API needs root (the request budget is the server's)"
+        return _fail(f"{text}, and rcnetd has no answer yet", EX_TEMPFAIL)
+    from rcnetd.report import duration
+
+    age = duration(time.monotonic() - last["at"])
+    print(last["answer"])
+    print(f"rcnetctl: rcnetd's last answer, {age} old; ask anew as root", file=sys.stderr)
+    return 0 if last["ok"] else EX_UNAVAILABLE
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"rcnetctl: {text}", file=sys.stderr)
+    return code

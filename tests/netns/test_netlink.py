@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 
 import pytest
 
-from rcnetd import decoding
+from rcnetd import decoding, netlink
 from rcnetd.actions import AddRoute
 from rcnetd.model import METRIC, PROTOCOL, Address, Neighbour, Network, Query, Route
 from rcnetd.monitor import RTNLGRP_IPV4_ROUTE
@@ -480,6 +480,10 @@ class Neighbours:
         """Have the kernel believe something of an address."""
         self._server.ip(f"neigh replace {address} dev eth1 lladdr {mac} nud {state}")
 
+    def forget(self, address: IPv4Address) -> None:
+        """Have no entry for an address."""
+        self._server.ip(f"neigh del {address} dev eth1")
+
     def verdict(self, address: IPv4Address) -> tuple[Neighbour | None, float]:
         """Probe and wait, by the monitor alone, for an answer or silence; with the time it took."""
         started = time.monotonic()
@@ -556,6 +560,20 @@ def test_probing_needs_no_route(neighbours: Neighbours, kernel: Kernel, server: 
     server.ip("address flush dev eth1")
     server.ip("address add 10.180.1.2/32 dev eth1")
     assert neighbours.verdict(GATEWAY)[0] is Neighbour.ANSWERS
+
+
+def test_an_entry_that_goes_just_before_it_is_probed(
+    neighbours: Neighbours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen as STALE, gone or failed when it is to be probed: then it is asked for anew."""
+    for believed in ("", "failed"):
+        if believed:
+            neighbours.believe(GATEWAY, believed)
+        with monkeypatch.context() as patch:
+            patch.setattr(netlink, "_neighbour_state", lambda *_: decoding.NUD_STALE)
+            Kernel().probe_neighbour(ETH1, GATEWAY)
+        until(lambda: neighbours.state(GATEWAY) is Neighbour.ANSWERS)
+        neighbours.forget(GATEWAY)
 
 
 def test_probing_on_a_link_that_is_gone(namespace: Namespace, kernel: Kernel) -> None:

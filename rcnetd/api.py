@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import http.client
 import math
+import os
 import re
 import socket
 import ssl
@@ -188,8 +189,9 @@ class Client:
             raise ValueError(f"'{operation.value}' has no format {quoted(format)}, but {known}")
         self.peer = None
         bounds = Bounds(self._timeout, self._progress)
+        opened: list[socket.socket] = []
         pools = _TlsPool if self._is_tls else _PlainPool
-        pool = pools(self._way.host, self._way.port, opener=lambda: self._open(bounds))
+        pool = pools(self._way.host, self._way.port, opener=lambda: self._open(bounds, opened))
         url = f"{self._base}/v1/{operation.value}?format={format}"
         try:
             request = requests.Request("GET", url, headers=HEADERS).prepare()
@@ -205,20 +207,28 @@ class Client:
             raise _protocol_error(error) from error
         finally:
             pool.close()
+            for sock in opened:
+                _close_for_good(sock)
         text = answers.decode(body, response.headers.get("Content-Type", ""))
         return _Answer(body, answers.parse(operation, format, text))
 
-    def _open(self, bounds: Bounds) -> socket.socket:
+    def _open(self, bounds: Bounds, opened: list[socket.socket]) -> socket.socket:
         if self._is_tls and self._context is None:
             self._context = trust(self._ca_file)
-        sock = self._way.connect(bounds)
-        self.peer = IPv4Address(sock.getpeername()[0])
-        if self._context is None:
-            bounds.enter("asking")
-            return sock
-        wrapped = secure(sock, self._context, self._way.host, bounds)
+        sock: socket.socket
+        sock, self.peer = self._way.connect(bounds)
+        if self._context is not None:
+            sock = secure(sock, self._context, self._way.host, bounds)
+        opened.append(sock)
         bounds.enter("asking")
-        return wrapped
+        return sock
+
+
+def _close_for_good(sock: socket.socket) -> None:
+    """Close *sock*, even if a response that nobody will read still refers to it."""
+    descriptor = sock.detach()
+    if descriptor != -1:
+        os.close(descriptor)
 
 
 class _Answer(NamedTuple):

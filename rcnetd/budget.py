@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 SLOT_HELD = 61.0  # seconds after its end for which a request still counts
 ENTRIES_MOST = 64  # more than any budget; a ledger with more is not ours
-DEADLINE_MOST = 120.0  # seconds: no request is allowed to last longer
+DEADLINE_MOST = 60.0  # seconds: no request is allowed to last longer
 BLOCK_MOST = 3600.0  # seconds: no 403 silences longer
 
 
@@ -74,22 +74,22 @@ def view(book: Book, limit: int, now: float) -> Budget:
 def take(book: Book, limit: int, now: float, *, deadline: float, reserve: int) -> Book | None:
     """The book with one more request, which ends within *deadline* seconds; None without a slot.
 
-    *reserve* slots are left to others. *book* is tidy.
+    *reserve* slots are left to others; *deadline* is at most `DEADLINE_MOST`. *book* is tidy.
     """
+    assert 0 <= deadline <= DEADLINE_MOST
+    assert reserve >= 0
     if now < book.blocked_until or len(book.entries) >= limit - reserve:
         return None
-    number = book.last_number + 1
-    entry = Entry(number, now + min(deadline, DEADLINE_MOST))
-    return Book((*book.entries, entry), book.blocked_until, number)
+    # The clock in the number: a book begun anew never gives a number again that another program
+    # still holds from the one before.
+    number = max(book.last_number + 1, int(now * 1_000_000))
+    return Book((*book.entries, Entry(number, now + deadline)), book.blocked_until, number)
 
 
 def end(book: Book, number: int, now: float) -> Book:
-    """The book in which request *number* has ended now; it cannot end later than it must."""
-    entries = tuple(
-        Entry(number, min(now, entry.ends_at)) if entry.number == number else entry
-        for entry in book.entries
-    )
-    return Book(entries, book.blocked_until, book.last_number)
+    """The book in which request *number* has ended now, even if that is later than it should."""
+    others = tuple(entry for entry in book.entries if entry.number != number)
+    return Book((*others, Entry(number, now)), book.blocked_until, book.last_number)
 
 
 def block(book: Book, seconds: float, now: float) -> Book:
@@ -99,5 +99,9 @@ def block(book: Book, seconds: float, now: float) -> Book:
 
 
 def full(limit: int, now: float) -> Book:
-    """A book in which everything is used up just now: what a damaged ledger is taken for."""
-    return Book(tuple(Entry(number, now) for number in range(1, limit + 1)), 0.0, limit)
+    """A book in which everything is under way: what a damaged ledger is taken for.
+
+    Of the requests in it nobody knows, so each may still take as long as any may.
+    """
+    entries = tuple(Entry(number, now + DEADLINE_MOST) for number in range(1, limit + 1))
+    return Book(entries, last_number=limit)

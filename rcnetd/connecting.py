@@ -124,8 +124,8 @@ class Way:
     device: str | None = None
     address: IPv4Address | None = None
 
-    def connect(self, bounds: Bounds) -> PlainSocket:
-        """A connected socket. Raises `DnsError`, `ConnectError` and `TimedOut`.
+    def connect(self, bounds: Bounds) -> tuple[PlainSocket, IPv4Address]:
+        """A connected socket, and to which address. Raises `DnsError`, `ConnectError` and `TimedOut`.
 
         A name with several addresses: they are tried in turn, each for its share of the time left.
         """
@@ -134,7 +134,8 @@ class Way:
         for left in range(len(addresses), 0, -1):
             address = addresses[-left]
             try:
-                return self._connect_to(address, bounds, share=bounds.time_left() / left)
+                sock = self._connect_to(address, bounds, share=bounds.time_left() / left)
+                return sock, address
             except OSError as error:
                 if left > 1:
                     continue
@@ -207,7 +208,7 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def secure(sock: PlainSocket, context: ssl.SSLContext, host: str, bounds: Bounds) -> TlsSocket:
+def secure(sock: socket.socket, context: ssl.SSLContext, host: str, bounds: Bounds) -> TlsSocket:
     """TLS over *sock*, verified for *host*; *sock* is used up, also by an error.
 
     Raises `TlsError`, `CertificateError`, `ClockError`, `Disconnected` and `TimedOut`.

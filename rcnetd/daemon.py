@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from rcnetd import __version__
@@ -96,6 +97,7 @@ class Daemon:
         self._state = self._machine.state
         self._answers: dict[str, dict[str, Any]] = {}
         self._document: dict[str, Any] = {}
+        self._complaints: set[str] = set()
         self._status = ""
         self._status_at = self._extended_at = self._watchdog_at = -inf
 
@@ -191,9 +193,11 @@ class Daemon:
             return
         now = time.monotonic()
         if self._slot is not None:
-            budget = self._ledger.end(self._slot)
-            self._slot = None
-            self._handle(_budget_observed(budget))
+            slot, self._slot = self._slot, None
+            try:
+                self._handle(_budget_observed(self._ledger.end(slot)))
+            except OSError as error:
+                self._complain(self._places.requests, error)
         text, took = describe_answer(answer), round(now - self._sent_at, 6)
         ok = not isinstance(answer, (RequestFailed, RateLimited))
         name = answer.operation.value
@@ -228,7 +232,11 @@ class Daemon:
 
     def _fetch(self, action: Fetch) -> Iterable[Event]:
         deadline = action.timeout + KILL_AFTER
-        slot, budget = self._ledger.take(deadline=deadline, reserve=RESERVED)
+        try:
+            slot, budget = self._ledger.take(deadline=deadline, reserve=RESERVED)
+        except OSError as error:
+            self._complain(self._places.requests, error)
+            return (RequestRefused(action.operation),)
         if slot is None:
             return (_budget_observed(budget), RequestRefused(action.operation))
         self._slot, self._sent_at = slot, time.monotonic()
@@ -243,7 +251,11 @@ class Daemon:
         return (_budget_observed(budget),)
 
     def _hold_requests(self, action: HoldRequests) -> Iterable[Event]:
-        return (_budget_observed(self._ledger.block(action.seconds)),)
+        try:
+            return (_budget_observed(self._ledger.block(action.seconds)),)
+        except OSError as error:
+            self._complain(self._places.requests, error)
+            return ()
 
     def _release_fetcher(self, _: ReleaseFetcher) -> Iterable[Event]:
         self._fetcher.close()
@@ -298,8 +310,7 @@ class Daemon:
         try:
             self._records.in_effect(link, action.gateway)
         except OSError as error:
-            path = self._places.route
-            self._journal.log("error", f"Failed to write '{path}': {error}, ignoring")
+            self._complain(self._places.route, error)
         return ()
 
     def _ready(self, _: NotifyReady) -> Iterable[Event]:
@@ -345,8 +356,14 @@ class Daemon:
         try:
             self._records.status(content)
         except OSError as error:
-            path = self._places.status
-            self._journal.log("error", f"Failed to write '{path}': {error}, ignoring")
+            self._complain(self._places.status, error)
+
+    def _complain(self, path: Path, error: OSError) -> None:
+        """A file of ours cannot be written: say so once; the route matters more."""
+        text = f"Failed to write '{path}': {error.strerror or error}, going on without"
+        if text not in self._complaints:
+            self._complaints.add(text)
+            self._journal.log("error", text)
 
     def _end(self) -> None:
         """Leave nothing behind but the routes: they are what the server is reached by."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -12,14 +11,16 @@ from pathlib import Path
 def read_bounded(path: Path, limit: int) -> bytes:
     """Read a regular file of at most *limit* bytes. Raises `OSError`; `ValueError` if it is larger.
 
-    Devices and pipes are refused (`ValueError`): they could block or never end.
+    Directories, devices and pipes are refused (`ValueError`): they could block or never end.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError(f"'{path}' is not a regular file")
-        data = file.read(limit + 1) or b""
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
         raise ValueError(f"'{path}' is larger than {limit} bytes")
     return data
@@ -30,21 +31,22 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644, durable: b
 
     A temporary file in the same directory, `fsync`, `rename`, and `fsync` of the directory;
     *durable* False leaves the syncs out, for files that go with a reboot anyway. The same content
-    with the same mode is not written again: returns False. Raises `OSError`; then nothing has
-    changed and no temporary file stays.
+    with the same mode is not written again: returns False. A link at *path* is replaced, not
+    followed. Raises `OSError`; then no temporary file stays, and *path* is as it was (unless only
+    the directory's `fsync` failed: then it is not certain to outlive a loss of power).
     """
     content = data.encode() if isinstance(data, str) else data
     if _is_same(path, content, mode):
         return False
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
     try:
         with os.fdopen(descriptor, "wb", buffering=0) as file:
+            os.fchmod(descriptor, mode)  # before the content: it is never more open than asked for
             view = memoryview(content)
             while view:
                 view = view[file.write(view) :]
-            os.fchmod(descriptor, mode)
             if durable:
                 os.fsync(descriptor)
         temporary.rename(path)
@@ -59,8 +61,10 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644, durable: b
 
 def _is_same(path: Path, content: bytes, mode: int) -> bool:
     try:
-        same = read_bounded(path, len(content)) == content
-        return same and path.lstat().st_mode & 0o7777 == mode and not path.is_symlink()
+        found = path.lstat().st_mode
+        if not stat.S_ISREG(found) or stat.S_IMODE(found) != mode:
+            return False
+        return read_bounded(path, len(content)) == content
     except (OSError, ValueError):
         return False
 

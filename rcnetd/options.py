@@ -87,6 +87,11 @@ class Settings:
     trust_after: float = 120.0
     deploy_timeout: float = 3600.0
 
+    @property
+    def endpoint_is_plain(self) -> bool:
+        """Whether the endpoint is `http://`: anyone on its way can answer (worth a warning)."""
+        return self.endpoint is not None and self.endpoint.startswith("http://")
+
 
 @dataclass(frozen=True)
 class Instance:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
-import subprocess
-import sys
 import time
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -24,7 +21,7 @@ from rcnetd.failures import (
     TrustError,
 )
 from tests.apiserver import Connection, Lab, _lab, lab
-from tests.conftest import missing
+from tests.unshared import run_unshared
 
 __all__ = ["_lab", "lab"]
 
@@ -42,7 +39,7 @@ def test_from_the_source_address(lab: Lab) -> None:
     """The server sees the address that it knows us by."""
     server = lab.server(greet, tls=False)
     way = Way("localhost", server.port, source=IPv4Address("127.0.0.9"))
-    with way.connect(Bounds(5.0)) as sock:
+    with way.connect(Bounds(5.0))[0] as sock:
         sock.recv(1)
 
     assert ["127.0.0.9"] == server.peers
@@ -51,7 +48,7 @@ def test_from_the_source_address(lab: Lab) -> None:
 def test_by_the_device(lab: Lab) -> None:
     """The socket is bound to the link, where the kernel lets us."""
     server = lab.server(greet, tls=False)
-    with Way("localhost", server.port, device="lo").connect(Bounds(5.0)) as sock:
+    with Way("localhost", server.port, device="lo").connect(Bounds(5.0))[0] as sock:
         bound = sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
 
     assert bound.rstrip(b"\0") in (b"lo", b"")
@@ -85,9 +82,10 @@ def test_the_given_address_saves_the_resolver(lab: Lab) -> None:
     server = lab.server(greet, tls=False)
     phases: list[str] = []
     way = Way("no.such.name.invalid", server.port, address=LOOPBACK)
-    way.connect(Bounds(5.0, phases.append)).close()
+    sock, address = way.connect(Bounds(5.0, phases.append))
+    sock.close()
 
-    assert ["connecting"] == phases
+    assert (LOOPBACK, ["connecting"]) == (address, phases)
 
 
 def full_listener() -> socket.socket:
@@ -116,7 +114,7 @@ def test_there_is_no_time_before_the_first_step() -> None:
 def connected(answer: bytes) -> tuple[PlainSocket, socket.socket]:
     """A bounded socket and its other end, which has said *answer*."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        near = Way("localhost", listener.getsockname()[1]).connect(Bounds(0.3))
+        near, _ = Way("localhost", listener.getsockname()[1]).connect(Bounds(0.3))
         far, _ = listener.accept()
     far.sendall(answer)
     return near, far
@@ -201,7 +199,7 @@ def test_a_handshake_that_does_not_end(lab: Lab) -> None:
     """A server that accepts and says nothing: the time is up during TLS; nothing stays open."""
     server = lab.server(Connection.hang)
     bounds = Bounds(0.2)
-    sock = Way("localhost", server.port).connect(bounds)
+    sock, _ = Way("localhost", server.port).connect(bounds)
 
     with pytest.raises(TimedOut, match="still waiting for the TLS handshake"):
         secure(sock, trust(None), "localhost", bounds)
@@ -211,8 +209,10 @@ def test_a_handshake_that_does_not_end(lab: Lab) -> None:
 HOSTS = """
 import sys
 from rcnetd.connecting import Bounds, Way
-with Way("api.test", int(sys.argv[1])).connect(Bounds(1.0)) as sock:
-    print(sock.getpeername()[0])
+sock, address = Way("api.test", int(sys.argv[1])).connect(Bounds(1.0))
+assert str(address) == sock.getpeername()[0]
+sock.close()
+print(address)
 """
 LISTEN = """
 import socket, subprocess, sys
@@ -230,19 +230,7 @@ with socket.create_server(("127.0.0.3", 0)) as good, socket.socket() as full:
 @pytest.mark.parametrize("first", ["refuses", "silent"])
 def test_several_addresses_are_tried_in_turn(first: str, tmp_path: Path) -> None:
     """The first address refuses or says nothing: the next one gets its share of the time."""
-    unshare = ["unshare", "-Urnm", "sh", "-c"]
-    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
-        missing("netns", "namespaces are not allowed here")
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.2 api.test\n127.0.0.3 api.test\n")
-    setup = 'ip link set lo up && mount --bind "$1" /etc/hosts && shift && exec "$@"'
-    done = subprocess.run(
-        [*unshare, setup, "sh", str(hosts), sys.executable, "-c", LISTEN, HOSTS, first],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=20,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
-    )
 
-    assert ("127.0.0.3\n", "") == (done.stdout, done.stderr)
+    assert "127.0.0.3\n" == run_unshared(LISTEN, HOSTS, first, instead_of={"/etc/hosts": hosts})

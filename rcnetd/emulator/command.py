@@ -8,7 +8,7 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -116,7 +116,7 @@ async def _serve(emulator: Emulator, fault_for: float | None, *, plain: bool) ->
         await emulator.stop()
 
 
-def _logger(form: str) -> object:
+def _logger(form: str) -> Callable[[Request], None]:
     def log(request: Request) -> None:
         answer = "no answer" if request.status is None else str(request.status)
         if form == "json":

@@ -250,10 +250,8 @@ class Emulator:
         return self._servers.get(IPv4Address(source)) or self._servers.get(None)
 
     def _state(self, server: Server, now: float) -> State:
-        if server.start == "boot":
-            begin = self._began
-        else:
-            begin = self._started.get(server.address, now)
+        at_boot = server.start == "boot"
+        begin = self._began if at_boot else self._started.get(server.address, now)
         state = server.state(now - begin)
         return State(state.status, state.gateway, self._fault or state.fault)
 

@@ -56,9 +56,10 @@ class RunningEmulator:
         self._call(lambda: self._emulator.set_fault(None))
 
     def _call(self, do: Callable[[], None]) -> None:
-        done = threading.Event()
-        self._loop.call_soon_threadsafe(lambda: (do(), done.set()))
-        assert done.wait(PATIENCE), "the emulator does not answer"
+        async def call() -> None:
+            do()
+
+        asyncio.run_coroutine_threadsafe(call(), self._loop).result(PATIENCE)
 
 
 @contextmanager

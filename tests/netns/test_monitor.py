@@ -36,6 +36,7 @@ def monitor(server: Namespace) -> Iterator[Monitor]:
     kernel = Kernel()
     kernel.add_route(OURS)
     kernel.remove_route(kernel.read(Query()).defaults[0])
+    server.ip(f"route add default via {PUBLIC_ROUTER} dev eth0 table 9")
     quiet(made)
     yield made
     made.close()
@@ -59,10 +60,7 @@ LOSSES = {
     "link removed": ["link del eth1"],
     "replaced": [f"route replace default via {SERVICENET_ROUTER} dev eth1 metric 1"],
     "lower metric": [f"route add default via {PUBLIC_ROUTER} dev eth0"],
-    "policy rule": [
-        f"route add default via {PUBLIC_ROUTER} dev eth0 table 9",
-        "rule add priority 9 lookup 9",
-    ],
+    "policy rule": ["rule add priority 9 lookup 9"],
 }
 
 
@@ -151,7 +149,9 @@ def test_ipv6_does_not_wake_us(monitor: Monitor, server: Namespace) -> None:
     assert not readable(monitor.fileno())
 
 
-def test_an_overrun_is_a_message(monitor: Monitor, server: Namespace) -> None:
+def test_an_overrun_is_a_message(
+    monitor: Monitor, server: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More messages than the buffer holds: read again, no error, and then go on as usual."""
     other = Monitor()
     for verb in ("add", "del"):
@@ -160,7 +160,9 @@ def test_an_overrun_is_a_message(monitor: Monitor, server: Namespace) -> None:
         other._socket.recv(1)
     assert overrun.value.errno == errno.ENOBUFS
     other.close()
-    assert monitor.drain()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MESSAGES_MOST", 1)  # the overrun itself, before any message
+        assert monitor.drain()
     quiet(monitor)
     assert not monitor.drain()
     server.ip("route del default")

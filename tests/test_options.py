@@ -1,0 +1,29 @@
+"""The defaults of the settings are the documented ones."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+from rcnetd.options import Manage, Persist, PublicInterface, PublicIPv6, Settings
+
+
+def test_the_defaults() -> None:
+    """As in rcnetd.yaml(5)."""
+    settings = Settings()
+
+    assert settings.region is settings.endpoint is settings.ca_file is settings.api_address is None
+    assert settings.servicenet.name is settings.servicenet.mac is None
+    assert settings.servicenet.networks == (
+        IPv4Network("10.176.0.0/12"),
+        IPv4Network("10.208.0.0/12"),
+    )
+    assert settings.servicenet.timeout == 300
+    assert not settings.gateway.onlink
+    assert settings.gateway.check
+    assert settings.gateway.recheck == 900
+    assert settings.manage is Manage.AUTO
+    assert settings.public_interface is PublicInterface.NO_DEFAULT
+    assert settings.public_ipv6 is PublicIPv6.KEEP
+    assert settings.persist is Persist.AUTO
+    assert settings.requests_per_minute == 18
+    assert (settings.trust_after, settings.deploy_timeout) == (120, 3600)

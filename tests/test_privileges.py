@@ -1,0 +1,148 @@
+"""A process without privileges has none, whatever it was and whatever it runs."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unshared import TREE, run_unshared
+
+CHANGE = "ip link add dummy7 type dummy 2>&1 && ip link del dummy7 && echo changed"
+SETS = """
+def sets():
+    lines = open("/proc/self/status").read().splitlines()
+    return [line for line in lines if line.startswith(("Cap", "NoNewPrivs"))]
+"""
+DROP = f"""
+import socket, subprocess
+from rcnetd.privileges import drop_capabilities
+{SETS}
+change = lambda: print(subprocess.run(["sh", "-c", {CHANGE!r}], capture_output=True, text=True)
+                       .stdout.strip())
+change()
+drop_capabilities()
+drop_capabilities()  # a second time is no error
+print(*(line.split()[1].lstrip("0") or "0" for line in sets()))
+change()
+"""
+
+
+@pytest.mark.netns
+def test_root_can_change_nothing_any_more() -> None:
+    """Root of a namespace: every set is empty, and a program it runs gets nothing back."""
+    before, sets, after = run_unshared(DROP).splitlines()
+
+    assert "changed" == before
+    # CapInh, CapPrm, CapEff, CapBnd, CapAmb, NoNewPrivs
+    assert "0 0 0 0 0 1" == sets
+    assert "Operation not permitted" in after
+
+
+AMBIENT = '''
+import subprocess, sys
+command = ["setpriv", "--reuid=1", "--regid=1", "--clear-groups", "--inh-caps=+net_admin",
+           "--ambient-caps=+net_admin", "--bounding-set=-all,+net_admin", sys.executable, "-c", sys.argv[1]]
+sys.exit(subprocess.run(command).returncode)
+'''  # fmt: skip
+
+
+@pytest.mark.netns
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: several users")
+def test_a_user_with_an_ambient_capability() -> None:
+    """As systemd starts the daemon: a user with CAP_NET_ADMIN only, without CAP_SETPCAP."""
+    command = ["unshare", "-n", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    caps = ["--inh-caps=-all,+net_admin", "--ambient-caps=-all,+net_admin",
+            "--bounding-set=-all,+net_admin"]  # fmt: skip
+    done = subprocess.run(
+        [*command, *caps, sys.executable, "-c", DROP],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(TREE), "PYTHONDONTWRITEBYTECODE": "1"},
+        timeout=30,
+    )
+    if "Permission denied" in done.stderr:
+        pytest.skip("the interpreter cannot be read by another user")
+    before, sets, after = done.stdout.splitlines()
+
+    assert "changed" == before
+    # What bounds others stays: only CAP_SETPCAP may change it.
+    assert "0 0 0 1000 0 1" == sets
+    assert "Operation not permitted" in after
+
+
+def test_without_privileges() -> None:
+    """A process that has none already is left as it is, without new ones."""
+    script = f"""
+from rcnetd.privileges import drop_capabilities
+drop_capabilities()
+drop_capabilities()
+{SETS}
+print(sets()[-1])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=TREE
+    )
+
+    assert "NoNewPrivs:\t1\n" == done.stdout
+
+
+ORPHAN = """
+import os, sys, time
+from rcnetd.privileges import die_with_parent
+die_with_parent(int(sys.argv[1]) or os.getppid())
+print("alive", flush=True)
+time.sleep(30)
+"""
+PARENT = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", sys.argv[1], "0"])
+time.sleep(30)
+"""
+
+
+def test_it_dies_with_its_parent() -> None:
+    """The parent is killed: the child is, too. Its standard output closes."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, ORPHAN], stdout=subprocess.PIPE, cwd=TREE
+    ) as parent:
+        assert parent.stdout is not None
+
+        assert b"alive\n" == parent.stdout.readline()
+        parent.kill()
+        assert select.select([parent.stdout], [], [], 10.0)[0]
+        assert b"" == parent.stdout.read()
+
+
+def test_it_dies_if_the_parent_has_died_before() -> None:
+    """The parent ended before the child could ask to be told."""
+    other = os.getppid()
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHAN, str(other)], check=False, capture_output=True, cwd=TREE,
+        timeout=10,
+    )  # fmt: skip
+
+    assert (-signal.SIGKILL, b"") == (done.returncode, done.stdout)
+
+
+def test_a_refusal_is_an_error(tmp_path: Path) -> None:
+    """A kernel that does not let us give up is not ignored."""
+    script = """
+import ctypes
+from rcnetd import privileges
+try:
+    privileges._prctl(9999, 0)
+except OSError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=TREE
+    )
+
+    assert "[Errno 22] prctl: Invalid argument\n" == done.stdout

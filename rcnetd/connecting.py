@@ -125,9 +125,10 @@ class Way:
     address: IPv4Address | None = None
 
     def connect(self, bounds: Bounds) -> tuple[PlainSocket, IPv4Address]:
-        """A connected socket, and to which address. Raises `DnsError`, `ConnectError` and `TimedOut`.
+        """A connected socket, and to which address.
 
-        A name with several addresses: they are tried in turn, each for its share of the time left.
+        Raises `DnsError`, `ConnectError` and `TimedOut`. A name with several addresses: they are
+        tried in turn, each for its share of the time left.
         """
         addresses = [self.address] if self.address else self._resolve(bounds)
         bounds.enter("connecting")

@@ -61,26 +61,28 @@ def main() -> int:
     requests, replies = _take_standard_streams()
 
     def send(reply: dict[str, Any]) -> None:
-        replies.write(json.dumps(reply).encode("ascii") + b"\n")
-        replies.flush()
+        line = json.dumps(reply).encode("ascii") + b"\n"
+        try:
+            while line:
+                line = line[os.write(replies, line) :]
+        except BrokenPipeError:
+            sys.exit(1)  # nobody is there to be answered
 
     import rcnetd.api  # noqa: F401 -- before the first request, while nobody waits
 
-    try:
-        _serve(requests, send)
-    except BrokenPipeError:
-        return 1  # nobody is there to be answered
+    with open(requests, "rb") as lines:  # noqa: PTH123 -- a descriptor
+        _serve(lines, send)
     return 0
 
 
-def _take_standard_streams() -> tuple[io.BufferedReader, io.BufferedWriter]:
+def _take_standard_streams() -> tuple[int, int]:
     """The two pipes, for us alone: nothing else that prints or reads can get between."""
     requests, replies = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    return open(requests, "rb"), open(replies, "wb")  # noqa: PTH123 -- descriptors
+    return requests, replies
 
 
 def _serve(requests: io.BufferedReader, send: Send) -> None:

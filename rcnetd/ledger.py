@@ -111,20 +111,15 @@ class Ledger:
     def _locked(self) -> Iterator[int | None]:
         """The locked file; None if it stays locked by another."""
         give_up_at = time.monotonic() + LOCK_TIMEOUT
-        descriptor = self._open()
-        try:
-            while not _lock(descriptor):
-                if time.monotonic() >= give_up_at:
-                    yield None
+        while True:
+            descriptor = self._open()
+            try:
+                locked = _lock(descriptor, give_up_at)
+                # A file that was removed meanwhile counts no more: its successor does.
+                if not locked or os.fstat(descriptor).st_nlink > 0:
+                    yield descriptor if locked else None
                     return
-                time.sleep(LOCK_EVERY)
-                if os.fstat(descriptor).st_nlink == 0:  # removed meanwhile: another counts now
-                    os.close(descriptor)
-                    descriptor = -1
-                    descriptor = self._open()
-            yield descriptor
-        finally:
-            if descriptor >= 0:
+            finally:
                 os.close(descriptor)
 
     def _open(self) -> int:
@@ -182,12 +177,16 @@ class Ledger:
         os.ftruncate(descriptor, len(data))
 
 
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _lock(descriptor: int, give_up_at: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up_at:
+                return False
+            time.sleep(LOCK_EVERY)
+        else:
+            return True
 
 
 def _encode(book: Book) -> bytes:

@@ -1,159 +1,226 @@
-"""The request budget: which requests count, and whether one more may go out."""
+"""The arithmetic of the request budget."""
 
 from __future__ import annotations
+
+from math import inf, nan
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rcnetd.budget import (
-    BLOCK_MOST,
-    DEADLINE_MOST,
-    ENTRIES_MOST,
-    SLOT_HELD,
-    Book,
-    Budget,
-    Entry,
-    block,
-    end,
-    full,
-    take,
-    tidy,
-    view,
-)
+from rcnetd import budget
+from rcnetd.budget import BLOCK_MOST, DEADLINE_MOST, SLOT_HELD, Book, Budget, Entry
+
+LIMIT = 18
 
 
-def taken(book: Book, count: int, now: float = 0.0, limit: int = 18) -> Book:
-    """A book with *count* more requests, each ended at once."""
-    for _ in range(count):
-        more = take(book, limit, now, deadline=12.0, reserve=0)
-        assert more is not None
-        book = end(more, more.last_number, now)
-    return book
+def take(book: Book, now: float, *, limit: int = LIMIT, reserve: int = 0) -> Book | None:
+    """One more request of at most 10 s, from the book as a reader sees it at *now*."""
+    return budget.take(budget.tidy(book, now), limit, now, deadline=10.0, reserve=reserve)
 
 
-def test_a_slot_is_free_again_61_seconds_after_its_end() -> None:
-    """The server counts the request somewhere between its start and its end."""
-    book = take(Book(), 18, 0.0, deadline=12.0, reserve=0)
+def test_a_request_under_way_counts_to_its_deadline_and_61_s_more() -> None:
+    """A process that was killed gives its slot back only when its request is certainly over."""
+    book = take(Book(), 100.0)
+
     assert book is not None
-    assert view(book, 18, 0.0).free_in == (12.0 + SLOT_HELD,)
-
-    book = end(book, 1, 5.0)
-
-    assert view(book, 18, 5.0).free_in == (SLOT_HELD,)
-    assert tidy(book, 5.0 + SLOT_HELD - 0.1).entries
-    assert not tidy(book, 5.0 + SLOT_HELD).entries
+    assert (10.0 + SLOT_HELD,) == budget.view(book, LIMIT, 100.0).free_in
+    assert (0.5,) == budget.view(budget.tidy(book, 170.5), LIMIT, 170.5).free_in
+    assert () == budget.tidy(book, 171.0).entries
 
 
-def test_a_request_that_is_never_ended_ends_at_its_deadline() -> None:
-    """A process that was killed does not hold its slot for ever; nor can it end later."""
-    book = take(Book(), 18, 0.0, deadline=12.0, reserve=0)
+def test_a_request_that_ended_counts_for_61_s_more() -> None:
+    """The server's minute may have begun at any moment until then."""
+    book = take(Book(), 100.0)
     assert book is not None
+    book = budget.end(book, book.last_number, 101.5)
 
-    assert not tidy(book, 12.0 + SLOT_HELD).entries
-    assert end(book, 1, 99.0).entries == (Entry(1, 12.0),)
-    assert end(book, 7, 1.0) == book
-
-
-def test_the_reserve_is_left_to_others() -> None:
-    """The daemon gets 14 of 18 slots, rcnetctl the rest, and then nobody any."""
-    book = taken(Book(), 14)
-
-    assert take(book, 18, 0.0, deadline=12.0, reserve=4) is None
-    book = taken(book, 4)
-    assert take(book, 18, 0.0, deadline=12.0, reserve=0) is None
-    assert view(book, 18, 0.0).used == 18
+    assert (SLOT_HELD,) == budget.view(book, LIMIT, 101.5).free_in
+    assert 1 == len(budget.tidy(book, 162.4).entries)
+    assert () == budget.tidy(book, 162.5).entries
 
 
-def test_a_block_stops_everybody_and_is_bounded() -> None:
-    """After a 403 there is no slot until the window has passed; a longer block stays."""
-    book = block(Book(), 61.0, 10.0)
-
-    assert take(tidy(book, 70.9), 18, 70.9, deadline=1.0, reserve=0) is None
-    assert take(tidy(book, 71.0), 18, 71.0, deadline=1.0, reserve=0) is not None
-    assert view(book, 18, 20.0).blocked_for == 51.0
-    assert view(book, 18, 99.0).blocked_for == 0.0
-    assert block(book, 5.0, 10.0) == book
-    assert block(Book(), 1e9, 0.0).blocked_until == BLOCK_MOST
-
-
-def test_what_cannot_be_true_is_dropped() -> None:
-    """A ledger of another boot, on a disk, has points in time that are far ahead."""
-    book = Book((Entry(1, 1e6), Entry(2, 5.0)), blocked_until=1e6, last_number=2)
-
-    assert tidy(book, 10.0) == Book((Entry(2, 5.0),), 0.0, 2)
-
-
-def test_the_book_is_bounded() -> None:
-    """However many entries a file claims, only the last ones are looked at."""
-    many = Book(tuple(Entry(number, 0.0) for number in range(1000)), 0.0, 1000)
-
-    assert len(tidy(many, 1.0).entries) == ENTRIES_MOST
-
-
-def test_a_deadline_is_bounded() -> None:
-    """No request holds a slot longer than any request can last."""
-    book = take(Book(), 18, 0.0, deadline=1e9, reserve=0)
+@pytest.mark.parametrize("ended_at", [111.0, 1000.0])
+def test_a_request_that_ended_too_late_counts_from_its_real_end(ended_at: float) -> None:
+    """A machine that was paused in a request's midst did ask when it went on."""
+    book = take(Book(), 100.0)
     assert book is not None
-    assert tidy(book, 0.0) == book
-    assert book.entries[0].ends_at == DEADLINE_MOST
+    book = budget.end(budget.tidy(book, ended_at), book.last_number, ended_at)
+
+    assert (SLOT_HELD,) == budget.view(book, LIMIT, ended_at).free_in
 
 
-def test_a_damaged_ledger_counts_as_used_up_just_now() -> None:
-    """Never over the budget, whatever happened to the file; a minute later all is well."""
-    book = full(18, 100.0)
+def test_the_end_of_one_request_leaves_the_others() -> None:
+    """Only the slot that is given back changes."""
+    one = take(Book(), 100.0)
+    assert one is not None
+    two = take(one, 100.0)
+    assert two is not None
+    book = budget.end(two, one.last_number, 101.0)
 
-    assert take(tidy(book, 100.0), 18, 100.0, deadline=1.0, reserve=0) is None
-    assert view(tidy(book, 161.0), 18, 161.0) == Budget(18)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.floats(0.0, 15.0),  # seconds until the next event
-            st.floats(0.0, 12.0),  # how long this request takes
-            st.booleans(),  # whether its process is killed before it ends
-            st.integers(0, 4),  # the reserve that it leaves
-        ),
-        min_size=30,
-        max_size=120,
-    ),
-    st.integers(5, 30),
-)
-def test_never_more_than_the_limit_in_any_minute(
-    steps: list[tuple[float, float, bool, int]], limit: int
-) -> None:
-    """However requests, crashes and reserves mix: in any 60 s at most *limit* are under way."""
-    book, now = Book(), 0.0
-    spans: list[tuple[float, float]] = []
-    open_ones: list[tuple[float, int]] = []
-    for pause, takes, killed, reserve in steps:
-        now += pause
-        for ends_at, number in [one for one in open_ones if one[0] <= now]:
-            book = end(tidy(book, ends_at), number, ends_at)
-            open_ones.remove((ends_at, number))
-        book = tidy(book, now)
-        more = take(book, limit, now, deadline=12.0, reserve=reserve)
-        if more is None:
-            continue
-        book = more
-        spans.append((now, now + takes))
-        if not killed:
-            open_ones.append((now + takes, book.last_number))
-    for begin in [end_ for _, end_ in spans]:
-        # The server may have counted each anywhere in its span.
-        inside = [span for span in spans if span[1] >= begin and span[0] < begin + 60.0]
-        assert len(inside) <= limit
+    assert (SLOT_HELD, 9.0 + SLOT_HELD) == budget.view(book, LIMIT, 101.0).free_in
 
 
-@pytest.mark.parametrize("reserve", [0, 4])
-def test_a_burst_gets_as_many_as_there_are(reserve: int) -> None:
-    """No slot is lost either."""
+def test_the_view_is_sorted_and_counts() -> None:
+    """`free_in` says when the next slot is free, and `used` how many are not."""
+    book = Book((Entry(1, 30.0), Entry(2, 10.0), Entry(3, 20.0)))
+    seen = budget.view(book, LIMIT, 40.0)
+
+    assert Budget(LIMIT, (31.0, 41.0, 51.0)) == seen
+    assert 3 == seen.used
+
+
+@pytest.mark.parametrize(("reserve", "granted"), [(0, 18), (4, 14), (18, 0)])
+def test_no_more_than_the_budget_is_granted(reserve: int, granted: int) -> None:
+    """A budget of 18 with 4 reserved grants 14."""
     book, count = Book(), 0
-    while True:
-        more = take(book, 18, 0.0, deadline=1.0, reserve=reserve)
-        if more is None:
-            break
-        book, count = more, count + 1
-    assert count == 18 - reserve
+    for _ in range(30):
+        taken = take(book, 100.0, reserve=reserve)
+        if taken is not None:
+            book, count = taken, count + 1
+
+    assert granted == count
+
+
+def test_the_reserve_is_others_to_use() -> None:
+    """What the daemon may not have is still there for rcnetctl."""
+    book: Book | None = Book()
+    for _ in range(14):
+        assert book is not None
+        book = take(book, 100.0, reserve=4)
+    assert book is not None
+
+    assert take(book, 100.0, reserve=4) is None
+    assert take(book, 100.0) is not None
+
+
+def test_a_block_stops_everyone_until_it_is_over() -> None:
+    """After a 403 nobody asks, however empty the budget is."""
+    book = budget.block(Book(), 61.0, 100.0)
+
+    assert Budget(LIMIT, (), 61.0) == budget.view(book, LIMIT, 100.0)
+    assert take(book, 160.9) is None
+    assert take(book, 161.0) is not None
+    assert 0.0 == budget.view(book, LIMIT, 200.0).blocked_for
+
+
+def test_of_two_blocks_the_longer_holds() -> None:
+    """A second 403 without Retry-After does not shorten the first one's."""
+    book = budget.block(budget.block(Book(), 600.0, 100.0), 61.0, 101.0)
+
+    assert 599.0 == budget.view(book, LIMIT, 101.0).blocked_for
+
+
+def test_no_block_is_longer_than_an_hour() -> None:
+    """A Retry-After of a year is no reason to be silent for a year."""
+    book = budget.block(Book(), 1e9, 100.0)
+
+    assert BLOCK_MOST == budget.view(book, LIMIT, 100.0).blocked_for
+
+
+@pytest.mark.parametrize("ahead", [DEADLINE_MOST + 0.1, 1e9, inf, nan])
+def test_what_lies_too_far_ahead_is_from_another_boot(ahead: float) -> None:
+    """On a disk that outlives a boot, the old boot's clock does not block the new one's."""
+    book = Book((Entry(1, 100.0 + ahead),), 100.0 + BLOCK_MOST + ahead, 1)
+
+    assert Book((), 0.0, 1) == budget.tidy(book, 100.0)
+
+
+def test_what_may_be_true_stays() -> None:
+    """The longest request and the longest block that are allowed are believed."""
+    book = Book((Entry(1, 100.0 + DEADLINE_MOST),), 100.0 + BLOCK_MOST, 1)
+
+    assert book == budget.tidy(book, 100.0)
+
+
+def test_a_book_that_grew_without_end_is_cut() -> None:
+    """Of more entries than any budget has, the last ones count."""
+    book = Book(tuple(Entry(number, 100.0) for number in range(1000)))
+
+    assert range(1000 - budget.ENTRIES_MOST, 1000) == range(
+        budget.tidy(book, 100.0).entries[0].number, 1000
+    )
+
+
+def test_a_full_book_outlasts_every_request_that_may_be_under_way() -> None:
+    """What was in a damaged ledger nobody knows, so the worst is assumed."""
+    book = budget.full(LIMIT, 100.0)
+
+    assert LIMIT == len(budget.tidy(book, 100.0).entries)
+    assert take(book, 100.0 + DEADLINE_MOST + SLOT_HELD - 0.1) is None
+    assert take(book, 100.0 + DEADLINE_MOST + SLOT_HELD) is not None
+
+
+def test_numbers_are_not_given_again_after_a_loss() -> None:
+    """The holder of a slot from a book that was lost ends nobody else's request."""
+    old = take(Book(), 100.0)
+    new = take(Book(), 100.5)
+    again = take(budget.full(LIMIT, 100.0), 300.0)
+
+    assert old is not None
+    assert new is not None
+    assert again is not None
+    assert old.last_number < new.last_number < again.last_number
+
+
+@pytest.mark.parametrize(("deadline", "reserve"), [(-1.0, 0), (DEADLINE_MOST + 1, 0), (1.0, -1)])
+def test_a_request_longer_than_the_ledger_can_count_is_a_bug(deadline: float, reserve: int) -> None:
+    """The deadline is what a killed process's slot is given back by: it must hold."""
+    with pytest.raises(AssertionError):
+        budget.take(Book(), LIMIT, 0.0, deadline=deadline, reserve=reserve)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(("take", "take", "take", "end", "kill", "damage")),
+        st.floats(0.0, 20.0),  # the time until then
+        st.floats(0.0, 10.0),  # of a request: how much of its deadline of 10 s it will need
+        st.sampled_from((0, 4)),
+    ),
+    min_size=20,
+    max_size=150,
+)
+
+
+def most_in_a_minute(requests: list[tuple[float, float]]) -> int:
+    """The most requests that were under way at some moment of any window of 60 s."""
+    # Windows that end where a request starts are the fullest.
+    return max(
+        (sum(start <= at and end > at - 60.0 for start, end in requests) for at, _ in requests),
+        default=0,
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(limit=st.integers(5, 30), hurry=st.sampled_from((0.0, 0.02, 0.2, 1.0)), steps=STEPS)
+def test_no_sixty_seconds_see_more_than_the_budget(
+    limit: int, hurry: float, steps: list[tuple[str, float, float, int]]
+) -> None:
+    """However programs take, end and die: never more than the budget within any 60 s."""
+    now, book = 1000.0, Book()
+    open_: list[tuple[int, float, float]] = []  # number, start, the end it would have by itself
+    requests: list[tuple[float, float]] = []
+    for what, wait, need, reserve in steps:
+        now += wait * hurry
+        for entry in [entry for entry in open_ if entry[2] <= now]:
+            open_.remove(entry)
+            book = budget.end(budget.tidy(book, now), entry[0], now)
+            requests.append((entry[1], now if now <= entry[1] + 10.0 else entry[1] + 10.0))
+        book = budget.tidy(book, now)
+        if what == "take":
+            taken = budget.take(book, limit, now, deadline=10.0, reserve=reserve)
+            if taken is not None:
+                book = taken
+                open_.append((book.last_number, now, now + need))
+        elif what == "end" and open_:
+            number, start, _ = open_.pop(0)
+            book = budget.end(book, number, now)
+            requests.append((start, now))
+        elif what == "kill" and open_:
+            _, start, _ = open_.pop()
+            requests.append((start, start + 10.0))  # the server may still see it
+        elif what == "damage" and hurry == 1.0:
+            book = budget.full(limit, now)
+    requests += [(start, start + 10.0) for _, start, _ in open_]
+
+    assert most_in_a_minute(requests) <= limit

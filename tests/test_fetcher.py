@@ -48,7 +48,7 @@ class Child:
     def listen(self, line: bytes) -> tuple[list[str], dict[str, Any]]:
         """Say a line, and hear all up to the answer."""
         self.say(line)
-        phases = []
+        phases: list[str] = []
         assert self.process.stdout is not None
         while True:
             reply = json.loads(self.process.stdout.readline())
@@ -166,7 +166,8 @@ def test_senseless_requests(child: Child, changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"\n", b"{}\n", b"[]\n", b"null\n", b"\xff\xfe\n", b"[" * 4000 + b"\n", b"\0\n", b"9" * 99 + b"\n",
+    [b"\n", b"{}\n", b"[]\n", b"null\n", b"\xff\xfe\n", b"[" * 4000 + b"\n", b"\0\n",
+     b"9" * 99 + b"\n",
      b"x" * 5000 + b"\n", b"x" * 4095 + b"\n", b"x" * 4096 + b"\n", b"x" * 100_000 + b"\n"],
     ids=lambda line: str(len(line)) + repr(line[:5]),
 )  # fmt: skip
@@ -207,7 +208,7 @@ from rcnetd import fetcher
 requests, replies = fetcher._take_standard_streams()
 print("noise")
 os.system("echo more noise; cat")
-replies.write(b"reply\\n")
+os.write(replies, b"reply\\n")
 """
     done = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, cwd=TREE, input=b"secret"

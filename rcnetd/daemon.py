@@ -314,8 +314,8 @@ class Daemon:
         return ()
 
     def _ready(self, _: NotifyReady) -> Iterable[Event]:
-        self._status = status_text(self._machine, time.monotonic())
-        self._notifier.ready(self._status)
+        self._say()  # who is started by READY finds the status of a ready server
+        self._notifier.ready(status_text(self._machine, time.monotonic()))
         self._timeline.add(time.monotonic(), "ready")
         return ()
 

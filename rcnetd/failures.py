@@ -55,12 +55,13 @@ class Disconnected(ApiError):
 
 
 class TimedOut(ApiError):
-    """The time for the whole request was over; the reason says what was waited for."""
+    """The time for the whole request was over while *phase* (of `PHASES`) was on."""
 
     kind = "timeout"
 
     def __init__(self, timeout: float, phase: str) -> None:
         super().__init__(f"no answer within {timeout:.3g} s, still waiting for {PHASES[phase]}")
+        self.phase = phase
 
 
 class TlsError(ApiError):

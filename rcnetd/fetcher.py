@@ -114,13 +114,15 @@ def _reply(line: bytes, send: Send) -> dict[str, Any]:
         )
     except (ValueError, TypeError, KeyError) as error:
         return _senseless(error)
-    if left <= 0:
-        late = TimedOut(given["timeout"], "starting")
-        return _failed(late.kind, late.reason)
     try:
+        if left <= 0:
+            raise TimedOut(left, "starting")
         reply = _raw(client, operation, form) if raw else _value(client, operation, form)
     except RateLimitError as error:
         reply = {"answer": "rate-limited", "retry_after": error.retry_after}
+    except TimedOut as error:
+        # In the words of who asked: what start-up took is part of the time.
+        reply = _failed(error.kind, TimedOut(given["timeout"], error.phase).reason)
     except ApiError as error:
         reply = _failed(error.kind, error.reason)
     except ValueError as error:  # a format that the operation has not, a file name with a NUL

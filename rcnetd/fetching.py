@@ -128,8 +128,10 @@ class Fetcher:
             "deadline": time.monotonic() + timeout,
         }
         line = json.dumps(request).encode("ascii") + b"\n"
+        if self._process is not None and self._poll.poll(0):
+            self._stop()  # it died, or babbled, while nobody looked
         if not self._write(line) and not self._trouble:
-            self._stop()  # it had died while nobody looked
+            self._stop()  # it does not read any more
             self._write(line)
         if self._trouble:
             self.deadline_at = time.monotonic()  # `expire` has the answer

@@ -341,7 +341,9 @@ class Machine:
                 source, device = servicenet.address.ip, servicenet.link.name
                 self._actions.append(Fetch(operation, source, device, REQUEST_TIMEOUT))
                 return
-        if self.next_request_at > now + RELEASE_AFTER and not self._released:
+        # While ServiceNet is awaited the next request may be due any moment: the fetcher stays.
+        is_idle = self.state is not State.WAITING_FOR_SERVICENET
+        if is_idle and self.next_request_at > now + RELEASE_AFTER and not self._released:
             self._released = True
             self._actions.append(ReleaseFetcher())
 

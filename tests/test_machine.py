@@ -478,6 +478,11 @@ def test_the_fetcher_is_let_go_when_idle() -> None:
     assert len(boot(HANDS_ON, ASSIGNED, DEPLOYED).wait(600).taken(ReleaseFetcher)) == 1
 
 
+def test_the_fetcher_is_kept_while_servicenet_is_awaited() -> None:
+    """The first request goes out when the address comes: nothing may have to be loaded then."""
+    assert Playbook(World(addresses=[])).look().wait(200).taken(ReleaseFetcher) == []
+
+
 def test_one_request_at_a_time() -> None:
     """While a request is under way no other is sent, however long it takes."""
     assert [FEATURES] == boot().wait(100).asked

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import lru_cache
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -190,13 +191,28 @@ class Way:
 def trust(ca_file: Path | None) -> ssl.SSLContext:
     """What to trust: the system's authorities and, in addition, those in *ca_file* (PEM).
 
-    OpenSSL's own places, whatever SSL_CERT_FILE and its like in the environment say.
-    Raises `TrustError`.
+    OpenSSL's own places, whatever SSL_CERT_FILE and its like in the environment say. Reading them
+    takes 20 ms, so they are read again only when a file has changed. Raises `TrustError`.
     """
     system = ssl.get_default_verify_paths()
-    bundle = system.openssl_cafile if Path(system.openssl_cafile).exists() else None
+    bundle = Path(system.openssl_cafile)
+    return _trust(ca_file, bundle, system.openssl_capath, _stamp(ca_file), _stamp(bundle))
+
+
+def _stamp(path: Path | None) -> tuple[int, ...]:
+    """What changes when a file does; () where there is none."""
     try:
-        context = ssl.create_default_context(cafile=bundle, capath=system.openssl_capath)
+        status = path.stat() if path is not None else None
+    except OSError:
+        status = None
+    return (status.st_mtime_ns, status.st_size, status.st_ino) if status is not None else ()
+
+
+@lru_cache(maxsize=1)
+def _trust(ca_file: Path | None, bundle: Path, capath: str, *stamps: object) -> ssl.SSLContext:
+    cafile = bundle if stamps[1] else None
+    try:
+        context = ssl.create_default_context(cafile=cafile, capath=capath)
     except OSError as error:
         text = f"cannot read the system's certificate authorities '{bundle}': {_why(error)}"
         raise TrustError(text) from error

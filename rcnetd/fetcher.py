@@ -33,6 +33,7 @@ A line that is no request is answered with `failed`, kind `request`.
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import os
@@ -68,8 +69,12 @@ def main() -> int:
         except BrokenPipeError:
             sys.exit(1)  # nobody is there to be answered
 
-    import rcnetd.api  # noqa: F401 -- before the first request, while nobody waits
+    # Before the first request, while nobody waits: what takes long to load.
+    import rcnetd.api
+    from rcnetd.connecting import trust
 
+    with contextlib.suppress(rcnetd.api.ApiError):  # the request itself will say so
+        trust(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
     with open(requests, "rb") as lines:  # noqa: PTH123 -- a descriptor
         _serve(lines, send)
     return 0

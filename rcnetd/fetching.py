@@ -68,6 +68,7 @@ class Fetcher:
             "ca_file": None if ca_file is None else str(ca_file),
             "api_address": None if api_address is None else str(api_address),
         }
+        self._ca_file = [] if ca_file is None else [str(ca_file)]  # loaded ahead of need
         self._host = urlsplit(endpoint).hostname or endpoint
         self._process: subprocess.Popen[bytes] | None = None
         # Children come and go, and the number of a closed pipe is soon another's: whoever selects
@@ -84,7 +85,7 @@ class Fetcher:
             return
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", str(PROGRAM), str(os.getpid())],
+                [sys.executable, "-I", str(PROGRAM), str(os.getpid()), *self._ca_file],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,

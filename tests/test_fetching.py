@@ -30,7 +30,7 @@ from rcnetd.events import (
 )
 from rcnetd.fetching import BodyReceived, Fetcher, fetch_once
 from rcnetd.model import AutomationStatus, Operation
-from tests.apiserver import LONG, Connection, Lab, _lab, http, lab
+from tests.apiserver import LONG, Connection, Lab, Server, _lab, http, lab
 from tests.unshared import run_unshared
 
 __all__ = ["_lab", "lab"]

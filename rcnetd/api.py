@@ -43,6 +43,8 @@ from rcnetd import __version__, answers
 from rcnetd.answers import FORMATS, Details, Features, Status, Task
 from rcnetd.connecting import Bounds, Way, secure, trust
 from rcnetd.failures import (
+    CUT_SHORT,
+    UNANSWERED,
     ApiError,
     CertificateError,
     ClockError,
@@ -101,7 +103,6 @@ HEADERS = {
     "Connection": "close",
     "User-Agent": f"rcnetd/{__version__}",
 }
-CUT_SHORT = "the answer was cut short"
 T = TypeVar("T")
 
 
@@ -352,7 +353,7 @@ def _protocol_error(error: Exception) -> ApiError:
         causes.append(causes[-1].__context__)
     for cause in reversed(causes):
         if isinstance(cause, http.client.RemoteDisconnected):
-            return Disconnected("the API closed the connection without an answer")
+            return Disconnected(UNANSWERED)
         if isinstance(cause, http.client.IncompleteRead):
             return Disconnected(CUT_SHORT)
         if isinstance(cause, http.client.HTTPException):

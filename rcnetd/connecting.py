@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from rcnetd.failures import (
+    CUT_SHORT,
+    UNANSWERED,
     ApiError,
     CertificateError,
     ClockError,
@@ -37,6 +39,7 @@ from rcnetd.failures import (
 WIRE_LIMIT = 256 * 1024  # bytes of a whole answer: head, chunk sizes and body
 # X509_V_ERR_*, openssl/x509_vfy.h
 NOT_YET_VALID, EXPIRED = 9, 10
+OP_IGNORE_UNEXPECTED_EOF = 0x80  # openssl/ssl.h; a name in Python 3.10
 HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH = 62, 64
 
 
@@ -83,9 +86,8 @@ class Bounds:
     def _read_error(self, error: OSError) -> ApiError:
         if _is_timeout(error):
             return TimedOut(self.timeout, self.phase)
-        if isinstance(error, ssl.SSLEOFError):
-            # The connection ended without TLS saying so: the rest may have been cut off.
-            return Disconnected("the API closed the connection in the middle of TLS")
+        if _is_ragged_eof(error):
+            return Disconnected(CUT_SHORT if self.phase == "reading" else UNANSWERED)
         return Disconnected(f"the connection broke: {_why(error)}")
 
 
@@ -222,6 +224,8 @@ def _trust(ca_file: Path | None, bundle: Path, capath: str, *stamps: object) -> 
         except OSError as error:  # also ssl.SSLError: not a PEM file
             raise TrustError(f"cannot read ca_file '{ca_file}': {_why(error)}") from error
     context.sslsocket_class = TlsSocket
+    # Python has OpenSSL 3 take a connection that just ends for one that TLS has ended.
+    context.options &= ~ssl.Options(OP_IGNORE_UNEXPECTED_EOF)
     return context
 
 
@@ -257,7 +261,7 @@ def _handshake_error(error: OSError, host: str, bounds: Bounds) -> ApiError:
         return _certificate_error(error, host)
     if _is_timeout(error):
         return TimedOut(bounds.timeout, bounds.phase)
-    if isinstance(error, ssl.SSLEOFError):
+    if _is_ragged_eof(error):
         return Disconnected("the API closed the connection during the TLS handshake")
     if isinstance(error, ssl.SSLError):
         return TlsError(f"the TLS handshake failed: {_why(error)}")
@@ -280,6 +284,13 @@ def _certificate_error(error: ssl.SSLCertVerificationError, host: str) -> Certif
 def _is_timeout(error: OSError) -> bool:
     """Our own time-out, not ETIMEDOUT: since Python 3.10 both are TimeoutError."""
     return isinstance(error, socket.timeout) and error.errno is None
+
+
+def _is_ragged_eof(error: OSError) -> bool:
+    """The connection ended without TLS saying so: the rest may have been cut off."""
+    if isinstance(error, ssl.SSLEOFError):
+        return True
+    return isinstance(error, ssl.SSLError) and error.reason == "UNEXPECTED_EOF_WHILE_READING"
 
 
 def _why(error: OSError) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 SHOWN = 80  # characters of a remote string that are shown
 
+CUT_SHORT = "the answer was cut short"
+UNANSWERED = "the API closed the connection without an answer"
 # What a request waits for, one after the other; the words are those of the fetcher's progress.
 PHASES = {
     "starting": "the fetcher to start",

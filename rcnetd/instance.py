@@ -14,15 +14,17 @@ The file is written by `rcnetd-instance.service` (form version 1); every key may
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rcnetd.files import read_bounded
 from rcnetd.options import REGIONS, Instance
 
 SIZE_MOST = 64 * 1024  # bytes
-ROLES_MOST = 64
+TEXT_MOST = 80  # characters of a text that is only shown
+T = TypeVar("T")
 
 
 def read(path: Path) -> tuple[Instance, list[str]]:
@@ -48,32 +50,33 @@ def read(path: Path) -> tuple[Instance, list[str]]:
 def _instance(content: dict[str, Any], path: Path) -> tuple[Instance, list[str]]:
     warnings: list[str] = []
 
-    def take(key: str, parse: Any) -> Any:
+    def take(key: str, parse: Callable[[str], T | None]) -> T | None:
         value = content.get(key)
-        if value is None:
-            return None
         parsed = parse(value) if isinstance(value, str) else None
-        if parsed is None:
-            warnings.append(f"'{path}': {key} {str(value)[:80]!r} is not usable, ignoring")
+        if value is not None and parsed is None:
+            what = f"'{_line(value)}'" if isinstance(value, str) else f"a {type(value).__name__}"
+            warnings.append(f"'{path}': {key} is {what}, which is not usable, ignoring")
         return parsed
 
-    roles = content.get("roles") or []
-    if not isinstance(roles, list):
-        warnings.append(f"'{path}': roles is not a list, ignoring")
-        roles = []
+    given = content.get("roles")
+    roles = given if isinstance(given, list) else []
+    usable = tuple(role for role in roles if isinstance(role, str))
+    if (given is not None and given is not roles) or len(usable) != len(roles):
+        warnings.append(f"'{path}': roles is not a list of words, ignoring what is none")
     instance = Instance(
         region=take("region", _region),
-        region_source=take("region_source", lambda text: text[:80]),
-        roles=tuple(role for role in roles[:ROLES_MOST] if isinstance(role, str)),
+        region_source=take("region_source", _line),
+        roles=usable,
         servicenet_mac=take("servicenet_mac", _mac),
         public_mac=take("public_mac", _mac),
         servicenet_router=take("servicenet_router", _address),
-        configure_network_stack=take(
-            "configure_network_stack",
-            lambda text: {"enabled": True, "disabled": False}.get(text.strip('" \n').lower()),
-        ),
+        configure_network_stack=take("configure_network_stack", _feature),
     )
     return instance, warnings
+
+
+def _line(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text[:TEXT_MOST])
 
 
 def _region(text: str) -> str | None:
@@ -87,6 +90,13 @@ def _mac(text: str) -> str | None:
 
 def _address(text: str) -> IPv4Address | None:
     try:
-        return IPv4Address(text)
+        address = IPv4Address(text)
     except AddressValueError:
         return None
+    # What cannot be a router: 0/8, 127/8, 224/4, 240/4.
+    return address if 0 < int(address) >> 24 < 224 and not address.is_loopback else None
+
+
+def _feature(text: str) -> bool | None:
+    # xenstore has the value as a JSON string, with its quotes: '"ENABLED"\n'.
+    return {"enabled": True, "disabled": False}.get(text.strip('" \n').lower())

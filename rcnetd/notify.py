@@ -13,7 +13,10 @@ STATUS_MOST = 512  # characters
 
 
 class Notifier:
-    """Speaks to the service manager named in *environ*."""
+    """Speaks to the service manager named in *environ* (the process's own environment).
+
+    *watchdog_interval* is the seconds between two `watchdog` calls, None if nobody waits for them.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._socket = environ.get("NOTIFY_SOCKET")
@@ -34,6 +37,11 @@ class Notifier:
     def watchdog(self) -> None:
         """Still alive: WATCHDOG=1."""
         self._send("WATCHDOG=1")
+
+    def reloading(self, now: float, status: str) -> None:
+        """The settings are read again, from *now* (CLOCK_MONOTONIC) until `ready`: RELOADING=1."""
+        moment = f"MONOTONIC_USEC={round(now * 1_000_000)}"
+        self._send("RELOADING=1", moment, f"STATUS={_line(status)}")
 
     def stopping(self, status: str) -> None:
         """The service goes down: STOPPING=1."""

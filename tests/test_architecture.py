@@ -7,17 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.core import CORE
+
 PACKAGE = Path(__file__).parent.parent / "rcnetd"
-CORE = {
-    "actions", "asking", "budget", "events", "facts", "guard", "machine", "model", "options",
-    "pacing", "routes", "servicenet", "states",
-}  # fmt: skip
 CORE_MAY_IMPORT = {"__future__", "collections", "dataclasses", "enum", "ipaddress", "math"}
 # The only door of each foreign library.
 DOORS = {
     "requests": {"api"},
     "urllib3": {"api"},
-    "pyroute2": {"netlink", "rtnetlink"},
+    "pyroute2": {"rtnetlink"},
     "systemd": {"notify"},
     "ctypes": {"privileges", "watch", "topology"},
 }

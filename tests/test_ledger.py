@@ -9,13 +9,15 @@ import stat
 import subprocess
 import sys
 import time
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from rcnetd import ledger as ledger_module
 from rcnetd.budget import DEADLINE_MOST, SLOT_HELD, Budget
-from rcnetd.ledger import LOCK_AGAIN, LOCK_TIMEOUT, Ledger, Slot, boottime
+from rcnetd.ledger import LOCK_AGAIN, LOCK_TIMEOUT, Ledger, boottime
 
 
 class Clock:
@@ -140,19 +142,21 @@ def test_a_process_killed_before_it_cut_the_file_has_written(path: Path, clock: 
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda data: b"",
+        lambda _: b"",
         lambda data: data[:-1],
         lambda data: data[: len(data) // 2],
         lambda data: data.replace(b"rcnetd1", b"rcnetd2"),
         lambda data: data.replace(b" 1", b" 2"),
         lambda data: b"\0" * len(data),
-        lambda data: b"\xff\n",
-        lambda data: b"rcnetd1 00000000 \n",
-        lambda data: b"rcnetd1 %08x one 0.000\n" % ledger_module.zlib.crc32(b"one 0.000"),
-        lambda data: b"x" * 100_000,
+        lambda _: b"\xff\n",
+        lambda _: b"rcnetd1 00000000 \n",
+        lambda _: b"rcnetd1 %08x one 0.000\n" % zlib.crc32(b"one 0.000"),
+        lambda _: b"x" * 100_000,
     ],
 )
-def test_a_damaged_ledger_allows_nothing_for_a_while(path: Path, clock: Clock, damage) -> None:  # type: ignore[no-untyped-def] # a table of lambdas
+def test_a_damaged_ledger_allows_nothing_for_a_while(
+    path: Path, clock: Clock, damage: Callable[[bytes], bytes]
+) -> None:
     """What is lost is taken for used up; the file is repaired by whoever looks first."""
     ledger = Ledger(path, 18, clock=clock)
     ledger.take(deadline=10.0)
@@ -301,7 +305,7 @@ def test_a_full_disk_is_an_error_not_a_slot(path: Path, monkeypatch: pytest.Monk
     """A request that cannot be counted is not allowed."""
     ledger = Ledger(path, 18)
     ledger.view()
-    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, offset: len(data) - 1)
+    monkeypatch.setattr(os, "pwrite", lambda _, data, __: len(data) - 1)
 
     with pytest.raises(OSError, match="No space left"):
         ledger.take(deadline=10.0)
@@ -381,8 +385,3 @@ def test_processes_killed_anywhere_leave_a_whole_ledger(path: Path) -> None:
 
     assert most <= 18
     Ledger(path, 18).view()
-
-
-def test_the_slot_is_a_value() -> None:
-    """Two slots of the same number are the same slot."""
-    assert Slot(1) == Slot(1)

@@ -1,11 +1,13 @@
-"""sd_notify against real sockets, path and abstract."""
+"""What systemd hears, on real sockets."""
 
 from __future__ import annotations
 
 import os
-import secrets
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,80 +15,132 @@ import pytest
 from rcnetd.notify import STATUS_MOST, Notifier
 
 
+@contextmanager
+def listening(name: str) -> Iterator[socket.socket]:
+    """A service manager's socket; "@" begins an abstract name."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + name[1:] if name.startswith("@") else name)
+        manager.settimeout(5)
+        yield manager
+
+
 @pytest.fixture(params=["path", "abstract"])
 def manager(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[socket.socket]:
-    """A service manager's end of NOTIFY_SOCKET."""
-    if request.param == "path":
-        name = address = str(tmp_path / "notify")
-    else:
-        name = f"@rcnetd-test-{secrets.token_hex(8)}"
-        address = "\0" + name[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
-        end.bind(address)
-        end.settimeout(5)
-        monkeypatch.setenv("NOTIFY_SOCKET", name)
-        yield end
+    """A service manager that this process is told to notify."""
+    pytest.importorskip("systemd.daemon")
+    abstract = request.param == "abstract"
+    name = f"@rcnetd-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", name)
+    with listening(name) as found:
+        yield found
 
 
-def test_every_message_arrives(manager: socket.socket) -> None:
-    """Each is what sd_notify(3) names, on a path and on an abstract socket."""
+def heard(manager: socket.socket) -> list[str]:
+    """The assignments of the next message."""
+    return manager.recv(65536).decode().split("\n")
+
+
+def test_ready_comes_with_its_status(manager: socket.socket) -> None:
+    """One message: `systemctl status` never shows the one without the other."""
+    Notifier(os.environ).ready("default route in effect")
+
+    assert ["READY=1", "STATUS=default route in effect"] == heard(manager)
+
+
+def test_each_word_of_the_protocol(manager: socket.socket) -> None:
+    """The other messages, as sd_notify(3) spells them."""
     notifier = Notifier(os.environ)
-    notifier.status("waiting")
+    notifier.status("waiting for the gateway")
     notifier.extend_timeout(30.0)
-    notifier.ready("ready now")
     notifier.watchdog()
-    notifier.stopping("over")
+    notifier.reloading(12.345678, "reading the settings")
+    notifier.stopping("the default route stays")
 
-    assert [manager.recv(4096) for _ in range(5)] == [
-        b"STATUS=waiting",
-        b"EXTEND_TIMEOUT_USEC=30000000",
-        b"READY=1\nSTATUS=ready now",
-        b"WATCHDOG=1",
-        b"STOPPING=1\nSTATUS=over",
-    ]
-
-
-def test_a_status_cannot_forge_another_assignment(manager: socket.socket) -> None:
-    """One line, of bounded length, whatever a server has said."""
-    Notifier(os.environ).status("a\nREADY=1\x1b" + "x" * 9999)
-
-    message = manager.recv(65536).decode()
-    assert "\n" not in message
-    assert message.startswith("STATUS=a READY=1 xxx")
-    assert len(message) == len("STATUS=") + STATUS_MOST
-
-
-def test_without_a_manager_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon that is started by hand says nothing, and fails at nothing."""
-    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-
-    Notifier(os.environ).ready("ready")
-
-
-def test_a_manager_that_is_gone_is_no_reason_to_fail(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The socket's path leads nowhere: the daemon goes on."""
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
-
-    Notifier(os.environ).watchdog()
+    assert ["STATUS=waiting for the gateway"] == heard(manager)
+    assert ["EXTEND_TIMEOUT_USEC=30000000"] == heard(manager)
+    assert ["WATCHDOG=1"] == heard(manager)
+    assert ["RELOADING=1", "MONOTONIC_USEC=12345678", "STATUS=reading the settings"] == heard(
+        manager
+    )
+    assert ["STOPPING=1", "STATUS=the default route stays"] == heard(manager)
 
 
 @pytest.mark.parametrize(
-    ("environ", "interval"),
+    "text", ["a\nREADY=1", "a\rb", "a\0b", "a\x1b[31mb", "a\u2028b", "a\udcffb"]
+)
+def test_a_status_is_one_line(manager: socket.socket, text: str) -> None:
+    """What a remote wrote cannot add an assignment, colour a terminal or break the encoding."""
+    Notifier(os.environ).status(text)
+    (line,) = heard(manager)
+
+    assert f"STATUS=a {text[2:]}".replace("\x1b", " ") == line
+
+
+def test_a_status_is_bounded(manager: socket.socket) -> None:
+    """A remote's novel is cut."""
+    Notifier(os.environ).status("ä" * 100_000)
+
+    assert ["STATUS=" + "ä" * STATUS_MOST] == heard(manager)
+
+
+def test_without_a_manager_nothing_is_sent_nor_loaded() -> None:
+    """Run by hand there is nobody to tell, and systemd-python is not even imported."""
+    script = (
+        "import sys\n"
+        "from rcnetd.notify import Notifier\n"
+        "for environ in ({}, {'NOTIFY_SOCKET': ''}):\n"
+        "    Notifier(environ).ready('text')\n"
+        "print('systemd' in sys.modules)\n"
+    )
+
+    Notifier({}).ready("text")
+    assert "False\n" == subprocess.check_output([sys.executable, "-c", script], text=True)
+
+
+@pytest.mark.parametrize("name", ["{}/gone", "@rcnetd-gone", "not/absolute", "vsock:1:1", "{}"])
+def test_a_dead_socket_is_no_failure(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon goes on when nobody listens."""
+    pytest.importorskip("systemd.daemon")
+    monkeypatch.setenv("NOTIFY_SOCKET", name.format(tmp_path))
+    notifier = Notifier(os.environ)
+
+    notifier.ready("text")
+    notifier.watchdog()
+
+
+def test_a_manager_that_goes_away_is_no_failure(manager: socket.socket) -> None:
+    """Nor when it listened a moment ago."""
+    notifier = Notifier(os.environ)
+    notifier.watchdog()
+    manager.close()
+
+    notifier.watchdog()
+
+
+def test_the_watchdog_is_fed_twice_in_its_time() -> None:
+    """sd_watchdog_enabled(3): "every half of the time returned here"."""
+    environ = {"WATCHDOG_USEC": "30000000"}
+
+    assert 15.0 == Notifier(environ).watchdog_interval
+    assert 15.0 == Notifier({**environ, "WATCHDOG_PID": str(os.getpid())}).watchdog_interval
+
+
+@pytest.mark.parametrize(
+    "environ",
     [
-        ({}, None),
-        ({"WATCHDOG_USEC": "20000000"}, 10.0),
-        ({"WATCHDOG_USEC": "20000000", "WATCHDOG_PID": str(os.getpid())}, 10.0),
-        ({"WATCHDOG_USEC": "20000000", "WATCHDOG_PID": "1"}, None),
-        ({"WATCHDOG_USEC": "soon"}, None),
-        ({"WATCHDOG_USEC": "0"}, None),
+        {},
+        {"WATCHDOG_USEC": ""},
+        {"WATCHDOG_USEC": "soon"},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": "-5"},
+        {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"},
+        {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "me"},
     ],
 )
-def test_the_watchdog_is_fed_twice_per_period(
-    environ: dict[str, str], interval: float | None
-) -> None:
-    """Half of WATCHDOG_USEC, as sd_watchdog_enabled(3) advises, if it is meant for us."""
-    assert interval == Notifier(environ).watchdog_interval
+def test_no_watchdog_of_ours(environ: dict[str, str]) -> None:
+    """None, another process's, or nonsense: nobody waits for our pings."""
+    assert Notifier(environ).watchdog_interval is None

@@ -102,7 +102,8 @@ class Boot:
     def _start(self) -> None:
         self.world = World().servicenet_routes()
         self.machine = Machine(Settings(), Instance(), now=self.now, jitter=self.chance.random)
-        self._answer_at, self._answer, self._slot = inf, None, 0
+        self._answer_at, self._slot = inf, 0
+        self._answer: Answered | None = None
         self._look()
 
     def run(self, until: float) -> Boot:

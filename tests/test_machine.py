@@ -52,6 +52,11 @@ FEATURES, STATUS, ASK_GATEWAY = Operation.FEATURES, Operation.STATUS, Operation.
 NO_NETWORK = World(addresses=[])
 
 
+def state_of(book: Playbook) -> State:
+    """The machine's state, read anew."""
+    return book.machine.state
+
+
 def failure(operation: Operation, kind: str = "timeout") -> RequestFailed:
     """A request that failed."""
     return RequestFailed(operation, kind=kind, reason=f"{kind} it is")
@@ -63,7 +68,7 @@ def test_a_boot_with_an_instant_api() -> None:
 
     assert [FEATURES, ASK_GATEWAY, STATUS] == book.asked
     assert book.is_ready
-    assert State.READY is book.machine.state
+    assert State.READY is state_of(book)
     assert book.now == 0.0
     assert book.world.default is not None
     assert GATEWAY == book.world.default.gateway
@@ -72,10 +77,10 @@ def test_a_boot_with_an_instant_api() -> None:
 def test_a_boot_that_waits() -> None:
     """404 and DEPLOYING are waited out, at the pace of the budget."""
     book = boot(HANDS_ON, NOT_ASSIGNED, DEPLOYING)
-    assert State.WAITING_FOR_GATEWAY is book.machine.state
+    assert State.WAITING_FOR_GATEWAY is state_of(book)
 
     book.wait(5).tell(NOT_ASSIGNED).wait(5).tell(ASSIGNED)
-    assert State.WAITING_FOR_DEPLOYED is book.machine.state
+    assert State.WAITING_FOR_DEPLOYED is state_of(book)
     assert not book.is_ready
 
     book.wait(5).tell(DEPLOYING).wait(5).tell(DEPLOYED)
@@ -87,7 +92,7 @@ def test_no_request_before_servicenet() -> None:
     book = Playbook(World(addresses=[])).look().wait(100)
 
     assert book.asked == []
-    assert State.WAITING_FOR_SERVICENET is book.machine.state
+    assert State.WAITING_FOR_SERVICENET is state_of(book)
 
 
 def test_requests_leave_from_the_servicenet_address() -> None:
@@ -113,12 +118,12 @@ def test_the_clock_for_servicenet_starts_again_when_it_goes() -> None:
     addresses, book.world.addresses = book.world.addresses, []
     book.look().wait(299)
     assert book.machine.exit is None
-    assert State.WAITING_FOR_SERVICENET is book.machine.state
+    assert State.WAITING_FOR_SERVICENET is state_of(book)
 
     book.world.addresses = addresses
     book.look()
 
-    assert State.WAITING_FOR_GATEWAY is book.machine.state
+    assert State.WAITING_FOR_GATEWAY is state_of(book)
     assert any("ServiceNet is gone from 'eth1'" in line for line in book.said)
 
 
@@ -127,7 +132,7 @@ def test_rackconnect_v3_is_not_ours() -> None:
     book = Playbook(instance=Instance(roles=("rackconnect:v3",))).look().wait(5000)
 
     assert book.is_ready
-    assert State.NOT_OURS is book.machine.state
+    assert State.NOT_OURS is state_of(book)
     assert book.asked == []
     assert book.taken(AddRoute) == []
 
@@ -135,11 +140,11 @@ def test_rackconnect_v3_is_not_ours() -> None:
 def test_hands_off_touches_nothing() -> None:
     """With Configure Network Stack enabled there is no route and no file, only the wait."""
     book = boot(HANDS_OFF, DEPLOYING)
-    assert State.WAITING_HANDS_OFF is book.machine.state
+    assert State.WAITING_HANDS_OFF is state_of(book)
 
     book.wait(10).tell(DEPLOYED)
 
-    assert State.READY_HANDS_OFF is book.machine.state
+    assert State.READY_HANDS_OFF is state_of(book)
     assert book.is_ready
     assert not any(book.taken(kind) for kind in (AddRoute, RemoveRoutes, WriteRoute))
     assert ASK_GATEWAY not in book.asked
@@ -181,7 +186,7 @@ def test_features_of_unknown_shape_leave_it_to_xenstore(
 
     book = Playbook(instance=instance).look().tell(unknown)
 
-    assert state is book.machine.state
+    assert state is state_of(book)
     assert book.taken(AddRoute) == []
 
 
@@ -190,14 +195,14 @@ def test_network_errors_decide_nothing_about_the_features() -> None:
     book = boot(failure(FEATURES)).wait(3)
 
     assert [FEATURES, FEATURES] == book.asked
-    assert State.ASKING_FEATURES is book.machine.state
+    assert State.ASKING_FEATURES is state_of(book)
 
 
 def test_features_are_decided_once() -> None:
     """A late second answer does not turn hands-on into hands-off."""
     book = boot(HANDS_ON, ASSIGNED, HANDS_OFF)
 
-    assert State.WAITING_FOR_DEPLOYED is book.machine.state
+    assert State.WAITING_FOR_DEPLOYED is state_of(book)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +235,7 @@ def test_the_status_is_asked_now_and_then_while_the_gateway_is_awaited() -> None
 def test_failed_with_our_route_in_effect_stays_and_guards() -> None:
     """The daemon asks once a minute whether Rackspace has repaired it."""
     book = boot(HANDS_ON, ASSIGNED, FAILED)
-    assert State.FAILED is book.machine.state
+    assert State.FAILED is state_of(book)
     assert book.machine.exit is None
 
     asked = len(book.asked)
@@ -247,7 +252,7 @@ def test_failed_then_deploying_waits_anew() -> None:
     """A repair by hand runs the automation again: a new wait with a whole `deploy_timeout`."""
     book = boot(HANDS_ON, ASSIGNED, FAILED).wait(3590)
     book.tell(DEPLOYING)
-    assert State.WAITING_FOR_DEPLOYED is book.machine.state
+    assert State.WAITING_FOR_DEPLOYED is state_of(book)
 
     book.wait(3000)
 
@@ -289,14 +294,14 @@ def test_a_dead_gateway_changes_nothing() -> None:
     book = Playbook(World(alive=set()).servicenet_routes()).look().tell(HANDS_ON, ASSIGNED)
     book.wait(12)
 
-    assert State.CHECKING_GATEWAY is book.machine.state
+    assert State.CHECKING_GATEWAY is state_of(book)
     assert book.taken(AddRoute) == []
     assert len(book.taken(ProbeNeighbour)) >= 2
     assert sum("does not answer on 'eth1'" in line for line in book.said) == 1
 
     book.world.alive.add(GATEWAY)
     book.wait(6)
-    assert State.WAITING_FOR_DEPLOYED is book.machine.state
+    assert State.WAITING_FOR_DEPLOYED is state_of(book)
 
 
 def test_without_the_check_a_silent_gateway_is_used() -> None:
@@ -306,7 +311,7 @@ def test_without_the_check_a_silent_gateway_is_used() -> None:
 
     book.tell(HANDS_ON, ASSIGNED)
 
-    assert State.WAITING_FOR_DEPLOYED is book.machine.state
+    assert State.WAITING_FOR_DEPLOYED is state_of(book)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +324,7 @@ def test_a_doubtful_gateway_changes_no_route(gateway: str) -> None:
 
     book = boot(HANDS_ON, doubtful, DEPLOYED, doubtful)
 
-    assert State.WAITING_FOR_GATEWAY is book.machine.state
+    assert State.WAITING_FOR_GATEWAY is state_of(book)
     assert book.taken(AddRoute) == []
     assert sum(f"the API's gateway {gateway}" in line for line in book.said) == 1
     assert gateway in book.machine.facts.objection
@@ -358,7 +363,7 @@ def test_a_candidate_that_no_longer_fits_is_dropped() -> None:
     book.look()
 
     assert book.machine.facts.candidate is None
-    assert State.WAITING_FOR_GATEWAY is book.machine.state
+    assert State.WAITING_FOR_GATEWAY is state_of(book)
 
 
 def test_servicenet_that_comes_back_goes_on_where_it_was() -> None:
@@ -367,12 +372,12 @@ def test_servicenet_that_comes_back_goes_on_where_it_was() -> None:
     addresses = list(book.world.addresses)
     book.world.flush(3)
     book.look()
-    assert State.WAITING_FOR_SERVICENET is book.machine.state
+    assert State.WAITING_FOR_SERVICENET is state_of(book)
 
     book.world.addresses = addresses
     book.look()
 
-    assert State.WAITING_FOR_DEPLOYED is book.machine.state
+    assert State.WAITING_FOR_DEPLOYED is state_of(book)
     assert book.asked.count(FEATURES) == 1
 
 
@@ -384,7 +389,7 @@ def test_the_guard_puts_a_lost_route_back() -> None:
 
     assert book.world.default is not None
     assert GATEWAY == book.world.default.gateway
-    assert State.READY is book.machine.state
+    assert State.READY is state_of(book)
     assert book.machine.guard.repairs == 1
     assert len(book.taken(NotifyReady)) == 1
 
@@ -395,7 +400,7 @@ def test_a_lost_route_while_waiting_is_applied_again() -> None:
     book.world.routes = [route for route in book.world.routes if route.gateway != GATEWAY]
     book.look()
 
-    assert State.WAITING_FOR_DEPLOYED is book.machine.state
+    assert State.WAITING_FOR_DEPLOYED is state_of(book)
     assert book.machine.guard.repairs == 1
 
 

@@ -11,8 +11,13 @@ def test_the_defaults() -> None:
     """As in rcnetd.yaml(5)."""
     settings = Settings()
 
-    assert settings.region is settings.endpoint is settings.ca_file is settings.api_address is None
-    assert settings.servicenet.name is settings.servicenet.mac is None
+    assert [None] * 4 == [
+        settings.region,
+        settings.endpoint,
+        settings.ca_file,
+        settings.api_address,
+    ]
+    assert (None, None) == (settings.servicenet.name, settings.servicenet.mac)
     assert settings.servicenet.networks == (
         IPv4Network("10.176.0.0/12"),
         IPv4Network("10.208.0.0/12"),

@@ -26,7 +26,7 @@ def network(*entries: tuple[Link, str]) -> Network:
 
 def chosen(servicenet: ServiceNet | None) -> tuple[str, str] | None:
     """Name and address of what was chosen."""
-    return servicenet and (servicenet.link.name, str(servicenet.address.ip))
+    return (servicenet.link.name, str(servicenet.address.ip)) if servicenet else None
 
 
 ETH0 = (Link(2, "eth0", "bc:76:4e:20:6c:5a"), "203.0.113.10/24")

@@ -1,4 +1,4 @@
-"""The switch of the default route, watched by the kernel's own messages: never without a default."""
+"""The switch of the default route, as the kernel's messages tell it: never without a default."""
 
 from __future__ import annotations
 

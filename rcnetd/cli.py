@@ -75,12 +75,8 @@ def _add_ask(
 
 
 def _add_emulate(commands: Any) -> None:
-    # Its own parser does the rest: the emulator is a package of its own and may be absent.
-    emulate = commands.add_parser(
-        "emulate", help="the RackConnect API on this machine", add_help=False
-    )
-    emulate.add_argument("arguments", nargs=argparse.REMAINDER)
-    emulate.set_defaults(run=_emulate)
+    # Its own parser does the rest (`main`): the emulator is a package of its own, maybe absent.
+    commands.add_parser("emulate", help="the RackConnect API on this machine", add_help=False)
 
 
 def _add_demo(commands: Any) -> None:
@@ -114,12 +110,12 @@ def _ask(args: argparse.Namespace) -> int:
     return ask.run(Places.from_environ(os.environ), args.config, name, args.format)
 
 
-def _emulate(args: argparse.Namespace) -> int:
+def _emulate(arguments: Sequence[str]) -> int:
     try:
         from rcnetd.emulator.command import main as emulate
     except ImportError as error:
         return _missing("rcnetd-emulator", error)
-    return int(emulate(args.arguments))
+    return emulate(arguments)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -143,9 +139,12 @@ def _missing(package: str, error: ImportError) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (rcnetctl(8))."""
-    args = parser().parse_args(argv)
-    run: Callable[[argparse.Namespace], int] = args.run
+    arguments = sys.argv[1:] if argv is None else argv
     try:
+        if arguments[:1] == ["emulate"]:
+            return _emulate(arguments[1:])
+        args = parser().parse_args(arguments)
+        run: Callable[[argparse.Namespace], int] = args.run
         return run(args)
     except KeyboardInterrupt:
         return 130

@@ -70,12 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EX_CONFIG
     for warning in warnings:
         journal.log("warning", warning)
-    if url.startswith("http://"):
+    if settings.endpoint_is_plain:
         journal.log("warning", f"endpoint '{url}' is not encrypted: anyone on its way can answer")
     try:
         lock = _lock(places)
     except OSError as error:
-        journal.log("error", f"Failed to lock '{places.lock}': {error}")
+        journal.log("error", f"Failed to lock '{places.lock}': {error.strerror}")
         return 1
     if lock is None:
         journal.log("error", f"rcnetd is already running ('{places.lock}' is locked)")

@@ -10,7 +10,7 @@ import pytest
 from rcnetd.actions import AddRoute, ProbeNeighbour, RemoveRoutes, TakeLinkDown
 from rcnetd.facts import Facts
 from rcnetd.guard import PROBE_AGAIN, WARNINGS_MOST, Guard, public_link, servicenet_probes
-from rcnetd.model import METRIC, PROTOCOL, Address, Network, Route, Verdict
+from rcnetd.model import METRIC, PROTOCOL, Address, Neighbour, Network, Route, Verdict
 from rcnetd.options import GatewaySettings, Instance, PublicInterface, PublicIPv6
 from rcnetd.routes import OUTSIDE
 from tests.playbook import (
@@ -330,6 +330,16 @@ def test_the_api_outside_servicenets_networks_is_kept_too() -> None:
     )
     book.machine.facts.servicenet = None
     assert servicenet_probes(book.machine.facts) == ()
+
+
+def test_while_the_kernel_asks_there_is_nothing_to_do() -> None:
+    """A probe that is under way is neither repeated nor taken for silence."""
+    book = Playbook(World(alive=set())).look().tell(HANDS_ON, ASSIGNED)
+    facts = book.machine.facts
+    facts.network = replace(facts.network, neighbour=Neighbour.ASKING)
+
+    assert [] == Guard().check(facts, book.now)
+    assert facts.gateway is None
 
 
 def test_a_silent_gateway_is_probed_again_and_again() -> None:

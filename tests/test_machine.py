@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
+from pytest_mock import MockerFixture
 
 from rcnetd.actions import (
     AddRoute,
@@ -30,7 +31,7 @@ from rcnetd.events import (
 )
 from rcnetd.model import AutomationStatus, Operation
 from rcnetd.options import GatewaySettings, Instance, Manage
-from rcnetd.states import State
+from rcnetd.states import Condition, State
 from tests.playbook import (
     ASSIGNED,
     DEPLOYED,
@@ -558,3 +559,16 @@ def test_an_unknown_event_is_a_bug_with_a_name() -> None:
         boot().machine.handle(Surprise(), 0.0)
     with pytest.raises(AssertionError, match="Riddle"):
         boot().machine.handle(Riddle(FEATURES), 0.0)
+
+
+def test_a_cycle_in_the_table_is_found(mocker: MockerFixture) -> None:
+    """A table that never settles is our mistake; it ends loudly, not in an endless loop."""
+    here, there = State.WAITING_FOR_SERVICENET, State.WAITING_FOR_GATEWAY
+    cycle = {
+        here: ((Condition.SERVICENET_PRESENT, there),),
+        there: ((Condition.SERVICENET_PRESENT, here),),
+    }
+    mocker.patch.dict("rcnetd.machine.TRANSITIONS", cycle, clear=True)
+
+    with pytest.raises(AssertionError, match="the table has a cycle through"):
+        Playbook().look()

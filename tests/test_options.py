@@ -32,3 +32,10 @@ def test_the_defaults() -> None:
     assert settings.persist is Persist.AUTO
     assert settings.requests_per_minute == 18
     assert (settings.trust_after, settings.deploy_timeout) == (120, 3600)
+
+
+def test_a_plain_endpoint_is_known() -> None:
+    """`http://` is worth a warning."""
+    assert Settings(endpoint="http://10.0.0.1:8080").endpoint_is_plain
+    assert not Settings(endpoint="https://10.0.0.1").endpoint_is_plain
+    assert not Settings().endpoint_is_plain

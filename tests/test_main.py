@@ -1,0 +1,112 @@
+"""`rcnetd`'s start: settings, endpoint, lock; every mistake is one line and an exit code."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from rcnetd.main import endpoint, main
+from rcnetd.options import Instance, Settings
+from rcnetd.settings import ConfigError
+
+
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Directories of the test's own, as systemd would name them; nothing else is touched."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setenv("RCNETD_INSTANCE", str(tmp_path / "instance.json"))
+    for name in ("JOURNAL_STREAM", "NOTIFY_SOCKET"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def write(directory: Path, text: str) -> str:
+    """A settings file; its path."""
+    path = directory / "rcnetd.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("region", ["dfw", "hkg", "iad", "lon", "ord", "syd"])
+def test_the_endpoint_is_the_regions(region: str) -> None:
+    """Each region has its own; the setting outranks what the platform says."""
+    url = f"https://{region}.api.rackconnect.rackspace.com"
+
+    assert url == endpoint(Settings(region=region), Instance(region="ord"))
+    assert url == endpoint(Settings(), Instance(region=region))
+    assert "https://10.0.0.1" == endpoint(Settings("dfw", "https://10.0.0.1"), Instance())
+
+
+def test_without_a_region_the_ways_to_set_it_are_named(
+    environ: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody guesses a region."""
+    with pytest.raises(ConfigError, match="no region is known"):
+        endpoint(Settings(), Instance())
+
+    assert 78 == main(["--config", write(environ, "persist: none\n")])
+    lines = capfd.readouterr().err.splitlines()
+    assert 1 == len(lines)
+    assert all(word in lines[0] for word in ("'region'", "'endpoint'", "config drive"))
+
+
+def test_a_malformed_setting_is_one_line(environ: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """File, line, key and the nearest right key; exit code 78, which systemd does not retry."""
+    path = write(environ, "region: dfw\nregoin: dfw\n")
+
+    assert 78 == main(["--config", path])
+    lines = capfd.readouterr().err.splitlines()
+    assert 1 == len(lines)
+    assert all(word in lines[0] for word in (path, "line 2", "regoin:", "'region'"))
+    assert not (environ / "run").exists()
+
+
+def test_a_second_daemon_does_not_start(environ: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """One daemon per host: the second says so, and touches nothing."""
+    (environ / "run").mkdir()
+    with (environ / "run" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert 1 == main(["--config", write(environ, "endpoint: http://10.0.0.1\n")])
+
+    text = capfd.readouterr().err
+    assert "is already running" in text
+    assert "not encrypted: anyone on its way can answer" in text
+    assert ["lock"] == os.listdir(environ / "run")
+
+
+def test_a_lock_that_cannot_be_had_is_one_line(
+    environ: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A file where the directory should be."""
+    (environ / "run").write_text("in the way")
+
+    assert 1 == main(["--config", write(environ, "region: dfw\n")])
+    assert "Failed to lock" in capfd.readouterr().err
+
+
+def test_broken_instance_data_is_a_warning(
+    environ: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What the platform says is never needed when the settings say it all."""
+    (environ / "instance.json").write_text(json.dumps({"region": "mars"}))
+    (environ / "run").write_text("in the way")
+
+    assert 1 == main(["--config", write(environ, "region: dfw\n")])
+    lines = capfd.readouterr().err.splitlines()
+    assert 2 == len(lines)
+    assert "instance.json" in lines[0]
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As every program."""
+    with pytest.raises(SystemExit) as caught:
+        main([option])
+
+    assert 0 == caught.value.code
+    assert "rcnetd" in capsys.readouterr().out

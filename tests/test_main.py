@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -76,7 +75,7 @@ def test_a_second_daemon_does_not_start(environ: Path, capfd: pytest.CaptureFixt
     text = capfd.readouterr().err
     assert "is already running" in text
     assert "not encrypted: anyone on its way can answer" in text
-    assert ["lock"] == os.listdir(environ / "run")
+    assert [environ / "run" / "lock"] == list((environ / "run").iterdir())
 
 
 def test_a_lock_that_cannot_be_had_is_one_line(

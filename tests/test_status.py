@@ -17,12 +17,13 @@ import pytest
 from rcnetd.actions import Stop
 from rcnetd.cli import main
 from rcnetd.commands.status import show
+from rcnetd.events import Event
 from rcnetd.files import write_atomic
 from rcnetd.places import Places
 from rcnetd.report import document
 from tests.playbook import ASSIGNED, DEPLOYED, DEPLOYING, FAILED, HANDS_OFF, HANDS_ON, Playbook
 
-FORMS = {
+FORMS: dict[str, list[Event]] = {
     "ready": [HANDS_ON, ASSIGNED, DEPLOYED],
     "route": [HANDS_ON, ASSIGNED, DEPLOYING],
     "failed": [HANDS_ON, ASSIGNED, FAILED],
@@ -78,9 +79,7 @@ def test_the_exit_code_says_how_it_is(
     assert f"rcnetd: {written['status']}" == capsys.readouterr().out.splitlines()[0]
 
 
-def test_without_a_daemon(
-    places: Places, capsys: pytest.CaptureFixture[str], gone: int
-) -> None:
+def test_without_a_daemon(places: Places, capsys: pytest.CaptureFixture[str], gone: int) -> None:
     """Never run, and not running: both 3, both with what to do or what was."""
     assert 3 == main(["status"])
     assert "systemctl start rcnetd" in capsys.readouterr().out

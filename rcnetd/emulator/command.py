@@ -15,7 +15,7 @@ from pathlib import Path
 from rcnetd.emulator.certificates import context_of
 from rcnetd.emulator.faults import CONNECTION, FAULTS, OPERATIONS, Fault
 from rcnetd.emulator.server import Emulator, Request
-from rcnetd.emulator.timeline import TimelineError, load
+from rcnetd.emulator.timeline import TimelineError, load, read_duration
 
 EX_OSERR, EX_CONFIG = 71, 78  # sysexits.h
 
@@ -28,10 +28,10 @@ def _listen(text: str) -> tuple[str, int]:
 
 
 def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)(s|min|h)?", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"'{text}' is no length of time; use 90s, 5min or 1h")
-    return float(match[1]) * {"min": 60.0, "h": 3600.0}.get(match[2], 1.0)
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def parser() -> argparse.ArgumentParser:

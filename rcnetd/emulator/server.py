@@ -101,7 +101,11 @@ class Emulator:
         self._began = self._clock()
         if self._certificates is not None:
             self._certificates.context(None)
-        self._open()
+        try:
+            self._open()
+        except OSError:
+            self._close()
+            raise
         self._listen = [entry.getsockname()[:2] for entry in self._sockets]
         self._refusing = asyncio.ensure_future(self._refuse_when_told())
 

@@ -97,6 +97,15 @@ def load(path: Path) -> Timeline:
     return parse(data.decode("utf-8", "replace"), str(path))
 
 
+def read_duration(text: str) -> float:
+    """Seconds of a length of time: `90s`, `5min`, `1h`, `250ms` or seconds. Raises `ValueError`."""
+    units = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*([a-z]*)", text)
+    if match is None or match[2] not in units:
+        raise ValueError(f"'{text}' is no length of time; use 90s, 5min or seconds")
+    return float(match[1]) * units[match[2]]
+
+
 def parse(text: str, name: str = "timeline") -> Timeline:
     """Parse a timeline; *name* is the file's in messages. Raises `TimelineError`."""
     try:
@@ -230,12 +239,10 @@ class _Reader:
         return int(text)
 
     def _duration(self, node: Any, key: str) -> float:
-        text = self._text(node, key)
-        units = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
-        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*([a-z]*)", text)
-        if match is None or match[2] not in units:
-            raise self._error(node, key, f"'{text}' is no length of time; use 90s, 5min or seconds")
-        return float(match[1]) * units[match[2]]
+        try:
+            return read_duration(self._text(node, key))
+        except ValueError as error:
+            raise self._error(node, key, str(error)) from None
 
     def _word(
         self, node: Any, key: str, words: Sequence[str], fold: Callable[[str], str] = str

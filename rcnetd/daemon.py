@@ -55,6 +55,7 @@ from rcnetd.pacing import RESERVED
 from rcnetd.places import Places
 from rcnetd.records import Records
 from rcnetd.report import describe_answer, document, status_text
+from rcnetd.routes import describe
 from rcnetd.timeline import Timeline
 
 KILL_AFTER = 2.0  # seconds past its own time limit after which the fetcher is killed
@@ -278,7 +279,7 @@ class Daemon:
         except OSError as error:
             return (RouteRefused(f"Failed to record the routes to remove: {error}"),)
         for route in action.routes:
-            text = f"removed {route.destination} via {route.gateway} metric {route.metric}"
+            text = f"removed {describe(route, network)}"
             refused = self._change(self._kernel.remove_route, route, text=text)
             if refused:
                 return refused

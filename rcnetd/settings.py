@@ -167,8 +167,9 @@ def _error(path: Path, node: Any, text: str) -> ConfigError:
 def _nearest(word: str, words: Iterable[str]) -> str:
     from difflib import get_close_matches
 
+    words = [name for name in words if not word.startswith(f"{name}.")]
     by_tail = {name.rpartition(".")[2]: name for name in words}
-    near = get_close_matches(word, list(words), 1, 0.6) or [
+    near = get_close_matches(word, words, 1, 0.6) or [
         by_tail[tail] for tail in get_close_matches(word.rpartition(".")[2], list(by_tail), 1, 0.8)
     ]
     return f"; did you mean '{near[0]}'?" if near else "; rcnetd.yaml(5) lists them"

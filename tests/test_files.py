@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from rcnetd.files import read_bounded, write_atomic
 
@@ -131,6 +132,29 @@ def test_what_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_atomic(tmp_path / "none" / "file", "text")
     assert ["file"] == [path.name for path in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_the_content_is_on_disk_before_the_name(
+    tmp_path: Path, mocker: MockerFixture, durable: bool
+) -> None:
+    """The file, then its name, then the directory: a loss of power leaves the old or the new."""
+    order: list[str] = []
+    synced, renamed = os.fsync, Path.rename
+
+    def fsync(descriptor: int) -> None:
+        order.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        synced(descriptor)
+
+    def rename(path: Path, target: Path) -> Path:
+        order.append("name")
+        return renamed(path, target)
+
+    mocker.patch("os.fsync", fsync)
+    mocker.patch.object(Path, "rename", rename)
+    write_atomic(tmp_path / "file", b"content", durable=durable)
+
+    assert (["file", "name", "directory"] if durable else ["name"]) == order
 
 
 def test_a_killed_writer_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:

@@ -338,7 +338,12 @@ def test_while_the_kernel_asks_there_is_nothing_to_do() -> None:
     facts = book.machine.facts
     facts.network = replace(facts.network, neighbour=Neighbour.ASKING)
 
-    assert [] == Guard().check(facts, book.now)
+    guard = Guard()
+    assert [] == guard.check(facts, book.now)
+    facts.network = replace(facts.network, neighbour=Neighbour.STALE)
+    assert [ProbeNeighbour(3, GATEWAY)] == guard.check(facts, book.now)
+    assert [] == guard.check(facts, book.now + PROBE_AGAIN / 2)
+    assert book.now + PROBE_AGAIN == guard.wake_at
     assert facts.gateway is None
 
 

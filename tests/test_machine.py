@@ -561,6 +561,16 @@ def test_an_unknown_event_is_a_bug_with_a_name() -> None:
         boot().machine.handle(Riddle(FEATURES), 0.0)
 
 
+def test_the_same_answer_again_does_not_begin_the_check_anew() -> None:
+    """A gateway that is silent is not asked more often because the API says it twice."""
+    book = boot(HANDS_ON, ASSIGNED, world=World(alive=set()).servicenet_routes())
+    probes = len(book.taken(ProbeNeighbour))
+    book.tell(ASSIGNED)
+
+    assert State.CHECKING_GATEWAY is state_of(book)
+    assert probes == len(book.taken(ProbeNeighbour))
+
+
 def test_a_cycle_in_the_table_is_found(mocker: MockerFixture) -> None:
     """A table that never settles is our mistake; it ends loudly, not in an endless loop."""
     here, there = State.WAITING_FOR_SERVICENET, State.WAITING_FOR_GATEWAY

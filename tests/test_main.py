@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from rcnetd.main import endpoint, main
 from rcnetd.options import Instance, Settings
@@ -65,13 +66,17 @@ def test_a_malformed_setting_is_one_line(environ: Path, capfd: pytest.CaptureFix
     assert not (environ / "run").exists()
 
 
-def test_a_second_daemon_does_not_start(environ: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_second_daemon_does_not_start(
+    environ: Path, capfd: pytest.CaptureFixture[str], mocker: MockerFixture
+) -> None:
     """One daemon per host: the second says so, and touches nothing."""
+    daemon = mocker.patch("rcnetd.daemon.Daemon")
     (environ / "run").mkdir()
     with (environ / "run" / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # any lock of another process
         assert 1 == main(["--config", write(environ, "endpoint: http://10.0.0.1\n")])
 
+    daemon.assert_not_called()
     text = capfd.readouterr().err
     assert "is already running" in text
     assert "not encrypted: anyone on its way can answer" in text

@@ -232,17 +232,19 @@ def test_sigterm_at_any_point(cloud: Cloud, state: str) -> None:
 def test_a_slow_api_delays_nothing(cloud: Cloud, fault: str) -> None:
     """While a request hangs: a lost route is back, the watchdog is fed, SIGTERM is obeyed."""
     cloud.emulate(ASSIGNED)
-    daemon = cloud.start(WATCHDOG_USEC="400000")
+    daemon = cloud.start(WATCHDOG_USEC="1000000")
     daemon.until_state("WAITING_FOR_DEPLOYED")
     cloud.api.set_fault(fault)
-    until(lambda: "asking automation_status" in daemon.status["status"], 20)
+    until(lambda: any(request.fault == fault for request in cloud.api.requests), 20)
 
+    daemon.hear()
+    heard = len(daemon.messages)
     for _ in range(5):
         cloud.topology.server.ip(f"route del default via {GATEWAY}")
         assert until(cloud.goes_by_gateway) < 1.0
-    daemon.hear()
-    fed = [at for at, line in daemon.messages if line == "WATCHDOG=1"][-8:]
-    assert max(later - earlier for earlier, later in zip(fed, fed[1:])) < 0.4
+    until(lambda: daemon.hear()[heard:].count("WATCHDOG=1") >= 3)
+    fed = [at for at, line in daemon.messages[heard:] if line == "WATCHDOG=1"]
+    assert max(later - earlier for earlier, later in zip(fed, fed[1:])) < 1.0
     assert daemon.stop() < 1.0
 
 

@@ -60,6 +60,7 @@ from rcnetd.timeline import Timeline
 
 KILL_AFTER = 2.0  # seconds past its own time limit after which the fetcher is killed
 EXTEND_EVERY, EXTEND_BY = 10.0, 30.0  # seconds, while systemd waits for READY
+NOTIFY_AGAIN = 0.1  # seconds; systemd was too busy to listen
 STATUS_EVERY = 5.0  # seconds between refreshes of what is live in STATUS=, until ready
 TURNS_MOST = 8  # readings in a row before the other descriptors have their turn
 
@@ -154,6 +155,8 @@ class Daemon:
             points += [self._status_at + STATUS_EVERY, self._extended_at + EXTEND_EVERY]
         if self._notifier.watchdog_interval is not None:
             points.append(self._watchdog_at + self._notifier.watchdog_interval)
+        if self._notifier.is_waiting:
+            points.append(now + NOTIFY_AGAIN)
         return max(0.0, min(points) - now)
 
     def _watch_fetcher(self) -> None:
@@ -352,6 +355,7 @@ class Daemon:
         if interval is not None and now >= self._watchdog_at + interval:
             self._watchdog_at = now
             self._notifier.watchdog()
+        self._notifier.flush()
 
     def _write_status(self, content: dict[str, Any]) -> None:
         try:

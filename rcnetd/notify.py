@@ -1,12 +1,16 @@
 """sd_notify(3): what systemd is told. The only door to systemd-python.
 
-Nothing is sent without NOTIFY_SOCKET, and a socket that is gone is no reason to fail.
+Nothing is sent without NOTIFY_SOCKET, and a socket that is gone is no reason to fail. A manager
+that is too busy to listen stops nothing: its socket takes some messages, then sendmsg(2) would
+block.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
+import socket
 from collections.abc import Mapping
 
 STATUS_MOST = 512  # characters
@@ -20,6 +24,7 @@ class Notifier:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._socket = environ.get("NOTIFY_SOCKET")
+        self._waiting: dict[str, str] = {}  # by name: only the latest is of interest
         self.watchdog_interval = _watchdog_interval(environ)
 
     def ready(self, status: str) -> None:
@@ -47,14 +52,42 @@ class Notifier:
         """The service goes down: STOPPING=1."""
         self._send("STOPPING=1", f"STATUS={_line(status)}")
 
-    def _send(self, *lines: str) -> None:
-        if not self._socket:
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something could not be sent yet: call `flush` again soon."""
+        return bool(self._waiting)
+
+    def flush(self) -> None:
+        """Send what waits, if the manager takes it now."""
+        if not self._waiting or not _has_room(self._socket or ""):
             return
         from systemd.daemon import notify
 
+        lines = "\n".join(self._waiting.values())
+        self._waiting.clear()
         with contextlib.suppress(OSError):  # the manager is gone: nobody asks any more
             # systemd-python reads NOTIFY_SOCKET itself; "@" for an abstract socket too.
-            notify("\n".join(lines))
+            notify(lines)
+
+    def _send(self, *lines: str) -> None:
+        if not self._socket:
+            return
+        for line in lines:
+            self._waiting[line.partition("=")[0]] = line
+        self.flush()
+
+
+def _has_room(name: str) -> bool:
+    """Whether a message to the socket *name* would be taken, or refused, without blocking."""
+    address = f"\0{name[1:]}" if name.startswith("@") else name
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(address)
+        except (OSError, ValueError):
+            return True  # notify() fails at once too
+        poll = select.poll()
+        poll.register(probe, select.POLLOUT)
+        return bool(poll.poll(0))
 
 
 def _watchdog_interval(environ: Mapping[str, str]) -> float | None:

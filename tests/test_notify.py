@@ -6,8 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,31 @@ def test_without_a_manager_nothing_is_sent_nor_loaded() -> None:
 
     Notifier({}).ready("text")
     assert "False\n" == subprocess.check_output([sys.executable, "-c", script], text=True)
+
+
+def test_a_busy_manager_is_not_waited_for(manager: socket.socket) -> None:
+    """Its socket is full: nothing blocks, READY=1 and the latest of each kind come later."""
+    notifier = Notifier(os.environ)
+
+    def speak() -> None:
+        for number in range(1000):
+            notifier.watchdog()
+            notifier.status(f"number {number}")
+        notifier.ready("done")
+
+    speaker = threading.Thread(target=speak, daemon=True)
+    speaker.start()
+    speaker.join(10)
+    assert not speaker.is_alive(), "it blocks"
+    assert notifier.is_waiting
+    manager.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            heard(manager)
+    notifier.flush()
+
+    assert {"WATCHDOG=1", "STATUS=done", "READY=1"} == set(heard(manager))
+    assert not notifier.is_waiting
 
 
 @pytest.mark.parametrize("name", ["{}/gone", "@rcnetd-gone", "not/absolute", "vsock:1:1", "{}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -245,6 +246,24 @@ def test_a_slow_api_delays_nothing(cloud: Cloud, fault: str) -> None:
     until(lambda: daemon.hear()[heard:].count("WATCHDOG=1") >= 3)
     fed = [at for at, line in daemon.messages[heard:] if line == "WATCHDOG=1"]
     assert max(later - earlier for earlier, later in zip(fed, fed[1:])) < 1.0
+    assert daemon.stop() < 1.0
+
+
+def test_a_busy_service_manager_delays_nothing(cloud: Cloud) -> None:
+    """systemd reads nothing for a while: the route is guarded, and READY=1 comes afterwards."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start(WATCHDOG_USEC="20000")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others:
+        others.connect(daemon.socket.getsockname())
+        others.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                others.send(b"X=1")
+    daemon.until_state("READY")
+
+    cloud.topology.server.ip(f"route del default via {GATEWAY}")
+    assert until(cloud.goes_by_gateway) < 1.0
+    until(lambda: "READY=1" in daemon.hear())
     assert daemon.stop() < 1.0
 
 

@@ -196,6 +196,7 @@ class Emulator:
 
     async def _serve(self, connection: socket.socket, source: str, fault: str | None) -> None:
         loop = asyncio.get_event_loop()
+        assert isinstance(loop, asyncio.BaseEventLoop)
         reader = asyncio.StreamReader(limit=65536)
         protocol = asyncio.StreamReaderProtocol(reader)
         context = self._certificates.context(fault) if self._certificates else None

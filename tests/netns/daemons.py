@@ -21,7 +21,7 @@ from rcnetd.model import Query, Verdict
 from rcnetd.netlink import Kernel
 from rcnetd.routes import OUTSIDE
 from rcnetd.topology import API, Topology
-from tests.netns.namespaces import LONG, until
+from tests.waiting import LONG, until
 
 ONCE = "servers: [{timeline: [{at: 0, gateway: 10.180.31.254}, {at: 0, status: DEPLOYED}]}]"
 ASSIGNED = "servers: [{timeline: [{at: 0, gateway: 10.180.31.254}]}]"

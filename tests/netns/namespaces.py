@@ -10,15 +10,12 @@ from __future__ import annotations
 import os
 import select
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from rcnetd.topology import Namespace, Topology, become_root_of_nothing, may_make_namespaces
 from tests.conftest import missing
-
-LONG = 10.0  # seconds; nothing here takes that long unless it is broken
 
 
 @pytest.fixture(scope="session")
@@ -65,15 +62,6 @@ def server(topology: Topology) -> Iterator[Namespace]:
     """The server of the small cloud; the test runs in it."""
     with topology.server as entered:
         yield entered
-
-
-def until(claim: Callable[[], object], timeout: float = LONG) -> float:
-    """Wait until *claim* is true; returns the seconds it took, fails after *timeout*."""
-    started = time.monotonic()
-    while not claim():
-        assert time.monotonic() - started < timeout, "it never came"
-        select.select([], [], [], 0.002)
-    return time.monotonic() - started
 
 
 def readable(descriptor: int, timeout: float = 0.0) -> bool:

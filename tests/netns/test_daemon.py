@@ -16,7 +16,7 @@ import pytest
 
 from rcnetd.topology import GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
 from tests.netns.daemons import ASSIGNED, NEVER, ONCE, Cloud, Daemon
-from tests.netns.namespaces import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.netns
 

@@ -15,7 +15,8 @@ from rcnetd.monitor import Monitor
 from rcnetd.netlink import Kernel, NetlinkError
 from rcnetd.rtnetlink import HEADER
 from rcnetd.topology import GATEWAY, INTERNET, PUBLIC_ROUTER, SERVICENET_ROUTER, Namespace, Topology
-from tests.netns.namespaces import LONG, readable, until
+from tests.netns.namespaces import readable
+from tests.waiting import LONG, until
 
 pytestmark = pytest.mark.netns
 

@@ -28,7 +28,8 @@ from rcnetd.topology import (
     Namespace,
     Topology,
 )
-from tests.netns.namespaces import open_descriptors, readable, until
+from tests.netns.namespaces import open_descriptors, readable
+from tests.waiting import until
 
 pytestmark = pytest.mark.netns
 

@@ -22,7 +22,8 @@ from rcnetd.topology import (
     Topology,
     link,
 )
-from tests.netns.namespaces import LONG, open_descriptors
+from tests.netns.namespaces import open_descriptors
+from tests.waiting import LONG
 
 pytestmark = pytest.mark.netns
 

@@ -294,11 +294,12 @@ def fetch_once(
 
 
 def _environment() -> dict[str, str]:
-    """What the fetcher gets of our environment: where the loader finds libraries, nothing else.
+    """What the fetcher gets of our environment: the loader's variables, libfaketime's for tests.
 
     Proxies, certificate bundles, resolver options and the like must not change what it does.
     """
-    return {name: value for name, value in os.environ.items() if name.startswith("LD_")}
+    names = ("LD_", "FAKETIME")
+    return {name: value for name, value in os.environ.items() if name.startswith(names)}
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[int, int]:

@@ -81,7 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         journal.log("error", f"rcnetd is already running ('{places.lock}' is locked)")
         return 1
     from rcnetd.daemon import Daemon
+    from rcnetd.privileges import keep_capabilities_here
 
+    keep_capabilities_here()
     return Daemon(settings, instance, url, places, journal).run()
 
 

@@ -48,8 +48,23 @@ def drop_capabilities() -> None:
             if error.errno in (errno.EINVAL, errno.EPERM):
                 break  # the last one was before, or this needs CAP_SETPCAP
             raise
-    header = _Header(CAPABILITY_VERSION_3, 0)
-    _call("capset", ctypes.byref(header), ctypes.byref((_Data * 2)()))
+    header, sets = _Header(CAPABILITY_VERSION_3, 0), (_Data * 2)()
+    try:
+        _call("capset", ctypes.byref(header), ctypes.byref(sets))
+    except OSError:
+        # A sandbox may forbid capset(2). What is inheritable only is nothing: no program that we
+        # start gets it without file capabilities, and those count no more (NO_NEW_PRIVS).
+        _call("capget", ctypes.byref(header), ctypes.byref(sets))
+        if any(word.effective or word.permitted for word in sets):
+            raise
+
+
+def keep_capabilities_here() -> None:
+    """Keep this process's capabilities, but let no program that it starts inherit them.
+
+    Only root's programs still get root's. Raises `OSError`.
+    """
+    _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
 
 
 def die_with_parent(parent: int) -> None:

@@ -38,6 +38,8 @@ class Timeline:
             try:
                 os.write(descriptor, line.encode())
                 size = os.fstat(descriptor).st_size
+                if size <= len(line):
+                    os.fchmod(descriptor, 0o644)  # whatever the umask: readable by all
             finally:
                 os.close(descriptor)
             if size > SIZE_MOST:
@@ -49,4 +51,5 @@ class Timeline:
         lines = self._path.read_bytes().splitlines(keepends=True)
         shorter = self._path.with_name(self._path.name + ".new")
         shorter.write_bytes(b"".join(lines[len(lines) // 2 :]))
+        shorter.chmod(0o644)
         shorter.replace(self._path)

@@ -43,10 +43,11 @@ def test_root_can_change_nothing_any_more() -> None:
     assert "Operation not permitted" in after
 
 
-@pytest.mark.netns
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: several users")
-def test_a_user_with_an_ambient_capability() -> None:
-    """As systemd starts the daemon: a user with CAP_NET_ADMIN only, without CAP_SETPCAP."""
+def as_the_daemon(script: str) -> list[str]:
+    """The output's lines of a script run as systemd runs the daemon, in a network of its own.
+
+    That is a user with CAP_NET_ADMIN only, without CAP_SETPCAP.
+    """
     command = [
         "unshare",
         "-n",
@@ -62,7 +63,7 @@ def test_a_user_with_an_ambient_capability() -> None:
     caps = ["--inh-caps=-all,+net_admin", "--ambient-caps=-all,+net_admin",
             "--bounding-set=-all,+net_admin"]  # fmt: skip
     done = subprocess.run(
-        [*command, *caps, sys.executable, "-c", DROP],
+        [*command, *caps, sys.executable, "-c", script],
         check=False,
         capture_output=True,
         text=True,
@@ -71,12 +72,70 @@ def test_a_user_with_an_ambient_capability() -> None:
     )
     if "Permission denied" in done.stderr:
         pytest.skip("the interpreter cannot be read by another user")
-    before, sets, after = done.stdout.splitlines()
+    assert "" == done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.netns
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: several users")
+def test_a_user_with_an_ambient_capability() -> None:
+    """Nothing is left of it, for this process nor for what it runs."""
+    before, sets, after = as_the_daemon(DROP)
 
     assert "changed" == before
     # What bounds others stays: only CAP_SETPCAP may change it.
     assert "0 0 0 1000 0 1" == sets
     assert "Operation not permitted" in after
+
+
+KEEP = f"""
+import subprocess, sys
+from rcnetd.privileges import drop_capabilities, keep_capabilities_here
+{SETS}
+keep_capabilities_here()
+print(sets()[1])
+print(subprocess.run(["sh", "-c", {CHANGE!r}], capture_output=True, text=True).stdout.strip())
+child = '''
+from rcnetd import privileges
+def refuse(name, *arguments, call=privileges._call):
+    if name == "capset":
+        raise PermissionError(1, "the sandbox forbids it")
+    call(name, *arguments)
+privileges._call = refuse
+privileges.drop_capabilities()
+print("dropped")
+'''
+print(subprocess.run([sys.executable, "-c", child], capture_output=True, text=True).stdout.strip())
+"""
+
+
+@pytest.mark.netns
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: several users")
+def test_capabilities_that_stay_here() -> None:
+    """The process keeps its own; a program that it starts has none, and needs no capset(2)."""
+    permitted, refused, dropped = as_the_daemon(KEEP)
+
+    assert "CapPrm:\t0000000000001000" == permitted
+    assert "Operation not permitted" in refused
+    assert "dropped" == dropped
+
+
+@pytest.mark.netns
+def test_capabilities_that_cannot_be_given_up() -> None:
+    """A sandbox that forbids it leaves us what we have: that is no success."""
+    script = """
+from rcnetd import privileges
+def refuse(name, *arguments, call=privileges._call):
+    if name == "capset":
+        raise PermissionError(1, "the sandbox forbids it")
+    call(name, *arguments)
+privileges._call = refuse
+try:
+    privileges.drop_capabilities()
+except OSError as error:
+    print(error)
+"""
+    assert "[Errno 1] the sandbox forbids it" == run_unshared(script).strip()
 
 
 def test_without_privileges() -> None:

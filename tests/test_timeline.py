@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from rcnetd.timeline import SIZE_MOST, Timeline
@@ -32,6 +33,22 @@ def test_it_is_bounded_and_loses_the_oldest(tmp_path: Path) -> None:
     assert path.stat().st_size <= SIZE_MOST
     assert json.loads(lines[-1])["at"] == 3999
     assert json.loads(lines[0])["at"] > 0
+
+
+def test_all_can_read_it_whatever_the_umask(tmp_path: Path) -> None:
+    """The daemon's umask is strict; `rcnetctl` runs as anybody."""
+    path = tmp_path / "timeline.jsonl"
+    before = os.umask(0o077)
+    try:
+        timeline = Timeline(path)
+        timeline.add(0, "log", level="info", text="x")
+        assert 0o644 == path.stat().st_mode & 0o777
+        for number in range(4000):
+            timeline.add(number, "log", level="info", text="x" * 100)
+    finally:
+        os.umask(before)
+
+    assert 0o644 == path.stat().st_mode & 0o777
 
 
 def test_a_place_that_cannot_be_written_loses_only_lines(tmp_path: Path) -> None:

@@ -1,0 +1,337 @@
+"""Whole guests with real systemd, in the server's place of the small cloud.
+
+An *image* is a release's tree with rcnetd's packages installed, "baked"; a *guest* is a boot of it,
+with a disk of its own (an overlay). The guest's network is configured by its own manager, as that of
+a fresh server behind RackConnect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+from rcnetd.emulator.certificates import NAMES, Authority
+from rcnetd.emulator.testing import RunningEmulator, emulator
+from rcnetd.model import Query, Route, Verdict
+from rcnetd.netlink import Kernel
+from rcnetd.routes import OUTSIDE
+from rcnetd.topology import (
+    API,
+    GATEWAY,
+    PUBLIC,
+    PUBLIC_MAC,
+    PUBLIC_ROUTER,
+    SERVICENET,
+    SERVICENET_MAC,
+    SERVICENET_ROUTER,
+    Topology,
+)
+from tests.waiting import until
+
+MANAGERS = ("netplan", "network-manager", "ifupdown")
+# What each manager's guest runs at boot, and what must not run there.
+SERVICES = {
+    "netplan": "systemd-networkd.service",
+    "network-manager": "NetworkManager.service",
+    "ifupdown": "networking.service",
+}
+BOOT = 60.0  # seconds; a boot takes some
+SERVICENETS = ("10.176.0.0/12", "10.208.0.0/12")
+
+# A unit of somebody's that needs the network, one that waits for the automation, and what they saw.
+ONLINE = """\
+[Unit]
+DefaultDependencies=no
+Wants=network-online.target
+After=network-online.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'ip route get 198.51.100.10 > /run/online'
+[Install]
+WantedBy=multi-user.target
+"""
+DEPENDENT = """\
+[Unit]
+Requires=rcnetd-deployed.service
+After=rcnetd-deployed.service
+[Service]
+ExecStart=/bin/sleep infinity
+[Install]
+WantedBy=rcnetd-deployed.service
+"""
+SETTINGS = """\
+region: dfw
+"""
+
+
+class Overlay:
+    """A directory that shows *lower* directories (the first wins), and keeps its own changes."""
+
+    def __init__(self, path: Path, lower: Sequence[Path]) -> None:
+        self.root, self.changes, work = path / "root", path / "changes", path / "work"
+        for directory in (self.root, self.changes, work):
+            directory.mkdir(parents=True)
+        options = f"lowerdir={':'.join(map(str, lower))},upperdir={self.changes},workdir={work}"
+        subprocess.run(
+            ["mount", "-t", "overlay", "overlay", "-o", options, str(self.root)], check=True
+        )
+
+    def close(self) -> None:
+        """Take it away; the changes stay where they are."""
+        subprocess.run(["umount", "--lazy", str(self.root)], check=True)
+
+
+def write(root: Path, name: str, text: str, mode: int = 0o644) -> None:
+    """Write a file of a tree."""
+    path = root / name.lstrip("/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+
+
+def chroot(root: Path, *command: str) -> str:
+    """Run a program of a tree, without its network and services; returns what it printed."""
+    done = subprocess.run(
+        ["chroot", str(root), *command],
+        check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"},
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command}: {done.stdout}"
+    return done.stdout
+
+
+def bake(root: Path, authority: Authority) -> None:
+    """What an image builder does after installing the package, and before the snapshot."""
+    write(root, "/etc/rcnetd/rcnetd.yaml", SETTINGS)
+    names = " ".join(NAMES)
+    write(root, "/etc/hosts", f"127.0.0.1 localhost\n{API} {names}\n")
+    write(root, "/usr/local/share/ca-certificates/lab.crt", authority.pem.decode())
+    chroot(root, "update-ca-certificates")
+    write(root, "/etc/systemd/system/online.service", ONLINE)
+    write(root, "/etc/systemd/system/dependent.service", DEPENDENT)
+    chroot(root, "systemctl", "enable", "online.service", "dependent.service")
+    write(root, "/etc/machine-id", "")
+    write(root, "/etc/cloud/cloud-init.disabled", "")
+    (root / "etc/resolv.conf").unlink(missing_ok=True)
+
+
+def configure(root: Path, manager: str, metric: int = 0) -> None:
+    """Configure the network of a fresh server in the manager's own files, and enable it alone."""
+    for name, service in SERVICES.items():
+        if name != manager:
+            chroot(root, "systemctl", "mask", service)
+    _CONFIGURE[manager](root, metric)
+    chroot(root, "systemctl", "enable", SERVICES[manager])
+
+
+def _netplan(root: Path, metric: int) -> None:
+    routes = "".join(f"\n      - {{to: {net}, via: {SERVICENET_ROUTER}}}" for net in SERVICENETS)
+    write(root, "/etc/netplan/50-cloud-init.yaml", f"""\
+network:
+  version: 2
+  renderer: networkd
+  ethernets:
+    eth0:
+      addresses: [{PUBLIC}]
+      routes:
+      - {{to: 0.0.0.0/0, via: {PUBLIC_ROUTER}, metric: {metric}}}
+    eth1:
+      addresses: [{SERVICENET}]
+      routes:{routes}
+""", 0o600)  # fmt: skip
+
+
+def _network_manager(root: Path, metric: int) -> None:
+    routes = "".join(
+        f"route{number}={net},{SERVICENET_ROUTER},0\n" for number, net in enumerate(SERVICENETS, 1)
+    )
+    keyfile = "[connection]\nid={0}\ntype=ethernet\ninterface-name={0}\n[ipv4]\nmethod=manual\n"
+    for name, rest in (
+        ("eth0", f"address1={PUBLIC}\nroute1=0.0.0.0/0,{PUBLIC_ROUTER},{metric}\n"),
+        ("eth1", f"address1={SERVICENET}\n{routes}"),
+    ):
+        path = f"/etc/NetworkManager/system-connections/{name}.nmconnection"
+        write(root, path, keyfile.format(name) + rest + "[ipv6]\nmethod=disabled\n", 0o600)
+    # A container has no udev to say that its veth links are to be managed.
+    write(root, "/etc/NetworkManager/conf.d/lab.conf",
+          "[device-eth]\nmatch-device=interface-name:eth*\nmanaged=1\n[main]\nplugins=keyfile\n")  # fmt: skip
+
+
+def _ifupdown(root: Path, metric: int) -> None:
+    up = "".join(f"    up ip route add {net} via {SERVICENET_ROUTER}\n" for net in SERVICENETS)
+    write(root, "/etc/network/interfaces", f"""\
+auto lo eth0 eth1
+iface lo inet loopback
+iface eth0 inet static
+    address {PUBLIC}
+    gateway {PUBLIC_ROUTER}
+    metric {metric}
+iface eth1 inet static
+    address {SERVICENET}
+{up}""")
+
+
+_CONFIGURE: dict[str, Callable[[Path, int], None]] = {
+    "netplan": _netplan, "network-manager": _network_manager, "ifupdown": _ifupdown
+}  # fmt: skip
+
+
+class Guest:
+    """One server: its disk, its network, and its boots."""
+
+    def __init__(self, root: Path, topology: Topology, authority: Authority) -> None:
+        self.root, self.topology = root, topology
+        self._authority = authority
+        self._nspawn: subprocess.Popen[bytes] | None = None
+        self._console = root.parent / "console"
+        self._stack = contextlib.ExitStack()
+        self.api: RunningEmulator
+
+    def emulate(self, timeline: str) -> RunningEmulator:
+        """Serve the API under its real names, over TLS that the image trusts."""
+        self.silence()
+        context = self._authority.context(NAMES)
+        with self.topology.api:
+            self.api = self._stack.enter_context(
+                emulator(timeline, host=str(API), port=443, context=context)
+            )
+        return self.api
+
+    def silence(self) -> None:
+        """End the API: connections are refused."""
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def boot(self, *, servicenet: bool = True) -> Iterator[Guest]:
+        """Boot it; it is powered off at the end."""
+        self._links(servicenet=servicenet)
+        self._nspawn = subprocess.Popen(
+            [
+                "systemd-nspawn", "--quiet", "--directory", str(self.root), "--boot",
+                f"--network-namespace-path={self.topology.server.path}",
+                "--capability=CAP_NET_ADMIN,CAP_NET_RAW", "--register=no", "--keep-unit",
+                "--console=pipe",
+                # systemd 257 wants to be told that this machine's control groups are of version 1.
+                "-E", "SYSTEMD_PROC_CMDLINE=systemd.unified_cgroup_hierarchy=0"
+                " SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
+            ],
+            env={**os.environ, "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE": "1"},
+            stdin=subprocess.DEVNULL, stdout=self._console.open("wb"), stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            until(self._is_up, BOOT)
+            yield self
+        finally:
+            self._power_off()
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a program in the booted guest; returns what it printed."""
+        done = subprocess.run(
+            ["nsenter", "-t", str(self._leader()), "-m", "-u", "-i", "-n", "-p", *command],
+            check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb"},
+        )  # fmt: skip
+        if check:
+            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def show(self, unit: str, name: str) -> str:
+        """One property of a unit."""
+        return self.run("systemctl", "show", "--value", "-p", name, unit).strip()
+
+    def is_active(self, unit: str) -> bool:
+        """Whether a unit is active."""
+        return self.show(unit, "ActiveState") == "active"
+
+    def since_boot(self, unit: str) -> float:
+        """When the unit became active, in CLOCK_MONOTONIC seconds; 0 if it never did."""
+        return int(self.show(unit, "ActiveEnterTimestampMonotonic") or 0) / 1e6
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """rcnetd's `status.json`, {} before there is one."""
+        text = self.run("cat", "/run/rcnetd/status.json", check=False)
+        content: dict[str, Any] = json.loads(text) if text else {}
+        return content
+
+    @property
+    def journal(self) -> str:
+        """What the guest's journal has, for a message of a failed test."""
+        return self.run("journalctl", "-b", "--no-pager", "-n", "60", check=False)
+
+    # From outside: the kernel
+
+    def verdict(self, address: IPv4Address = OUTSIDE) -> Verdict | None:
+        """By which route the kernel would send a packet there."""
+        with self.topology.server:
+            return Kernel().read(Query(destinations=(address,))).verdict(address)
+
+    def defaults(self) -> tuple[Route, ...]:
+        """Its default routes, the winner first."""
+        with self.topology.server:
+            return Kernel().read(Query()).defaults
+
+    def goes_by_gateway(self) -> bool:
+        """Whether outside traffic takes the RackConnect gateway."""
+        verdict = self.verdict()
+        return verdict is not None and verdict.gateway == GATEWAY
+
+    def until(self, claim: Callable[[], object], timeout: float = BOOT) -> float:
+        """Wait until *claim* is true, or fail with what the guest has to say."""
+        try:
+            return until(claim, timeout)
+        except AssertionError:
+            status = self.run("systemctl", "status", "--no-pager", "rcnetd*", check=False)
+            raise AssertionError(f"it never came\n{status}\n{self.journal}") from None
+
+    # The machine
+
+    def _links(self, *, servicenet: bool) -> None:
+        """The links as a hypervisor gives them: up to the guest to configure."""
+        for name, mac in (("eth0", PUBLIC_MAC), ("eth1", SERVICENET_MAC)):
+            self.topology.server.ip(f"link set {name} address {mac}", f"address flush dev {name}")
+        state = "up" if servicenet else "down"
+        self.topology.servicenet.ip(f"link set server {state}")
+
+    def _leader(self) -> int:
+        assert self._nspawn is not None
+        path = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
+        children = path.read_text().split()
+        assert children, f"no boot: {self._console.read_text()}"
+        return int(children[-1])
+
+    def _is_up(self) -> bool:
+        """Whether systemd has taken over, and answers."""
+        assert self._nspawn is not None
+        assert self._nspawn.poll() is None, f"no boot: {self._console.read_text()}"
+        with contextlib.suppress(AssertionError):
+            state = self.run("systemctl", "is-system-running", check=False).strip()
+            return state in ("starting", "running", "degraded")
+        return False
+
+    def _power_off(self) -> None:
+        assert self._nspawn is not None
+        if self._nspawn.poll() is None:
+            self._nspawn.terminate()  # an orderly power-off
+            try:
+                self._nspawn.wait(BOOT)
+            except subprocess.TimeoutExpired:
+                self._nspawn.kill()
+                self._nspawn.wait()
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self.silence()
+
+
+def remove(path: Path) -> None:
+    """Delete a directory of overlays that are closed."""
+    shutil.rmtree(path, ignore_errors=True)

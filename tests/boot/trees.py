@@ -1,0 +1,48 @@
+"""Root trees of whole Debian releases, made once and cached outside the repository.
+
+`RCNETD_CACHE` names the cache; default: `$XDG_CACHE_HOME/rcnetd`, `~/.cache/rcnetd`. A tree is made
+anew when its list of packages here changes; delete it to have newer packages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+# By release: systemd 247, 252, 257; Python 3.9, 3.11, 3.13; pyroute2 0.5.14, 0.7.2, 0.7.7.
+RELEASES = ("bullseye", "bookworm", "trixie")
+PACKAGES = (
+    "systemd systemd-sysv dbus udev iproute2 ifupdown netplan.io network-manager curl rpm"
+    " ca-certificates python3-pyroute2 python3-requests python3-systemd python3-yaml libfaketime"
+    " cloud-init"
+)
+TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter")
+
+
+def cache() -> Path:
+    """The directory of the trees."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    path = Path(os.environ.get("RCNETD_CACHE") or Path(home) / "rcnetd")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def tree(release: str) -> Path:
+    """The root tree of a release; must not be changed."""
+    wanted = hashlib.sha256(f"{release} {PACKAGES}".encode()).hexdigest()[:12]
+    path = cache() / f"{release}-{wanted}"
+    if not path.exists():
+        for old in cache().glob(f"{release}-*"):
+            shutil.rmtree(old)
+        partial = cache() / f".{release}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        subprocess.run(
+            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", release,
+             str(partial), "http://deb.debian.org/debian"],
+            check=True,
+        )  # fmt: skip
+        partial.rename(path)
+    return path

@@ -321,6 +321,10 @@ class Daemon:
         self._say()  # who is started by READY finds the status of a ready server
         self._notifier.ready(status_text(self._machine, time.monotonic()))
         self._timeline.add(time.monotonic(), "ready")
+        try:
+            self._records.ready(os.getpid())
+        except OSError as error:
+            self._complain(self._places.ready, error)
         return ()
 
     def _nothing(self, _: Stop) -> Iterable[Event]:

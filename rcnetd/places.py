@@ -33,6 +33,11 @@ class Places:
         return self.run / "status.json"
 
     @property
+    def ready(self) -> Path:
+        """Written when READY is reported: what `rcnetd-deployed.path` watches."""
+        return self.run / "ready.json"
+
+    @property
     def route(self) -> Path:
         """The default route in effect: what to persist."""
         return self.run / "route.json"

@@ -1,8 +1,9 @@
-"""The JSON files that the daemon writes for others: status, route, removed. Forms are versioned.
+"""The JSON files that the daemon writes for others. Their forms are versioned; all are version 1.
 
-`route.json` (what to persist, version 1): interface, mac, gateway. `removed.json` (what `rcnetctl
-revert` puts back, version 1): `routes`, each with `text` for people and `raw`, the kernel's own
-description in hex; `links`, each with name, mac and its addresses.
+`status.json`: see `report.py`. `ready.json`: pid, the daemon that reported READY. `route.json`
+(what to persist): interface, mac, gateway. `removed.json` (what `rcnetctl revert` puts back):
+`routes`, each with `text` for people and `raw`, the kernel's own description in hex; `links`, each
+with name, mac and its addresses.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ class Records:
     def status(self, content: dict[str, Any]) -> None:
         """Write `status.json`, readable by all."""
         self._write(self._places.status, content)
+
+    def ready(self, pid: int) -> None:
+        """Write `ready.json`; a path unit starts the gate that failed before."""
+        self._write(self._places.ready, {"version": 1, "pid": pid})
 
     def in_effect(self, link: Link | None, gateway: IPv4Address) -> None:
         """Write `route.json`: the default route in effect."""

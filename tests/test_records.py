@@ -29,6 +29,16 @@ def test_status_is_readable_by_all(places: Places) -> None:
     assert places.status.stat().st_mode & 0o777 == 0o644
 
 
+def test_each_ready_is_news(places: Places) -> None:
+    """A path unit watches the file: the READY of a later daemon has to change it."""
+    Records(places).ready(7)
+    first = places.ready.stat().st_ino
+    Records(places).ready(8)
+
+    assert json.loads(places.ready.read_text()) == {"version": 1, "pid": 8}
+    assert first != places.ready.stat().st_ino
+
+
 def test_the_route_in_effect(places: Places) -> None:
     """What the persister needs: link, MAC and gateway."""
     Records(places).in_effect(ETH1, GATEWAY)

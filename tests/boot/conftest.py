@@ -1,8 +1,9 @@
-"""Images and guests. A release's image is made once per run, from the packages that are built now."""
+"""Images and guests. A release's image is made once per run, from packages built now."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -47,16 +48,31 @@ def authority() -> Authority:
 
 @pytest.fixture(scope="session")
 def workplace(_lab: None) -> Iterator[Path]:
-    """Where the overlays are: beside the trees, on the same disk."""
+    """Where the overlays are: beside the trees, on the same disk; what killed runs left goes."""
+    for path in cache().glob("run-*"):
+        with contextlib.suppress(BlockingIOError), locked(path):
+            remove(path)
     path = Path(tempfile.mkdtemp(prefix="run-", dir=cache()))
-    yield path
-    remove(path)
+    with locked(path):
+        yield path
+        remove(path)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a directory while it is in use; BlockingIOError: another run does."""
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(lock)
 
 
 @pytest.fixture(scope="session")
 def images(
     workplace: Path, packages: list[Path], authority: Authority
-) -> Iterator[Callable[[str], list[Path]]]:
+) -> Callable[[str], list[Path]]:
     """The layers of a release's baked image, the uppermost first."""
     made: dict[str, Path] = {}
 
@@ -71,7 +87,7 @@ def images(
             made[release] = overlay.changes
         return [made[release], tree(release)]
 
-    yield image
+    return image
 
 
 def install(root: Path, packages: list[Path]) -> None:
@@ -85,7 +101,7 @@ def install(root: Path, packages: list[Path]) -> None:
 def make_guest(
     images: Callable[[str], list[Path]], authority: Authority, workplace: Path
 ) -> Iterator[MakeGuest]:
-    """Make a guest of a release and a network manager; its disk and its network go with the test."""
+    """Make a guest of a release and a network manager; both its disk and network go at the end."""
     with contextlib.ExitStack() as stack:
 
         def make(release: str, manager: str, metric: int = 0) -> Guest:
@@ -95,7 +111,7 @@ def make_guest(
             stack.callback(overlay.close)
             configure(overlay.root, manager, metric)
             topology = stack.enter_context(Topology())
-            guest = Guest(overlay.root, topology, authority)
+            guest = Guest(overlay.root, manager, topology, authority)
             stack.callback(guest.close)
             return guest
 

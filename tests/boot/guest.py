@@ -1,8 +1,8 @@
 """Whole guests with real systemd, in the server's place of the small cloud.
 
-An *image* is a release's tree with rcnetd's packages installed, "baked"; a *guest* is a boot of it,
-with a disk of its own (an overlay). The guest's network is configured by its own manager, as that of
-a fresh server behind RackConnect.
+An *image* is a release's tree with rcnetd's packages installed, "baked"; a *guest* is a boot of
+it, with a disk of its own (an overlay). The guest's network is configured by its own manager, as
+that of a fresh server behind RackConnect.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,11 @@ from rcnetd.topology import (
 from tests.waiting import until
 
 MANAGERS = ("netplan", "network-manager", "ifupdown")
-# What each manager's guest runs at boot, and what must not run there.
+# What each manager's guest runs at boot, and no other's does.
 SERVICES = {
-    "netplan": "systemd-networkd.service",
-    "network-manager": "NetworkManager.service",
-    "ifupdown": "networking.service",
+    "netplan": ("systemd-networkd.service", "systemd-networkd-wait-online.service"),
+    "network-manager": ("NetworkManager.service", "NetworkManager-wait-online.service"),
+    "ifupdown": ("networking.service",),
 }
 BOOT = 60.0  # seconds; a boot takes some
 SERVICENETS = ("10.176.0.0/12", "10.208.0.0/12")
@@ -98,9 +99,10 @@ def write(root: Path, name: str, text: str, mode: int = 0o644) -> None:
 
 
 def chroot(root: Path, *command: str) -> str:
-    """Run a program of a tree, without its network and services; returns what it printed."""
+    """Run a program of a tree, without its services; returns what it printed."""
     done = subprocess.run(
-        ["chroot", str(root), *command],
+        ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={root}/proc",
+         "chroot", str(root), *command],
         check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"},
     )  # fmt: skip
@@ -125,11 +127,11 @@ def bake(root: Path, authority: Authority) -> None:
 
 def configure(root: Path, manager: str, metric: int = 0) -> None:
     """Configure the network of a fresh server in the manager's own files, and enable it alone."""
-    for name, service in SERVICES.items():
+    for name, services in SERVICES.items():
         if name != manager:
-            chroot(root, "systemctl", "mask", service)
+            chroot(root, "systemctl", "mask", *services)
     _CONFIGURE[manager](root, metric)
-    chroot(root, "systemctl", "enable", SERVICES[manager])
+    chroot(root, "systemctl", "enable", *SERVICES[manager])
 
 
 def _netplan(root: Path, metric: int) -> None:
@@ -141,10 +143,16 @@ network:
   ethernets:
     eth0:
       addresses: [{PUBLIC}]
+      optional: true
+      link-local: []
+      accept-ra: false
       routes:
       - {{to: 0.0.0.0/0, via: {PUBLIC_ROUTER}, metric: {metric}}}
     eth1:
       addresses: [{SERVICENET}]
+      optional: true
+      link-local: []
+      accept-ra: false
       routes:{routes}
 """, 0o600)  # fmt: skip
 
@@ -162,12 +170,16 @@ def _network_manager(root: Path, metric: int) -> None:
         write(root, path, keyfile.format(name) + rest + "[ipv6]\nmethod=disabled\n", 0o600)
     # A container has no udev to say that its veth links are to be managed.
     write(root, "/etc/NetworkManager/conf.d/lab.conf",
-          "[device-eth]\nmatch-device=interface-name:eth*\nmanaged=1\n[main]\nplugins=keyfile\n")  # fmt: skip
+          "[device-eth]\nmatch-device=interface-name:eth*\nmanaged=1\n"
+          "[main]\nplugins=keyfile\n")  # fmt: skip
 
 
 def _ifupdown(root: Path, metric: int) -> None:
     up = "".join(f"    up ip route add {net} via {SERVICENET_ROUTER}\n" for net in SERVICENETS)
-    write(root, "/etc/network/interfaces", f"""\
+    write(
+        root,
+        "/etc/network/interfaces",
+        f"""\
 auto lo eth0 eth1
 iface lo inet loopback
 iface eth0 inet static
@@ -176,7 +188,8 @@ iface eth0 inet static
     metric {metric}
 iface eth1 inet static
     address {SERVICENET}
-{up}""")
+{up}""",
+    )
 
 
 _CONFIGURE: dict[str, Callable[[Path, int], None]] = {
@@ -187,8 +200,8 @@ _CONFIGURE: dict[str, Callable[[Path, int], None]] = {
 class Guest:
     """One server: its disk, its network, and its boots."""
 
-    def __init__(self, root: Path, topology: Topology, authority: Authority) -> None:
-        self.root, self.topology = root, topology
+    def __init__(self, root: Path, manager: str, topology: Topology, authority: Authority) -> None:
+        self.root, self.manager, self.topology = root, manager, topology
         self._authority = authority
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._console = root.parent / "console"
@@ -213,8 +226,11 @@ class Guest:
     def boot(self, *, servicenet: bool = True) -> Iterator[Guest]:
         """Boot it; it is powered off at the end."""
         self._links(servicenet=servicenet)
+        console = self._console.open("wb")
         self._nspawn = subprocess.Popen(
             [
+                # Powered off also when the tests are killed.
+                "setpriv", "--pdeathsig", "TERM",
                 "systemd-nspawn", "--quiet", "--directory", str(self.root), "--boot",
                 f"--network-namespace-path={self.topology.server.path}",
                 "--capability=CAP_NET_ADMIN,CAP_NET_RAW", "--register=no", "--keep-unit",
@@ -224,8 +240,9 @@ class Guest:
                 " SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
             ],
             env={**os.environ, "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE": "1"},
-            stdin=subprocess.DEVNULL, stdout=self._console.open("wb"), stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
         )  # fmt: skip
+        console.close()
         try:
             until(self._is_up, BOOT)
             yield self
@@ -236,7 +253,7 @@ class Guest:
         """Run a program in the booted guest; returns what it printed."""
         done = subprocess.run(
             ["nsenter", "-t", str(self._leader()), "-m", "-u", "-i", "-n", "-p", *command],
-            check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            check=False, capture_output=True, text=True,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb"},
         )  # fmt: skip
         if check:
@@ -250,6 +267,19 @@ class Guest:
     def is_active(self, unit: str) -> bool:
         """Whether a unit is active."""
         return self.show(unit, "ActiveState") == "active"
+
+    def until_active(self, *units: str) -> None:
+        """Wait for these units."""
+        for unit in units:
+            self.until(partial(self.is_active, unit))
+
+    def result(self, unit: str) -> tuple[str, int]:
+        """The unit's present state, and the exit code of its main process's last end."""
+        return self.show(unit, "ActiveState"), int(self.show(unit, "ExecMainStatus") or 0)
+
+    def set(self, text: str) -> None:
+        """More settings of rcnetd, for the next boot."""
+        write(self.root, "/etc/rcnetd/conf.d/lab.yaml", text)
 
     def since_boot(self, unit: str) -> float:
         """When the unit became active, in CLOCK_MONOTONIC seconds; 0 if it never did."""

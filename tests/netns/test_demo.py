@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import missing
 
+pytestmark = pytest.mark.netns
 DEMO = [sys.executable, "-m", "rcnetd.cli", "demo"]
 QUICK = """
 servers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from rcnetd.memory import Memory
 from rcnetd.model import DEFAULT, METRIC, Address, Operation, Route
 
 
@@ -67,6 +68,13 @@ class WriteRoute(Action):
 
     ifindex: int
     gateway: IPv4Address
+
+
+@dataclass(frozen=True)
+class Remember(Action):
+    """Remember this for the next boot, in place of what was remembered before."""
+
+    memory: Memory
 
 
 @dataclass(frozen=True)

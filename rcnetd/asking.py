@@ -7,7 +7,7 @@ from math import inf
 
 from rcnetd.facts import Facts
 from rcnetd.model import Operation
-from rcnetd.states import GUARDING_STATES, State
+from rcnetd.states import GUARDING_STATES, READY_STATES, State
 
 STATUS_BETWEEN = 180.0  # seconds: "the status now and then" while the gateway is awaited
 FAILED_INTERVAL = 60.0  # seconds between looks at a FAILED automation
@@ -20,7 +20,10 @@ def wanted(
 
     An interval of 0 means the budget's own spacing. *asked_at* has when each was asked last.
     """
-    if state is State.ASKING_FEATURES:
+    recheck = facts.settings.gateway.recheck or inf
+    if state in READY_STATES and state is not State.NOT_OURS:
+        return _once_ready(state, facts, recheck)
+    if state is State.ASKING_FEATURES or facts.mode_is_presumed:
         return Operation.FEATURES, 0.0
     if state is State.WAITING_HANDS_OFF:
         return Operation.STATUS, 0.0
@@ -30,12 +33,30 @@ def wanted(
         return None
     if facts.gateway is None:
         return Operation.GATEWAY, 0.0
-    recheck = facts.settings.gateway.recheck or inf
-    if state is State.READY:
-        return (Operation.GATEWAY, recheck) if recheck < inf else None
+    if facts.gateway_is_remembered and _is_older(Operation.GATEWAY, Operation.STATUS, asked_at):
+        return Operation.GATEWAY, 0.0
     if now >= asked_at.get(Operation.GATEWAY, -inf) + recheck:
         return Operation.GATEWAY, 0.0
     return Operation.STATUS, FAILED_INTERVAL if state is State.FAILED else 0.0
+
+
+def _once_ready(state: State, facts: Facts, recheck: float) -> tuple[Operation, float] | None:
+    """What has not been confirmed since the boot, and then the gateway, now and then."""
+    if facts.mode_is_presumed:
+        operation = Operation.FEATURES
+    elif facts.is_trusted:
+        operation = Operation.STATUS
+    elif state is State.READY:
+        if facts.gateway is None:
+            return Operation.GATEWAY, 0.0
+        operation = Operation.GATEWAY
+    else:
+        return None
+    return (operation, recheck) if recheck < inf else None
+
+
+def _is_older(one: Operation, other: Operation, asked_at: Mapping[Operation, float]) -> bool:
+    return asked_at.get(one, -inf) <= asked_at.get(other, -inf)
 
 
 def _gateway_or_status(asked_at: Mapping[Operation, float], now: float) -> Operation:

@@ -28,6 +28,7 @@ from rcnetd.actions import (
     NotifyReady,
     ProbeNeighbour,
     ReleaseFetcher,
+    Remember,
     RemoveRoutes,
     Stop,
     TakeLinkDown,
@@ -48,12 +49,14 @@ from rcnetd.fetching import Fetcher
 from rcnetd.journal import Journal
 from rcnetd.ledger import Ledger, Slot
 from rcnetd.machine import Machine
+from rcnetd.memory import Identity
 from rcnetd.netlink import Kernel, Monitor, NetlinkError
 from rcnetd.notify import Notifier
 from rcnetd.options import Instance, Settings
 from rcnetd.pacing import RESERVED
 from rcnetd.places import Places
 from rcnetd.records import Records
+from rcnetd.remembering import load, machine_id, save
 from rcnetd.report import describe_answer, document, status_text
 from rcnetd.routes import describe
 from rcnetd.timeline import Timeline
@@ -90,7 +93,17 @@ class Daemon:
         self._kernel = Kernel()
         # The system's entropy, not a seed that servers of one image share.
         chance = random.SystemRandom().random
-        self._machine = Machine(settings, instance, now=time.monotonic(), jitter=chance)
+        memory, warnings = load(places.memory)
+        for warning in warnings:
+            journal.log("warning", warning)
+        self._machine = Machine(
+            settings,
+            instance,
+            Identity(machine_id(), endpoint),
+            memory,
+            now=time.monotonic(),
+            jitter=chance,
+        )
         self._selector = selectors.DefaultSelector()
         self._fetcher_fd: int | None = None
         self._slot: Slot | None = None
@@ -317,6 +330,13 @@ class Daemon:
             self._complain(self._places.route, error)
         return ()
 
+    def _remember(self, action: Remember) -> Iterable[Event]:
+        try:
+            save(self._places.memory, action.memory)
+        except OSError as error:
+            self._complain(self._places.memory, error)
+        return ()
+
     def _ready(self, _: NotifyReady) -> Iterable[Event]:
         self._say()  # who is started by READY finds the status of a ready server
         self._notifier.ready(status_text(self._machine, time.monotonic()))
@@ -405,5 +425,6 @@ CARRY_OUT: dict[type[Action], Callable[[Daemon, Any], Iterable[Event]]] = {
     TakeLinkDown: Daemon._take_down,
     WriteRoute: Daemon._write_route,
     NotifyReady: Daemon._ready,
+    Remember: Daemon._remember,
     Stop: Daemon._nothing,
 }

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from math import inf
 
-from rcnetd.model import AutomationStatus, Network
+from rcnetd.memory import Identity, Memory
+from rcnetd.model import AutomationStatus, Mode, Network
 from rcnetd.options import Instance, Settings
 from rcnetd.routes import RouteState
 from rcnetd.servicenet import ServiceNet
-
-
-class Mode(enum.Enum):
-    """Who configures the network of this server."""
-
-    HANDS_ON = "on"  # we do
-    HANDS_OFF = "off"  # RackConnect's automation does ("Configure Network Stack" is enabled)
 
 
 @dataclass
@@ -26,16 +19,28 @@ class Facts:
 
     *candidate* is a valid answer of the API that has yet to answer on the link; *gateway* is the
     one in use. *applied* says that our route has been in effect since the daemon started.
+
+    *memory* is what is remembered, *recalled* says that it is of this server. What comes from it is
+    used before the API confirms it: the mode (*mode_is_presumed*), the gateway
+    (*gateway_is_remembered*), and DEPLOYED where the API gives no answer at all (*is_trusted*).
     """
 
     settings: Settings
     instance: Instance
+    identity: Identity = field(default_factory=Identity)
+    memory: Memory | None = None
     network: Network = field(default_factory=Network)
     servicenet: ServiceNet | None = None
     servicenet_deadline: float = inf
     deploy_deadline: float = inf
     mode: Mode | None = None
     mode_why: str = ""
+    mode_is_presumed: bool = False
+    recalled: bool = False
+    gateway_is_remembered: bool = False
+    heard: bool = False  # the API has answered since the daemon started
+    trust_at: float = inf  # when a remembered DEPLOYED counts if it has not
+    is_trusted: bool = False
     candidate: IPv4Address | None = None
     gateway: IPv4Address | None = None
     objection: str = ""  # to the API's last gateway, "" if there was none

@@ -19,6 +19,7 @@ from rcnetd.actions import (
     Log,
     NotifyReady,
     ReleaseFetcher,
+    Remember,
     Stop,
     WriteRoute,
 )
@@ -37,13 +38,14 @@ from rcnetd.events import (
     RouteRefused,
     StatusReceived,
 )
-from rcnetd.facts import Facts, Mode
+from rcnetd.facts import Facts
 from rcnetd.guard import Guard, servicenet_probes
-from rcnetd.model import AutomationStatus, Network, Operation, Query
+from rcnetd.memory import Identity, Memory, difference
+from rcnetd.model import AutomationStatus, Mode, Network, Operation, Query
 from rcnetd.options import Instance, Manage, Settings
 from rcnetd.pacing import Pacer
 from rcnetd.routes import OUTSIDE, judge
-from rcnetd.servicenet import choose, objection
+from rcnetd.servicenet import ServiceNet, choose, objection
 from rcnetd.states import (
     EXITS,
     GUARDING_STATES,
@@ -60,14 +62,21 @@ RESYNC = 60.0  # seconds: "a slow resync covers what no message told"
 
 
 class Machine:
-    """One daemon's decisions. *jitter* returns numbers in [0, 1)."""
+    """One daemon's decisions. *memory* is what is remembered; *jitter* gives numbers in [0, 1)."""
 
     def __init__(
-        self, settings: Settings, instance: Instance, *, now: float, jitter: Callable[[], float]
+        self,
+        settings: Settings,
+        instance: Instance,
+        identity: Identity | None = None,
+        memory: Memory | None = None,
+        *,
+        now: float,
+        jitter: Callable[[], float],
     ) -> None:
         self.state = State.WAITING_FOR_SERVICENET
         self.state_since = now
-        self.facts = Facts(settings, instance)
+        self.facts = Facts(settings, instance, identity or Identity(), memory)
         self.facts.servicenet_deadline = now + settings.servicenet.timeout
         self.facts.deploy_deadline = now + settings.deploy_timeout
         self.pacer = Pacer(settings.requests_per_minute, jitter)
@@ -117,14 +126,16 @@ class Machine:
         if self.state in GUARDING_STATES:
             self._actions += self.guard.step(self.facts, now)
             self._write_route()
+        self._remember()
         self._ask(now)
         actions, self._actions = self._actions, []
         self.wake_at = min(
             self.guard.wake_at,
             self.next_request_at,
             now + RESYNC,
-            self.facts.servicenet_deadline if self._awaits_servicenet() else inf,
-            self.facts.deploy_deadline if self._awaits_deployed() else inf,
+            self.facts.servicenet_deadline if self._awaits(Condition.SERVICENET_TIMED_OUT) else inf,
+            self.facts.deploy_deadline if self._awaits(Condition.DEPLOY_TIMED_OUT) else inf,
+            self.facts.trust_at if self._awaits(Condition.TRUSTED) else inf,
         )
         return actions
 
@@ -165,6 +176,36 @@ class Machine:
             self.pacer.forgive()
             self._urgent = True
             self._drop_invalid_gateway()
+            self._recall(facts.servicenet, now)
+
+    def _recall(self, servicenet: ServiceNet, now: float) -> None:
+        """Use what is remembered of this server, before anything is asked."""
+        facts, memory = self.facts, self.facts.memory
+        facts.recalled = False
+        if memory is None or facts.instance.is_rackconnect_v3:
+            return
+        known = None if facts.mode_is_presumed else facts.mode
+        other = difference(memory, facts.identity, servicenet, known)
+        if other is not None:
+            self._log_once("info", f"what is remembered is of another {other}, not used")
+            if facts.gateway_is_remembered:
+                facts.candidate = facts.gateway = None
+            return
+        facts.recalled, facts.trust_at = True, now + facts.settings.trust_after
+        if facts.mode is None:
+            facts.mode_is_presumed = True
+            self._decide_mode(memory.mode, "as remembered, asking the API whether it still is")
+        if memory.gateway is not None and not (facts.gateway or facts.candidate):
+            self._recall_gateway(memory.gateway)
+
+    def _recall_gateway(self, gateway: IPv4Address) -> None:
+        reason = self._objection(gateway)
+        if reason is not None:
+            self._log_once("warning", f"the remembered gateway {gateway} {reason}, not used")
+            return
+        self._log("info", f"gateway {gateway} is remembered, asking the API whether it still is")
+        self.facts.gateway_is_remembered = True
+        self._try_gateway(gateway)
 
     def _drop_invalid_gateway(self) -> None:
         """The address has changed: a gateway that does not fit it is none of ours any more."""
@@ -187,6 +228,7 @@ class Machine:
     def _answered(self, event: Answered, now: float) -> None:
         self.in_flight = None
         self.facts.peer = event.peer or self.facts.peer
+        self.facts.heard = self.facts.heard or not isinstance(event, RequestFailed)
         if isinstance(event, RequestFailed):
             delay = self.pacer.failed(now)
             self._failed(event, f"retrying in {delay:.1f} s")
@@ -220,6 +262,7 @@ class Machine:
         elif isinstance(event, GatewayReceived):
             self._gateway_received(event.gateway)
         elif isinstance(event, GatewayNotAssigned):
+            self.facts.gateway_is_remembered = False
             self._log_once("debug", "the gateway is not assigned yet (404)")
         elif isinstance(event, StatusReceived):
             self._status_received(event)
@@ -227,18 +270,20 @@ class Machine:
             raise AssertionError(f"Unexpected answer: {event!r}")
 
     def _features_received(self, configure_network_stack: bool | None) -> None:
-        if self.facts.mode is not None:
+        facts = self.facts
+        if facts.mode is not None and not facts.mode_is_presumed:
             return
+        presumed, facts.mode_is_presumed = facts.mode, False
         why = "the feature Configure Network Stack is"
         if configure_network_stack is None:
-            configure_network_stack = self.facts.instance.configure_network_stack
+            configure_network_stack = facts.instance.configure_network_stack
             why = "the features' answer did not tell, xenstore says Configure Network Stack is"
-            if configure_network_stack is None:
-                self._decide_mode(
-                    Mode.HANDS_ON, "the features' answer did not tell; the gateway's will"
-                )
-                return
-        if configure_network_stack:
+        if configure_network_stack is None:
+            if presumed is None:
+                why = "the features' answer did not tell; the gateway's will"
+                self._decide_mode(Mode.HANDS_ON, why)
+        elif configure_network_stack:
+            facts.candidate = facts.gateway = None
             self._decide_mode(Mode.HANDS_OFF, f"{why} enabled")
         else:
             self._decide_mode(Mode.HANDS_ON, f"{why} not enabled")
@@ -251,6 +296,7 @@ class Machine:
         facts = self.facts
         reason = self._objection(gateway)
         facts.objection = f"{gateway} {reason}" if reason else ""
+        facts.gateway_is_remembered = False
         if reason is not None:
             self._log_once(
                 "error", f"the API's gateway {gateway} {reason}, changing nothing, asking again"
@@ -258,9 +304,13 @@ class Machine:
         elif gateway == facts.gateway:
             facts.candidate = None
         elif gateway != facts.candidate:
-            facts.candidate = gateway
-            facts.network = replace(facts.network, neighbour=None)
-            self.guard.expect_candidate()
+            self._try_gateway(gateway)
+
+    def _try_gateway(self, gateway: IPv4Address) -> None:
+        """Use *gateway* as soon as it answers on the link."""
+        self.facts.candidate = gateway
+        self.facts.network = replace(self.facts.network, neighbour=None)
+        self.guard.expect_candidate()
 
     def _status_received(self, event: StatusReceived) -> None:
         facts = self.facts
@@ -270,7 +320,7 @@ class Machine:
             )
         elif event.status is not facts.status:
             self._log("info", f"automation status is {event.status.value}")
-        facts.status, facts.status_word = event.status, event.word
+        facts.status, facts.status_word, facts.is_trusted = event.status, event.word, False
 
     # Where we are
 
@@ -300,6 +350,9 @@ class Machine:
             self.facts.applied = True
         elif condition is Condition.RESUMED:
             self.facts.deploy_deadline = now + self.facts.settings.deploy_timeout
+        elif condition is Condition.TRUSTED:
+            self.facts.is_trusted = True
+            self._log("warning", "the API gives no answer, going on with the DEPLOYED of last time")
         if state is State.STOPPED:
             code, reason = EXITS[condition]
             self.exit = Stop(code, reason)
@@ -310,12 +363,8 @@ class Machine:
         if state in READY_STATES:
             self._actions.append(NotifyReady())
 
-    def _awaits_servicenet(self) -> bool:
-        return self.state is State.WAITING_FOR_SERVICENET
-
-    def _awaits_deployed(self) -> bool:
-        awaiting = {condition for condition, _ in TRANSITIONS[self.state]}
-        return Condition.DEPLOY_TIMED_OUT in awaiting
+    def _awaits(self, condition: Condition) -> bool:
+        return any(condition is awaited for awaited, _ in TRANSITIONS[self.state])
 
     # What to ask
 
@@ -360,6 +409,31 @@ class Machine:
             self._log(
                 "info", f"default route is via {facts.gateway} dev '{facts.servicenet.link.name}'"
             )
+
+    def _remember(self) -> None:
+        """What the API has confirmed and works is worth remembering."""
+        facts = self.facts
+        hands_on = facts.mode is Mode.HANDS_ON
+        works = facts.route.in_effect if hands_on else facts.mode is Mode.HANDS_OFF
+        if facts.servicenet is None or facts.mode_is_presumed or not works:
+            return
+        if not facts.identity.machine_id:
+            return
+        before = facts.memory if facts.recalled else None
+        # A fresh answer wins; without one, what was remembered still is.
+        fresh = facts.status is AutomationStatus.DEPLOYED
+        deployed = fresh if facts.status else before is not None and before.deployed
+        memory = Memory(
+            facts.identity,
+            facts.servicenet.link.mac,
+            facts.servicenet.address,
+            Mode.HANDS_ON if hands_on else Mode.HANDS_OFF,
+            facts.gateway if hands_on else None,
+            deployed,
+        )
+        if memory != facts.memory:
+            facts.memory, facts.recalled = memory, True
+            self._actions.append(Remember(memory))
 
     def _log(self, level: str, text: str) -> None:
         self._actions.append(Log(level, text))

@@ -29,6 +29,13 @@ class Operation(enum.Enum):
     FEATURES = "automation_features"
 
 
+class Mode(enum.Enum):
+    """Who configures the network of this server."""
+
+    HANDS_ON = "on"  # we do
+    HANDS_OFF = "off"  # RackConnect's automation does ("Configure Network Stack" is enabled)
+
+
 class AutomationStatus(enum.Enum):
     """What RackConnect says of this server's automation.
 

@@ -38,6 +38,11 @@ class Places:
         return self.run / "ready.json"
 
     @property
+    def memory(self) -> Path:
+        """What outlives a reboot: the gateway that worked."""
+        return self.state / "gateway.json"
+
+    @property
     def route(self) -> Path:
         """The default route in effect: what to persist."""
         return self.run / "route.json"

@@ -10,9 +10,10 @@ step of the wall clock does not move; `null` means not known (yet).
     ready       whether READY=1 was given
     mode        "on" (rcnetd configures the network), "off" (RackConnect does), and `mode_why`
     servicenet  interface, address (with prefix), mac, why
-    gateway     address (in use), candidate (answered, not in use yet), objection
+    gateway     address (in use), candidate (not in use yet), objection, remembered (from an earlier
+                boot, the API has not confirmed it yet)
     route       in_effect, present, diversion, fighting, repairs (how often it was put back)
-    automation  status (RackConnect's word)
+    automation  status (RackConnect's word), trusted (no answer, but DEPLOYED in an earlier boot)
     requests    limit, used, next_at, last_failure (kind, reason)
     answers     for each operation: what it answered last, and `at`
     exit        code and reason once the daemon gives up, else null
@@ -61,6 +62,10 @@ def status_text(machine: Machine, now: float) -> str:
         via = f"via {facts.gateway}" if facts.gateway else "(no valid gateway)"
         parts = [f"{machine.state.value} {via}" + (f" dev {link}" if link else "")]
     parts += _troubles(machine, now)
+    if facts.gateway_is_remembered:
+        parts.append("the gateway is remembered from an earlier boot")
+    if facts.is_trusted:
+        parts.append("DEPLOYED is remembered from an earlier boot, the API gave no answer")
     if not machine.is_ready:
         if facts.status not in (None, AutomationStatus.FAILED):
             parts.append(f"automation {facts.status_word}")
@@ -160,6 +165,7 @@ def document(
             "address": str(facts.gateway) if facts.gateway else None,
             "candidate": str(facts.candidate) if facts.candidate else None,
             "objection": facts.objection or None,
+            "remembered": facts.gateway_is_remembered,
         },
         "route": {
             "in_effect": facts.route.in_effect,
@@ -168,7 +174,7 @@ def document(
             "fighting": machine.guard.is_fighting(now),
             "repairs": machine.guard.repairs,
         },
-        "automation": {"status": facts.status_word or None},
+        "automation": {"status": facts.status_word or None, "trusted": facts.is_trusted},
         "requests": {
             "limit": machine.pacer.limit,
             "used": machine.pacer.used(now),

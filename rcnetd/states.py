@@ -11,8 +11,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 
-from rcnetd.facts import Facts, Mode
-from rcnetd.model import AutomationStatus
+from rcnetd.facts import Facts
+from rcnetd.model import AutomationStatus, Mode
 
 
 class State(enum.Enum):
@@ -47,6 +47,7 @@ class Condition(enum.Enum):
     ROUTE_IN_EFFECT = "route in effect"
     ROUTE_LOST = "route lost"
     DEPLOYED = "DEPLOYED"
+    TRUSTED = "no answer, DEPLOYED is remembered"
     FAILED_BEFORE_ROUTE = "FAILED"
     FAILED_WITH_ROUTE = "FAILED, route in effect"
     RESUMED = "no longer FAILED"
@@ -62,6 +63,8 @@ _ENDS = (
     (_C.DEPLOY_TIMED_OUT, _S.STOPPED),
 )
 _LOSS = ((_C.SERVICENET_MISSING, _S.WAITING_FOR_SERVICENET),)
+# What was remembered of the mode was wrong.
+_OFF_AFTER_ALL = ((_C.HANDS_OFF, _S.WAITING_HANDS_OFF),)
 
 TRANSITIONS: Mapping[State, tuple[tuple[Condition, State], ...]] = {
     _S.WAITING_FOR_SERVICENET: (
@@ -75,35 +78,50 @@ TRANSITIONS: Mapping[State, tuple[tuple[Condition, State], ...]] = {
         (_C.HANDS_OFF, _S.WAITING_HANDS_OFF),
         (_C.HANDS_ON, _S.WAITING_FOR_GATEWAY),
     ),
-    _S.WAITING_FOR_GATEWAY: (*_LOSS, *_ENDS, (_C.GATEWAY_ASSIGNED, _S.CHECKING_GATEWAY)),
+    _S.WAITING_FOR_GATEWAY: (
+        *_LOSS,
+        *_ENDS,
+        *_OFF_AFTER_ALL,
+        (_C.GATEWAY_ASSIGNED, _S.CHECKING_GATEWAY),
+    ),
     _S.CHECKING_GATEWAY: (
         *_LOSS,
         *_ENDS,
+        *_OFF_AFTER_ALL,
         (_C.GATEWAY_UNKNOWN, _S.WAITING_FOR_GATEWAY),
         (_C.GATEWAY_ANSWERS, _S.APPLYING_ROUTE),
     ),
     _S.APPLYING_ROUTE: (
         *_LOSS,
         *_ENDS,
+        *_OFF_AFTER_ALL,
         (_C.GATEWAY_UNKNOWN, _S.WAITING_FOR_GATEWAY),
         (_C.ROUTE_IN_EFFECT, _S.WAITING_FOR_DEPLOYED),
     ),
     _S.WAITING_FOR_DEPLOYED: (
         *_LOSS,
         *_ENDS,
+        *_OFF_AFTER_ALL,
         (_C.ROUTE_LOST, _S.APPLYING_ROUTE),
         (_C.FAILED_WITH_ROUTE, _S.FAILED),
         (_C.DEPLOYED, _S.READY),
+        (_C.TRUSTED, _S.READY),
     ),
     # Once ready, always ready: a lost route is put back, a lost ServiceNet waited for, both
     # without leaving the state ("Afterwards the status is not watched").
-    _S.READY: (),
+    _S.READY: ((_C.HANDS_OFF, _S.READY_HANDS_OFF),),
     _S.FAILED: (
         (_C.UNPROCESSABLE, _S.STOPPED),
         (_C.RESUMED, _S.WAITING_FOR_DEPLOYED),
     ),
-    _S.WAITING_HANDS_OFF: (*_LOSS, *_ENDS, (_C.DEPLOYED, _S.READY_HANDS_OFF)),
-    _S.READY_HANDS_OFF: (),
+    _S.WAITING_HANDS_OFF: (
+        *_LOSS,
+        *_ENDS,
+        (_C.HANDS_ON, _S.WAITING_FOR_GATEWAY),
+        (_C.DEPLOYED, _S.READY_HANDS_OFF),
+        (_C.TRUSTED, _S.READY_HANDS_OFF),
+    ),
+    _S.READY_HANDS_OFF: ((_C.HANDS_ON, _S.READY),),
     _S.NOT_OURS: (),
     _S.STOPPED: (),
 }
@@ -146,6 +164,13 @@ HOLDS: Mapping[Condition, Callable[[Facts, float], bool]] = {
     Condition.ROUTE_IN_EFFECT: lambda facts, now: facts.route.holds,
     Condition.ROUTE_LOST: lambda facts, now: not facts.route.holds,
     Condition.DEPLOYED: lambda facts, now: facts.status is AutomationStatus.DEPLOYED,
+    Condition.TRUSTED: lambda facts, now: (
+        facts.recalled
+        and facts.memory is not None
+        and facts.memory.deployed
+        and not facts.heard
+        and now >= facts.trust_at
+    ),
     Condition.FAILED_BEFORE_ROUTE: lambda facts, now: (
         facts.status is AutomationStatus.FAILED and not facts.applied
     ),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 CORE = frozenset(
     {
-        "actions", "asking", "budget", "events", "facts", "guard", "machine", "model", "options",
-        "pacing", "routes", "servicenet", "states",
+        "actions", "asking", "budget", "events", "facts", "guard", "machine", "memory", "model",
+        "options", "pacing", "routes", "servicenet", "states",
     }
 )  # fmt: skip
 

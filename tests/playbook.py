@@ -31,6 +31,7 @@ from rcnetd.events import (
     StatusReceived,
 )
 from rcnetd.machine import Machine
+from rcnetd.memory import Identity, Memory
 from rcnetd.model import (
     DEFAULT,
     PROTOCOL,
@@ -186,11 +187,13 @@ class Playbook:
         settings: Settings = SETTINGS,
         instance: Instance = NO_INSTANCE,
         *,
+        identity: Identity | None = None,
+        memory: Memory | None = None,
         jitter: Callable[[], float] = lambda: 0.999,
     ) -> None:
         self.world = world or World().servicenet_routes()
         self.now = 0.0
-        self.machine = Machine(settings, instance, now=0.0, jitter=jitter)
+        self.machine = Machine(settings, instance, identity, memory, now=0.0, jitter=jitter)
         self.actions: list[Action] = []
         self.said: list[str] = []
 

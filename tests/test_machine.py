@@ -29,7 +29,7 @@ from rcnetd.events import (
     RequestRefused,
     StatusReceived,
 )
-from rcnetd.model import AutomationStatus, Operation
+from rcnetd.model import Address, AutomationStatus, Operation
 from rcnetd.options import GatewaySettings, Instance, Manage
 from rcnetd.states import Condition, State
 from tests.playbook import (
@@ -582,3 +582,14 @@ def test_a_cycle_in_the_table_is_found(mocker: MockerFixture) -> None:
 
     with pytest.raises(AssertionError, match="the table has a cycle through"):
         Playbook().look()
+
+
+def test_failed_and_without_a_valid_gateway_asks_for_one() -> None:
+    """The address moved while the automation was FAILED: the guard needs a new gateway."""
+    book = boot(HANDS_ON, ASSIGNED, FAILED)
+    book.world.addresses[-1] = Address(3, IPv4Interface("10.181.1.2/24"))
+    book.look().wait(10)
+
+    assert State.FAILED is state_of(book)
+    assert book.machine.facts.gateway is None
+    assert ASK_GATEWAY is book.asked[-1]

@@ -143,7 +143,6 @@ network:
   ethernets:
     eth0:
       addresses: [{PUBLIC}]
-      optional: true
       link-local: []
       accept-ra: false
       routes:

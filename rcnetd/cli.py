@@ -67,7 +67,7 @@ def _add_ask(
     commands: Any, name: str, text: str, formats: Sequence[str]
 ) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=f"{text.capitalize()}, within the shared request budget."
+        name, help=text, description=f"{text[0].upper()}{text[1:]}, within the shared request budget."
     )
     command.add_argument("--format", choices=formats, help=f"of the answer (default: {formats[0]})")
     command.set_defaults(run=_ask, command=name, details=False)

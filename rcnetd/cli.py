@@ -66,9 +66,8 @@ def _add_status(commands: Any) -> None:
 def _add_ask(
     commands: Any, name: str, text: str, formats: Sequence[str]
 ) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=f"{text[0].upper()}{text[1:]}, within the shared request budget."
-    )
+    description = f"{text[0].upper()}{text[1:]}, within the shared request budget."
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=description)
     command.add_argument("--format", choices=formats, help=f"of the answer (default: {formats[0]})")
     command.set_defaults(run=_ask, command=name, details=False)
     return command

@@ -21,6 +21,7 @@ from tests.conftest import missing
 
 TREE = Path(__file__).parent.parent.parent
 MakeGuest = Callable[..., Guest]
+Image = Callable[[str, Path], list[Path]]
 
 
 @pytest.fixture(scope="session")
@@ -34,10 +35,24 @@ def _lab() -> None:
 
 
 @pytest.fixture(scope="session")
-def packages(_lab: None) -> list[Path]:
-    """The DEB packages, built from this tree."""
-    subprocess.run([TREE / "packaging/build-deb"], check=True, stdout=subprocess.DEVNULL)
-    return sorted((TREE / "dist").glob("rcnetd_*.deb"))
+def deb(_lab: None) -> Path:
+    """The DEB package, built from this tree."""
+    return build("packaging/build-deb", "rcnetd_*.deb")
+
+
+@pytest.fixture(scope="session")
+def rpm(_lab: None) -> Path:
+    """The RPM package, built from this tree."""
+    return build("packaging/build-rpm", "rcnetd-[0-9]*.rpm")
+
+
+def build(command: str, name: str) -> Path:
+    """Build packages into an empty `dist/`; returns the one of that name."""
+    for old in (TREE / "dist").glob(name):
+        old.unlink()
+    subprocess.run([TREE / command], check=True, stdout=subprocess.DEVNULL)
+    (package,) = (TREE / "dist").glob(name)
+    return package
 
 
 @pytest.fixture(scope="session")
@@ -70,44 +85,46 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def images(
-    workplace: Path, packages: list[Path], authority: Authority
-) -> Callable[[str], list[Path]]:
-    """The layers of a release's baked image, the uppermost first."""
-    made: dict[str, Path] = {}
+def images(workplace: Path, authority: Authority) -> Image:
+    """The layers of a release's baked image with a package, the uppermost first."""
+    made: dict[tuple[str, Path], Path] = {}
 
-    def image(release: str) -> list[Path]:
-        if release not in made:
-            overlay = Overlay(workplace / release, [tree(release)])
+    def image(release: str, package: Path) -> list[Path]:
+        key = release, package
+        if key not in made:
+            overlay = Overlay(workplace / f"{release}{package.suffix}", [tree(release)])
             try:
-                install(overlay.root, packages)
+                install(overlay.root, package)
                 bake(overlay.root, authority)
             finally:
                 overlay.close()
-            made[release] = overlay.changes
-        return [made[release], tree(release)]
+            made[key] = overlay.changes
+        return [made[key], tree(release)]
 
     return image
 
 
-def install(root: Path, packages: list[Path]) -> None:
-    """Install packages into a tree, as `apt install ./x.deb` does, without the network."""
-    for package in packages:
-        shutil.copy(package, root / "tmp")
-    chroot(root, "dpkg", "-i", *(f"/tmp/{package.name}" for package in packages))
+# The trees have the dependencies; rpm's database of a Debian tree does not know them.
+INSTALL = {".deb": ("dpkg", "--install"), ".rpm": ("rpm", "--install", "--nodeps")}
+
+
+def install(root: Path, package: Path) -> None:
+    """Install a package into a tree."""
+    shutil.copy(package, root / "tmp")
+    chroot(root, *INSTALL[package.suffix], f"/tmp/{package.name}")
 
 
 @pytest.fixture
 def make_guest(
-    images: Callable[[str], list[Path]], authority: Authority, workplace: Path
+    images: Image, deb: Path, authority: Authority, workplace: Path
 ) -> Iterator[MakeGuest]:
     """Make a guest of a release and a network manager; both its disk and network go at the end."""
     with contextlib.ExitStack() as stack:
 
-        def make(release: str, manager: str, metric: int = 0) -> Guest:
+        def make(release: str, manager: str, metric: int = 0, package: Path = deb) -> Guest:
             path = Path(tempfile.mkdtemp(prefix="guest-", dir=workplace))
             stack.callback(remove, path)
-            overlay = Overlay(path, images(release))
+            overlay = Overlay(path, images(release, package))
             stack.callback(overlay.close)
             configure(overlay.root, manager, metric)
             topology = stack.enter_context(Topology())

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 
@@ -276,6 +277,12 @@ ANYWHERE = (instant, slow, failed_before_the_route, clock_in_1980)
 def test_boot(make_guest: MakeGuest, name: str, release: str, manager: str) -> None:
     """One scenario on one host."""
     SCENARIOS[name](make_guest(release, manager, METRICS.get(name, 0)))
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_the_rpm_boots(make_guest: MakeGuest, rpm: Path, manager: str) -> None:
+    """Installed by rpm, enabled by its preset, and the same boot."""
+    instant(make_guest(NEWEST, manager, package=rpm))
 
 
 def test_the_api_is_down_for_a_minute(make_guest: MakeGuest) -> None:

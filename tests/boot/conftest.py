@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -21,7 +22,7 @@ from tests.conftest import missing
 
 TREE = Path(__file__).parent.parent.parent
 MakeGuest = Callable[..., Guest]
-Image = Callable[[str, Path], list[Path]]
+Image = Callable[[str, Optional[Path]], list[Path]]
 
 
 @pytest.fixture(scope="session")
@@ -87,14 +88,16 @@ def locked(path: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def images(workplace: Path, authority: Authority) -> Image:
     """The layers of a release's baked image with a package, the uppermost first."""
-    made: dict[tuple[str, Path], Path] = {}
+    made: dict[tuple[str, Path | None], Path] = {}
 
-    def image(release: str, package: Path) -> list[Path]:
+    def image(release: str, package: Path | None) -> list[Path]:
         key = release, package
         if key not in made:
-            overlay = Overlay(workplace / f"{release}{package.suffix}", [tree(release)])
+            name = f"{release}{package.suffix if package else ''}"
+            overlay = Overlay(workplace / name, [tree(release)])
             try:
-                install(overlay.root, package)
+                if package is not None:
+                    install(overlay.root, package)
                 bake(overlay.root, authority)
             finally:
                 overlay.close()
@@ -114,6 +117,18 @@ def install(root: Path, package: Path) -> None:
     chroot(root, *INSTALL[package.suffix], f"/tmp/{package.name}")
 
 
+@contextlib.contextmanager
+def disk(workplace: Path, lower: list[Path]) -> Iterator[Overlay]:
+    """A disk of one's own with these layers."""
+    path = Path(tempfile.mkdtemp(prefix="guest-", dir=workplace))
+    overlay = Overlay(path, lower)
+    try:
+        yield overlay
+    finally:
+        overlay.close()
+        remove(path)
+
+
 @pytest.fixture
 def make_guest(
     images: Image, deb: Path, authority: Authority, workplace: Path
@@ -121,11 +136,8 @@ def make_guest(
     """Make a guest of a release and a network manager; both its disk and network go at the end."""
     with contextlib.ExitStack() as stack:
 
-        def make(release: str, manager: str, metric: int = 0, package: Path = deb) -> Guest:
-            path = Path(tempfile.mkdtemp(prefix="guest-", dir=workplace))
-            stack.callback(remove, path)
-            overlay = Overlay(path, images(release, package))
-            stack.callback(overlay.close)
+        def make(release: str, manager: str, metric: int = 0, package: Path | None = deb) -> Guest:
+            overlay = stack.enter_context(disk(workplace, images(release, package)))
             configure(overlay.root, manager, metric)
             topology = stack.enter_context(Topology())
             guest = Guest(overlay.root, manager, topology, authority)

@@ -125,10 +125,10 @@ def bake(root: Path, authority: Authority) -> None:
     (root / "etc/resolv.conf").unlink(missing_ok=True)
 
 
-def configure(root: Path, manager: str, metric: int = 0) -> None:
-    """Configure the network of a fresh server in the manager's own files, and enable it alone."""
+def configure(root: Path, manager: str, metric: int = 0, *, alone: bool = True) -> None:
+    """Configure the network of a fresh server in the manager's own files, and enable it (alone)."""
     for name, services in SERVICES.items():
-        if name != manager:
+        if alone and name != manager:
             chroot(root, "systemctl", "mask", *services)
     _CONFIGURE[manager](root, metric)
     chroot(root, "systemctl", "enable", *SERVICES[manager])
@@ -266,6 +266,10 @@ class Guest:
     def is_active(self, unit: str) -> bool:
         """Whether a unit is active."""
         return self.show(unit, "ActiveState") == "active"
+
+    def is_in_file(self, text: str, path: str) -> bool:
+        """Whether a file of the booted guest has this text."""
+        return text in self.run("cat", path, check=False)
 
     def until_active(self, *units: str) -> None:
         """Wait for these units."""

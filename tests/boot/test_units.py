@@ -1,0 +1,133 @@
+"""The units among those of the distributions, and what their sandbox allows."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.boot.conftest import Image, MakeGuest, disk
+from tests.boot.guest import MANAGERS, chroot, configure, write
+from tests.boot.trees import RELEASES
+
+UNITS = sorted(path.name for path in (Path(__file__).parents[2] / "systemd").glob("*.[sp]*[eh]"))
+EXPOSURE_MOST = 1.6
+
+# What somebody who has taken over the daemon would try. Each line of the answer: what, and whether
+# it could be done.
+PROBE = """\
+#!/bin/sh
+try() {
+    what=$1
+    shift
+    if "$@" >/dev/null 2>&1; then echo "$what yes"; else echo "$what no"; fi
+}
+{
+    try write-etc touch /etc/probe
+    try write-usr touch /usr/bin/probe
+    try write-boot touch /var/lib/dpkg/probe
+    try read-shadow cat /etc/shadow
+    try start-unit systemctl start other.service
+    try run-unit systemd-run --quiet /bin/true
+    try bus-unit busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 \\
+        org.freedesktop.systemd1.Manager StartUnit ss other.service replace
+    try mount mount -t tmpfs none /mnt
+    try new-namespace unshare --user true
+    try change-route ip route add 192.0.2.0/24 via 10.180.0.1
+} >"$1"
+"""
+OTHER = "[Service]\nExecStart=/bin/sleep infinity\n"
+
+
+@pytest.fixture
+def root(
+    request: pytest.FixtureRequest, images: Image, deb: Path, workplace: Path
+) -> Iterator[Path]:
+    """The tree of a release with rcnetd installed, to change at will."""
+    with disk(workplace, images(request.param, deb)) as overlay:
+        yield overlay.root
+
+
+def verify(root: Path) -> str:
+    """What `systemd-analyze verify` says of a boot with everything that configures networks."""
+    for manager in MANAGERS:
+        configure(root, manager, alone=False)
+    wants = root / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True, exist_ok=True)
+    (wants / "cloud-init.target").symlink_to("/lib/systemd/system/cloud-init.target")
+    places = ("lib/netplan/generate", "usr/libexec/netplan/generate")
+    chroot(root, next(f"/{place}" for place in places if (root / place).exists()))
+    done = subprocess.run(
+        # In a container, because 247 looks for its control group.
+        ["systemd-nspawn", "--quiet", "--directory", str(root), "--private-network",
+         "--register=no", "--keep-unit", "--pipe",
+         "systemd-analyze", "verify", "--man=no", "multi-user.target", *UNITS],
+        check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    return done.stdout
+
+
+@pytest.mark.parametrize("root", RELEASES, indirect=True)
+def test_no_ordering_cycle_and_no_warning(root: Path) -> None:
+    """With cloud-init, NetworkManager, networkd, ifupdown and netplan enabled all together."""
+    said = verify(root)
+
+    assert "cycle" not in said
+    assert not re.search("rcnetd", said), said
+
+
+@pytest.mark.parametrize("root", RELEASES, indirect=True)
+def test_a_cycle_would_be_seen(root: Path) -> None:
+    """The test above can fail."""
+    drop_in = "/etc/systemd/system/rcnetd-wait-online.service.d/late.conf"
+    write(root, drop_in, "[Unit]\nAfter=multi-user.target cloud-init.target\n")
+
+    assert "cycle" in verify(root)
+
+
+@pytest.mark.parametrize("root", RELEASES[1:], indirect=True)  # 247 cannot look at units offline
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.endswith(".service")])
+def test_exposure(root: Path, unit: str) -> None:
+    """`systemd-analyze security`, on 252 and 257."""
+    said = chroot(root, "systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    assert found is not None
+    print(f"\n{unit}: {found[1]}")
+    assert float(found[1]) <= EXPOSURE_MOST
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_what_the_daemons_rights_allow(make_guest: MakeGuest, release: str) -> None:
+    """The route, and nothing else: no file of the host's, no unit over the bus."""
+    guest = make_guest(release, "ifupdown")
+    write(guest.root, "/usr/local/bin/probe", PROBE, 0o755)
+    write(guest.root, "/etc/systemd/system/other.service", OTHER)
+    for unit in ("rcnetd", "rcnetd-deployed"):
+        write(guest.root, f"/etc/systemd/system/{unit}.service.d/probe.conf", f"""\
+[Service]
+Type=oneshot
+RuntimeDirectory=rcnetd
+RuntimeDirectoryPreserve=yes
+ExecStart=
+ExecStart=/usr/local/bin/probe /run/rcnetd/{unit}
+""")  # fmt: skip
+    with guest.boot():
+        answers = {}
+        guest.run("/usr/local/bin/probe", "/run/root")
+        guest.run("rm", "-f", "/etc/probe", "/usr/bin/probe", "/var/lib/dpkg/probe")
+        guest.run("ip", "route", "del", "192.0.2.0/24")
+        guest.run("systemctl", "stop", "other.service")
+        for path in ("/run/root", "/run/rcnetd/rcnetd", "/run/rcnetd/rcnetd-deployed"):
+            guest.until(partial(guest.is_in_file, "change-route", path))
+            lines = [line.split() for line in guest.run("cat", path).splitlines()]
+            answers[path] = {what for what, could in lines if could == "yes"}
+        assert {"write-etc", "start-unit", "run-unit", "bus-unit", "change-route"} <= answers[
+            "/run/root"
+        ], "the probe itself"
+        assert {"change-route"} == answers["/run/rcnetd/rcnetd"]
+        assert set() == answers["/run/rcnetd/rcnetd-deployed"]

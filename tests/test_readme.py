@@ -8,6 +8,7 @@ from pathlib import Path
 from rcnetd.emulator import timeline
 from rcnetd.options import Settings
 from rcnetd.settings import load
+from tests.boot import matrix
 from tests.test_cli import COMMANDS
 
 TREE = Path(__file__).parent.parent
@@ -51,3 +52,8 @@ def test_every_file_that_is_named_exists() -> None:
     """Scripts and modules."""
     for name in re.findall(r"`((?:packaging|tests|rcnetd)/[\w./]+)", TEXT):
         assert (TREE / name).exists(), name
+
+
+def test_the_table_of_boots_is_of_all_boots() -> None:
+    """A whole `tests/run boot` has written it, and every boot went well."""
+    assert matrix.table(dict.fromkeys(matrix.PLANNED, True)) == matrix.in_readme(TEXT)

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Optional
+from typing import Optional, cast
 
 import pytest
 
@@ -145,3 +145,22 @@ def make_guest(
             return guest
 
         yield make
+
+
+RESULTS: dict[tuple[str, str, str], bool] = {}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note how the boots of the README's table went."""
+    if report.when == "call":
+        for key, value in report.user_properties:
+            if key == "boot":
+                RESULTS[cast("tuple[str, str, str]", value)] = report.passed
+
+
+def pytest_sessionfinish() -> None:
+    """After a whole run, write the table."""
+    if RESULTS:
+        from tests.boot import matrix
+
+        matrix.write(RESULTS)

@@ -260,6 +260,9 @@ SCENARIOS: dict[str, Callable[[Guest], None]] = {
     "the clock is in 1980": clock_in_1980,
     "the clock is in 2040": clock_in_2040,
 }
+# Of the table in the README: what has a test of its own below.
+DOWN, RPM = "the API is down for the first minute", "the API answers at once; from the RPM"
+Note = Callable[[str, object], None]
 METRICS = {"the old default is at metric 100": 100}
 ANYWHERE = (instant, slow, failed_before_the_route, clock_in_1980)
 
@@ -274,19 +277,27 @@ ANYWHERE = (instant, slow, failed_before_the_route, clock_in_1980)
         if release == NEWEST or scenario in ANYWHERE
     ],
 )
-def test_boot(make_guest: MakeGuest, name: str, release: str, manager: str) -> None:
+def test_boot(
+    make_guest: MakeGuest, record_property: Note, name: str, release: str, manager: str
+) -> None:
     """One scenario on one host."""
+    record_property("boot", (name, release, manager))
     SCENARIOS[name](make_guest(release, manager, METRICS.get(name, 0)))
 
 
 @pytest.mark.parametrize("manager", MANAGERS)
-def test_the_rpm_boots(make_guest: MakeGuest, rpm: Path, manager: str) -> None:
+def test_the_rpm_boots(
+    make_guest: MakeGuest, record_property: Note, rpm: Path, manager: str
+) -> None:
     """Installed by rpm, enabled by its preset, and the same boot."""
+    record_property("boot", (RPM, NEWEST, manager))
     instant(make_guest(NEWEST, manager, package=rpm))
 
 
-def test_the_api_is_down_for_a_minute(make_guest: MakeGuest) -> None:
+def test_the_api_is_down_for_a_minute(make_guest: MakeGuest, record_property: Note) -> None:
     """The boot goes on without it; when it comes, so does the route. All managers side by side."""
+    for manager in MANAGERS:
+        record_property("boot", (DOWN, NEWEST, manager))
     guests = [make_guest(NEWEST, manager) for manager in MANAGERS]
     with contextlib.ExitStack() as stack:
         for guest in guests:

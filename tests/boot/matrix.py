@@ -1,0 +1,55 @@
+"""The README's table of boots: written by a whole run of `tests/run boot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.boot.guest import MANAGERS
+from tests.boot.test_boot import ANYWHERE, DOWN, NEWEST, RPM, SCENARIOS
+from tests.boot.trees import RELEASES
+
+README = Path(__file__).parents[2] / "README.md"
+BEGIN, END = "<!-- boots: made by tests/run boot -->\n", "<!-- end of boots -->\n"
+NAMES = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13"}
+TITLES = {
+    "netplan": "netplan, networkd",
+    "network-manager": "NetworkManager",
+    "ifupdown": "ifupdown",
+}
+Boot = tuple[str, str, str]  # scenario, release, manager
+
+PLANNED: tuple[Boot, ...] = tuple(
+    (name, release, manager)
+    for name in (*SCENARIOS, DOWN, RPM)
+    for release in reversed(RELEASES)
+    for manager in MANAGERS
+    if release == NEWEST or SCENARIOS.get(name) in ANYWHERE
+)
+
+
+def table(results: dict[Boot, bool]) -> str:
+    """The results as a table of Markdown: a column for the newest's managers and each release."""
+    columns = [[(NEWEST, manager)] for manager in MANAGERS]
+    columns += [[(release, manager) for manager in MANAGERS] for release in reversed(RELEASES[:-1])]
+    heads = [f"{NAMES[NEWEST]}, {TITLES[manager]}" for manager in MANAGERS]
+    heads += [f"{NAMES[release]}, all three" for release in reversed(RELEASES[:-1])]
+    lines = [f"| | {' | '.join(heads)} |", "|---|" + ":-:|" * len(heads)]
+    for name in (*SCENARIOS, DOWN, RPM):
+        cells = []
+        for column in columns:
+            boots = [results[(name, *host)] for host in column if (name, *host) in results]
+            cells.append(("✓" if all(boots) else "✗") if boots else "")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def in_readme(text: str) -> str:
+    """What stands between the markers of *text*."""
+    return text.partition(BEGIN)[2].partition(END)[0]
+
+
+def write(results: dict[Boot, bool]) -> None:
+    """Put the table into the README, if the run was a whole one."""
+    if set(PLANNED) <= results.keys():
+        text = README.read_text(encoding="utf-8")
+        README.write_text(text.replace(in_readme(text), table(results)), encoding="utf-8")

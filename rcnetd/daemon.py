@@ -64,6 +64,7 @@ from rcnetd.timeline import Timeline
 KILL_AFTER = 2.0  # seconds past its own time limit after which the fetcher is killed
 EXTEND_EVERY, EXTEND_BY = 10.0, 30.0  # seconds, while systemd waits for READY
 NOTIFY_AGAIN = 0.1  # seconds; systemd was too busy to listen
+LIVE = {"at", "status"}  # of the status: no news by themselves
 STATUS_EVERY = 5.0  # seconds between refreshes of what is live in STATUS=, until ready
 TURNS_MOST = 8  # readings in a row before the other descriptors have their turn
 
@@ -365,10 +366,10 @@ class Daemon:
         text = status_text(self._machine, now)
         ready = self._machine.is_ready
         content = document(self._machine, pid=os.getpid(), now=now, answers=self._answers)
-        content.pop("status")  # what is live in it is no news by itself
-        if content != self._document or (not ready and now >= self._status_at + STATUS_EVERY):
-            self._document, self._status_at = content, now
-            self._write_status({**content, "status": text})
+        news = {name: content[name] for name in content.keys() - LIVE}
+        if news != self._document or (not ready and now >= self._status_at + STATUS_EVERY):
+            self._document, self._status_at = news, now
+            self._write_status(content)
             if text != self._status:
                 self._status = text
                 self._notifier.status(text)

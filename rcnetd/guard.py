@@ -59,7 +59,8 @@ class Guard:
         neighbour = facts.network.neighbour
         if not facts.settings.gateway.check or neighbour is Neighbour.ANSWERS:
             facts.gateway, facts.candidate = candidate, None
-            return [Log("info", f"gateway is {candidate}")]
+            word = "answers" if facts.settings.gateway.check else "is used without a check"
+            return [Log("info", f"gateway {candidate} {word}")]
         if neighbour is None or neighbour is Neighbour.ASKING:
             return []
         if now >= self._probe_at:

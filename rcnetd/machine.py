@@ -304,6 +304,7 @@ class Machine:
         elif gateway == facts.gateway:
             facts.candidate = None
         elif gateway != facts.candidate:
+            self._log("info", f"the API's gateway is {gateway}")
             self._try_gateway(gateway)
 
     def _try_gateway(self, gateway: IPv4Address) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         url = "" if instance.is_rackconnect_v3 else endpoint(settings, instance)
     except ConfigError as error:
         journal.log("error", str(error))
+        _leave_word(places, str(error))
         return EX_CONFIG
     for warning in warnings:
         journal.log("warning", warning)
@@ -85,6 +88,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     keep_capabilities_here()
     return Daemon(settings, instance, url, places, journal).run()
+
+
+def _leave_word(places: Places, reason: str) -> None:
+    """Let `rcnetctl`, and what waits for us, know why we did not begin; unless another runs."""
+    from rcnetd.records import Records
+    from rcnetd.report import not_begun
+
+    with contextlib.suppress(OSError):  # the journal has it
+        lock = _lock(places)
+        if lock is not None:
+            Records(places).status(not_begun(EX_CONFIG, reason, time.monotonic()))
+            os.close(lock)
 
 
 def _instance(places: Places) -> tuple[Instance, list[str]]:

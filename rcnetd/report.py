@@ -6,7 +6,9 @@ step of the wall clock does not move; `null` means not known (yet).
     version     1
     pid         the daemon's
     state       the state's name, `text` its sentence, `since` when it was entered
-    status      the sentence that systemd shows
+    headline    the state and its troubles in one sentence
+    status      the sentence that systemd shows: the headline, and what was live when it was written
+    at          when this was written
     ready       whether READY=1 was given
     mode        "on" (rcnetd configures the network), "off" (RackConnect does), and `mode_why`
     servicenet  interface, address (with prefix), mac, why
@@ -15,7 +17,7 @@ step of the wall clock does not move; `null` means not known (yet).
     route       in_effect, present, diversion, fighting, repairs (how often it was put back)
     automation  status (RackConnect's word), trusted (no answer, but DEPLOYED in an earlier boot)
     requests    limit, used, next_at, last_failure (kind, reason)
-    answers     for each operation: what it answered last, and `at`
+    answers     for each operation: what it answered last (answer, ok), and `at`
     exit        code and reason once the daemon gives up, else null
 """
 
@@ -24,6 +26,8 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
+from rcnetd.actions import Stop
+from rcnetd.durations import duration
 from rcnetd.events import (
     Answered,
     FeaturesReceived,
@@ -35,25 +39,26 @@ from rcnetd.events import (
 )
 from rcnetd.machine import Machine
 from rcnetd.model import AutomationStatus, Verdict
+from rcnetd.options import Instance, Settings
 from rcnetd.states import State
 
 VERSION = 1
 
 
-def duration(seconds: float) -> str:
-    """A length of time for people: `0.4s`, `12s`, `2min 5s`, `1h 3min`."""
-    if seconds < 1:
-        return f"{max(seconds, 0.0):.1f}s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}min {whole % 60}s"
-    return f"{whole // 3600}h {whole % 3600 // 60}min"
-
-
 def status_text(machine: Machine, now: float) -> str:
-    """The sentence of `STATUS=`: begins with the state's own, then what is live."""
+    """The sentence of `STATUS=`: the headline, then what is live."""
+    parts = [headline(machine, now)]
+    if machine.exit is None and not machine.is_ready:
+        facts = machine.facts
+        if facts.status not in (None, AutomationStatus.FAILED):
+            parts.append(f"automation {facts.status_word}")
+        parts.append(f"since {duration(now - machine.state_since)}")
+        parts += _requests(machine, now)
+    return "; ".join(parts)
+
+
+def headline(machine: Machine, now: float) -> str:
+    """The state and its troubles: nothing that changes with every second."""
     facts, parts = machine.facts, [machine.state.value]
     if machine.exit is not None:
         return f"{machine.state.value}: {machine.exit.reason}"
@@ -66,11 +71,6 @@ def status_text(machine: Machine, now: float) -> str:
         parts.append("the gateway is remembered from an earlier boot")
     if facts.is_trusted:
         parts.append("DEPLOYED is remembered from an earlier boot, the API gave no answer")
-    if not machine.is_ready:
-        if facts.status not in (None, AutomationStatus.FAILED):
-            parts.append(f"automation {facts.status_word}")
-        parts.append(f"since {duration(now - machine.state_since)}")
-        parts += _requests(machine, now)
     return "; ".join(parts)
 
 
@@ -137,6 +137,13 @@ def describe_answer(event: Answered) -> str:
     raise AssertionError(f"Unexpected answer: {event!r}")
 
 
+def not_begun(code: int, reason: str, now: float) -> dict[str, Any]:
+    """The content of `status.json` for a daemon that could not begin: its settings are wrong."""
+    machine = Machine(Settings(), Instance(), now=now, jitter=lambda: 0.0)
+    machine.state, machine.exit = State.STOPPED, Stop(code, reason)
+    return {**document(machine, pid=0, now=now, answers={}), "pid": None}
+
+
 def document(
     machine: Machine, *, pid: int, now: float, answers: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
@@ -150,7 +157,9 @@ def document(
         "state": machine.state.name,
         "text": machine.state.value,
         "since": machine.state_since,
+        "headline": headline(machine, now),
         "status": status_text(machine, now),
+        "at": now,
         "ready": machine.is_ready,
         "mode": facts.mode.value if facts.mode else None,
         "mode_why": facts.mode_why or None,

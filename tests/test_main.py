@@ -63,7 +63,9 @@ def test_a_malformed_setting_is_one_line(environ: Path, capfd: pytest.CaptureFix
     lines = capfd.readouterr().err.splitlines()
     assert 1 == len(lines)
     assert all(word in lines[0] for word in (path, "line 2", "regoin:", "'region'"))
-    assert not (environ / "run").exists()
+    status = json.loads((environ / "run" / "status.json").read_text())
+    assert 78 == status["exit"]["code"]
+    assert lines[0].endswith(status["exit"]["reason"])
 
 
 def test_a_second_daemon_does_not_start(

@@ -6,9 +6,12 @@ import json
 from dataclasses import replace
 from ipaddress import IPv4Address
 from math import inf
+from pathlib import Path
 
+import jsonschema
 import pytest
 
+from rcnetd import report
 from rcnetd.events import (
     Answered,
     FeaturesReceived,
@@ -22,7 +25,7 @@ from rcnetd.report import (
     describe_answer,
     describe_diversion,
     document,
-    duration,
+    not_begun,
     status_text,
 )
 from tests.playbook import (
@@ -40,22 +43,7 @@ from tests.playbook import (
     foreign_default,
 )
 
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-1, "0.0s"),
-        (0.04, "0.0s"),
-        (0.44, "0.4s"),
-        (12.4, "12s"),
-        (59.7, "1min 0s"),
-        (125, "2min 5s"),
-        (3780, "1h 3min"),
-    ],
-)
-def test_durations_are_for_people(seconds: float, text: str) -> None:
-    """Tenths below a second, then what a person would say."""
-    assert text == duration(seconds)
+SCHEMA = json.loads((Path(report.__file__).parent / "schemas" / "status.json").read_text())
 
 
 def status(book: Playbook) -> str:
@@ -200,15 +188,13 @@ def test_a_diversion_by_another_table_is_named() -> None:
     ],
     ids=["no servicenet", "waiting", "ready", "exit", "failure", "v3"],
 )
-def test_the_document_is_json_with_all_its_keys(book: Playbook) -> None:
-    """Programs find every key in every state; `null` is "not known"."""
+def test_the_document_has_its_form(book: Playbook) -> None:
+    """Programs find every key in every state, as documented; `null` is "not known"."""
     content = document(book.machine, pid=7, now=book.now, answers={})
 
     assert json.loads(json.dumps(content)) == content
-    assert set(content) == {
-        "version", "pid", "state", "text", "since", "status", "ready", "mode", "mode_why",
-        "servicenet", "gateway", "route", "automation", "requests", "answers", "exit",
-    }  # fmt: skip
+    jsonschema.validate(content, SCHEMA)
+    assert SCHEMA["properties"].keys() - {"running"} == content.keys()
 
 
 def test_the_document_of_a_ready_server() -> None:
@@ -230,3 +216,12 @@ def test_the_document_of_a_ready_server() -> None:
     assert diverted["route"]["diversion"] == "a route of prefix length 1"
     book.machine.next_request_at = inf
     assert document(book.machine, pid=7, now=0.0, answers={})["requests"]["next_at"] is None
+
+
+def test_a_daemon_that_could_not_begin_says_why() -> None:
+    """Who waits for it is let go, with the reason."""
+    content = not_begun(78, "'rcnetd.yaml' line 1: regoin: is not a setting", 5.0)
+
+    assert {"code": 78, "reason": content["exit"]["reason"]} == content["exit"]
+    assert content["pid"] is None
+    assert content["status"].startswith("stopped: 'rcnetd.yaml' line 1")

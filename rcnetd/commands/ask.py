@@ -126,7 +126,7 @@ def _last_answer(places: Places, operation: Operation) -> int:
     if last is None:
         text = "asking the API needs root (the request budget is the server's)"
         return _fail(f"{text}, and rcnetd has no answer yet", EX_TEMPFAIL)
-    from rcnetd.report import duration
+    from rcnetd.durations import duration
 
     age = duration(time.monotonic() - last["at"])
     print(last["answer"])

@@ -23,9 +23,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from rcnetd.durations import duration
 from rcnetd.model import Query
 from rcnetd.netlink import Kernel
-from rcnetd.report import duration
 from rcnetd.routes import OUTSIDE
 from rcnetd.topology import (
     API,

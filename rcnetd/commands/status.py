@@ -7,14 +7,15 @@ Exit codes: 0 ready (with --wait: it has come); 3 rcnetd is not running; 4 runni
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from rcnetd import view
 from rcnetd.files import read_bounded
 from rcnetd.places import Places
+from rcnetd.terminal import Terminal
 
 SIZE_MOST = 64 * 1024  # bytes
 NOT_RUNNING, NOT_READY = 3, 4
@@ -48,21 +49,23 @@ def is_running(content: dict[str, Any] | None) -> bool:
 
 def run(places: Places, *, as_json: bool, wait: str | None, timeout: float | None) -> int:
     """Show the status, after waiting for *wait* ("route" or "deployed") if it is given."""
+    terminal = Terminal(sys.stderr)
     try:
         if wait is None:
             content = read(places)
             code, reason = _present(content), ""
         else:
-            content, code, reason = _wait(places, wait, timeout)
+            content, code, reason = _wait(places, wait, timeout, terminal)
+        if as_json:
+            print(json.dumps({**(content or {}), "running": is_running(content)}, indent=1))
+        elif wait is None:
+            show(content, Terminal(sys.stdout))
     except Unreadable as error:
-        print(f"rcnetctl: {error}", file=sys.stderr)
-        return 1
-    if as_json:
-        print(json.dumps({**(content or {}), "running": is_running(content)}, indent=1))
-    elif wait is None:
-        show(content, sys.stdout)
+        code, reason = 1, str(error)
+    except (KeyError, TypeError):  # version 1, and yet not its form
+        code, reason = 1, f"'{places.status}' is damaged; restart rcnetd"
     if reason:
-        print(f"rcnetctl: {reason}", file=sys.stderr)
+        terminal.print(f"rcnetctl: {reason}")
     return code
 
 
@@ -77,14 +80,13 @@ def _present(content: dict[str, Any] | None) -> int:
 
 
 def _wait(
-    places: Places, goal: str, timeout: float | None
+    places: Places, goal: str, timeout: float | None, terminal: Terminal
 ) -> tuple[dict[str, Any] | None, int, str]:
     """Wait until *goal* has come, or cannot come any more; why is the last."""
     from rcnetd.watch import Watch
 
     begin = time.monotonic()
     end = begin + timeout if timeout is not None else None
-    shown = ""
     with Watch(places.run) as watch:
         while True:
             content = read(places)
@@ -97,19 +99,11 @@ def _wait(
                 code, reason = EX_TEMPFAIL, f"not in time: {text}"
             if code is not None:
                 return content, code, reason
-            text = content["status"] if content else "waiting for rcnetd to start"
-            if text != shown and sys.stderr.isatty():
-                print(f"\r\x1b[K{text[: _width()]}", end="", file=sys.stderr, flush=True)
-                shown = text
+            text = view.live(content, now) if content else "waiting for rcnetd to start"
+            terminal.progress(text)
             pause = LOOK_AGAIN if is_running(content) else 0.5
+            pause = min(pause, 1.0) if terminal.is_live else pause  # its seconds are counted
             watch.wait(min(pause, end - now) if end is not None else pause)
-
-
-def _width() -> int:
-    try:
-        return os.get_terminal_size(2).columns - 1
-    except OSError:
-        return 79
 
 
 def _reached(content: dict[str, Any] | None, goal: str) -> tuple[int | None, str]:
@@ -132,39 +126,14 @@ def _reached(content: dict[str, Any] | None, goal: str) -> tuple[int | None, str
     return None, ""
 
 
-def show(content: dict[str, Any] | None, stream: TextIO) -> None:
+def show(content: dict[str, Any] | None, terminal: Terminal) -> None:
     """The status for people."""
-    from rcnetd.report import duration
-
     if content is None:
-        print("rcnetd has not run since boot; 'systemctl start rcnetd'", file=stream)
+        terminal.print("rcnetd has not run since boot; 'systemctl start rcnetd'")
         return
-    now = time.monotonic()
-    running = is_running(content)
-    print(f"rcnetd: {content['status'] if running else 'not running'}", file=stream)
-    rows = [("State", f"{content['state']} for {duration(now - content['since'])}")]
-    if content["exit"]:
-        rows.append(("Ended", f"{content['exit']['reason']} (exit {content['exit']['code']})"))
-    if content["mode"]:
-        rows.append(("Hands", f"{content['mode']}: {content['mode_why']}"))
-    servicenet = content["servicenet"]
-    if servicenet:
-        text = f"{servicenet['interface']} {servicenet['address']}: {servicenet['why']}"
-        rows.append(("ServiceNet", text))
-    gateway, route = content["gateway"], content["route"]
-    if gateway["address"]:
-        word = "in effect" if route["in_effect"] else "not in effect"
-        repairs = f", put back {route['repairs']} times" if route["repairs"] else ""
-        rows.append(("Gateway", f"{gateway['address']}, {word}{repairs}"))
-    if gateway["objection"]:
-        rows.append(("Refused", gateway["objection"]))
-    if content["automation"]["status"]:
-        rows.append(("Automation", content["automation"]["status"]))
-    requests = content["requests"]
-    next_at = requests["next_at"]
-    soon = f", next in {duration(next_at - now)}" if next_at and running else ""
-    rows.append(("Requests", f"{requests['used']} of {requests['limit']} this minute{soon}"))
-    if requests["last_failure"]:
-        rows.append(("Failure", requests["last_failure"]["reason"]))
-    for name, text in rows:
-        print(f"  {name:<11}{text}", file=stream)
+    now, running = time.monotonic(), is_running(content)
+    text, tone = view.headline(content, running=running)
+    terminal.print(f"rcnetd: {terminal.paint(tone, text)}")
+    for name, value, tone in view.rows(content, now, running=running):
+        shown = terminal.paint(tone, value) if tone else value
+        terminal.print(f"  {name:<11}{shown}")

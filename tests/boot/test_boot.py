@@ -176,6 +176,16 @@ def unprocessable(guest: Guest) -> None:
         check_untouched(guest)
 
 
+def wrong_settings(guest: Guest) -> None:
+    """Exit 78, not tried again; who waits for it is let go with the line that is wrong."""
+    guest.set("regoin: dfw\n")
+    with guest.boot():
+        guest.until(lambda: guest.result(DAEMON) == ("failed", 78))
+        guest.until(lambda: guest.result(GATE) == ("failed", 78))
+        check_untouched(guest)
+        assert "line 1: regoin" in guest.run("rcnetctl", "status", check=False)
+
+
 def no_servicenet(guest: Guest) -> None:
     """Exit 69 in time; ServiceNet comes later, and with it the route."""
     guest.set("servicenet: {timeout: 3s}\n")
@@ -254,6 +264,7 @@ SCENARIOS: dict[str, Callable[[Guest], None]] = {
     "FAILED before the route, then DEPLOYED": failed_before_the_route,
     "FAILED after the route": failed_after_the_route,
     "UNPROCESSABLE": unprocessable,
+    "the settings are wrong": wrong_settings,
     "no ServiceNet, then it comes": no_servicenet,
     "RackConnect v3": rackconnect_v3,
     "hands off": hands_off,

@@ -1,0 +1,44 @@
+"""What a terminal can show that a pipe should not get: colour, and one line that is live."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TextIO
+
+COLOURS = {"good": "32", "busy": "33", "bad": "31", "strong": "1", "faint": "2"}  # SGR codes
+CLEAR = "\r\x1b[K"
+
+
+class Terminal:
+    """A stream for people: painted on a terminal only, and not where NO_COLOR is set.
+
+    https://no-color.org: "when present and not an empty string (regardless of its value)".
+    """
+
+    def __init__(self, stream: TextIO, environ: Mapping[str, str] = os.environ) -> None:
+        self.stream = stream
+        self.is_live = stream.isatty() and environ.get("TERM", "dumb") != "dumb"
+        self._paints = self.is_live and not environ.get("NO_COLOR")
+        self._shown = ""
+
+    def paint(self, tone: str, text: str) -> str:
+        """*text* in the colour of *tone* (of `COLOURS`), if this terminal is to have colours."""
+        return f"\x1b[{COLOURS[tone]}m{text}\x1b[0m" if self._paints and text else text
+
+    def print(self, text: str) -> None:
+        """Print a line for good, in the place of the live one."""
+        self.progress("")
+        print(text, file=self.stream)
+
+    def progress(self, text: str) -> None:
+        """Show *text* as the live line, cut to the width, in the place of the one before."""
+        if self.is_live and text != self._shown:
+            self._shown = text
+            print(f"{CLEAR}{text[: self._width()]}", end="", file=self.stream, flush=True)
+
+    def _width(self) -> int:
+        try:
+            return (os.get_terminal_size(self.stream.fileno()).columns or 80) - 1
+        except OSError:
+            return 79

@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_status(commands: Any) -> None:
     status = commands.add_parser("status", help="how this server is")
-    status.add_argument("--json", action="store_true", help="for programs, see rcnetctl(8)")
+    _add_format(status)
     status.add_argument(
         "--wait", choices=("route", "deployed"), help="wait until it has come, or cannot come"
     )
@@ -61,6 +61,15 @@ def _add_status(commands: Any) -> None:
         "--timeout", type=duration, metavar="S", help="wait at most so long (90s, 5min, seconds)"
     )
     status.set_defaults(run=_status)
+
+
+def _add_format(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--format", choices=("text", "json"), default="text", help="for people, or for programs"
+    )
+    command.add_argument(
+        "--json", action="store_const", const="json", dest="format", help="as --format json"
+    )
 
 
 def _add_ask(
@@ -88,7 +97,7 @@ def _add_demo(commands: Any) -> None:
     )
     demo.add_argument("--timeline", metavar="FILE", type=Path, help="of the emulated API")
     demo.add_argument("--fault", metavar="NAME", help="begin with this fault of the API")
-    demo.add_argument("--json", action="store_true", help="one JSON object a line")
+    _add_format(demo)
     demo.add_argument(
         "--timeout", type=duration, default=120.0, metavar="S", help="give up (default: 2min)"
     )
@@ -99,7 +108,7 @@ def _status(args: argparse.Namespace) -> int:
     from rcnetd.commands import status
 
     places = Places.from_environ(os.environ)
-    return status.run(places, as_json=args.json, wait=args.wait, timeout=args.timeout)
+    return status.run(places, as_json=args.format == "json", wait=args.wait, timeout=args.timeout)
 
 
 def _ask(args: argparse.Namespace) -> int:
@@ -124,7 +133,10 @@ def _demo(args: argparse.Namespace) -> int:
     except ImportError as error:
         return _missing("rcnetd-emulator", error)
     return demo.run(
-        timeline=args.timeline, fault=args.fault, as_json=args.json, timeout=args.timeout
+        timeline=args.timeline,
+        fault=args.fault,
+        as_json=args.format == "json",
+        timeout=args.timeout,
     )
 
 

@@ -26,7 +26,7 @@ def rows(content: dict[str, Any], now: float, *, running: bool) -> list[Row]:
     if content["exit"]:
         found.append(("Exit code", str(content["exit"]["code"]), "bad"))
     if content["mode"]:
-        found.append(("Hands", f"{content['mode']}: {content['mode_why']}", ""))
+        found.append(("Mode", f"hands {content['mode']}: {content['mode_why']}", ""))
     found += _network(content)
     found += _answers(content, now)
     found += _requests(content, now, running)

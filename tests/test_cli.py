@@ -52,6 +52,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["nonsense"],
         ["status", "--wait", "nonsense"],
         ["status", "--wait", "route", "--timeout", "soon"],
+        ["status", "--format", "xml"],
         ["gateway", "--format", "yaml"],
         ["features", "--format", "text"],
         ["demo", "--timeout", "-1"],

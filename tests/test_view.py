@@ -90,7 +90,7 @@ def test_the_form_names_every_key_and_state() -> None:
         ("route", "Route", "in effect"),
         ("ready", "Automation", "DEPLOYED, asked 5s ago"),
         ("ready", "State", "READY for 5s"),
-        ("ready", "Hands", "on: the feature Configure Network Stack is not enabled"),
+        ("ready", "Mode", "hands on: the feature Configure Network Stack is not enabled"),
         ("failed", "Automation", "FAILED, asked 5s ago"),
         ("unprocessable", "Exit code", "76"),
     ],

@@ -7,12 +7,12 @@
 
 _shtab_rcnetctl_subparsers=(status gateway automation features emulate demo)
 
-_shtab_rcnetctl_status_option_strings=(-h --help --json --wait --timeout)
+_shtab_rcnetctl_status_option_strings=(-h --help --format --json --wait --timeout)
 _shtab_rcnetctl_gateway_option_strings=(-h --help --format)
 _shtab_rcnetctl_automation_option_strings=(-h --help --format --details)
 _shtab_rcnetctl_features_option_strings=(-h --help --format)
 _shtab_rcnetctl_emulate_option_strings=(-h --help --listen --ca-file --cert --key --plain --fault --fault-on --fault-for --list-faults --log --log-format)
-_shtab_rcnetctl_demo_option_strings=(-h --help --timeline --fault --json --timeout)
+_shtab_rcnetctl_demo_option_strings=(-h --help --timeline --fault --format --json --timeout)
 _shtab_rcnetctl_option_strings=(-h --help --version --config)
 
 _shtab_rcnetctl_emulate_pos_0_COMPGEN=_shtab_compgen_files
@@ -22,6 +22,7 @@ _shtab_rcnetctl_emulate___key_COMPGEN=_shtab_compgen_files
 _shtab_rcnetctl_demo___timeline_COMPGEN=_shtab_compgen_files
 _shtab_rcnetctl___config_COMPGEN=_shtab_compgen_files
 
+_shtab_rcnetctl_status___format_choices=(text json)
 _shtab_rcnetctl_status___wait_choices=(route deployed)
 _shtab_rcnetctl_gateway___format_choices=(text json xml)
 _shtab_rcnetctl_automation___format_choices=(text json xml)
@@ -29,6 +30,7 @@ _shtab_rcnetctl_features___format_choices=(json xml)
 _shtab_rcnetctl_emulate___fault_choices=(refuse tls-garbage expired not-yet-valid wrong-name untrusted hang drip drip-body truncate reset oversize garbage html empty two-addresses ipv6 bad-charset unknown-word redirect rate-limit not-found http-204 http-400 http-500 http-503)
 _shtab_rcnetctl_emulate___fault_on_choices=(automation_status automation_status/details gateway_ip automation_features)
 _shtab_rcnetctl_emulate___log_format_choices=(text json)
+_shtab_rcnetctl_demo___format_choices=(text json)
 _shtab_rcnetctl_pos_0_choices=(status gateway automation features emulate demo)
 
 _shtab_rcnetctl_status__h_nargs=0

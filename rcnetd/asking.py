@@ -22,7 +22,7 @@ def wanted(
     """
     recheck = facts.settings.gateway.recheck or inf
     if state in READY_STATES and state is not State.NOT_OURS:
-        return _once_ready(state, facts, recheck)
+        return _once_ready(state, facts, asked_at, recheck)
     if state is State.ASKING_FEATURES or facts.mode_is_presumed:
         return Operation.FEATURES, 0.0
     if state is State.WAITING_HANDS_OFF:
@@ -40,7 +40,9 @@ def wanted(
     return Operation.STATUS, FAILED_INTERVAL if state is State.FAILED else 0.0
 
 
-def _once_ready(state: State, facts: Facts, recheck: float) -> tuple[Operation, float] | None:
+def _once_ready(
+    state: State, facts: Facts, asked_at: Mapping[Operation, float], recheck: float
+) -> tuple[Operation, float] | None:
     """What has not been confirmed since the boot, and then the gateway, now and then."""
     if facts.mode_is_presumed:
         operation = Operation.FEATURES
@@ -52,6 +54,8 @@ def _once_ready(state: State, facts: Facts, recheck: float) -> tuple[Operation, 
         operation = Operation.GATEWAY
     else:
         return None
+    if operation not in asked_at:  # other settings: is it still so?
+        return operation, 0.0
     return (operation, recheck) if recheck < inf else None
 
 

@@ -6,6 +6,7 @@ that the core asks for. It never blocks and holds no policy: every decision is i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import selectors
@@ -41,6 +42,7 @@ from rcnetd.events import (
     Event,
     NetworkObserved,
     RateLimited,
+    Reconfigured,
     RequestFailed,
     RequestRefused,
     RouteRefused,
@@ -59,6 +61,7 @@ from rcnetd.records import Records
 from rcnetd.remembering import load, machine_id, save
 from rcnetd.report import describe_answer, document, status_text
 from rcnetd.routes import describe
+from rcnetd.settings import ConfigError
 from rcnetd.timeline import Timeline
 
 KILL_AFTER = 2.0  # seconds past its own time limit after which the fetcher is killed
@@ -79,17 +82,16 @@ class Daemon:
         endpoint: str,
         places: Places,
         journal: Journal,
+        reload: Callable[[], tuple[Settings, str]],
     ) -> None:
+        """*reload* reads the settings again: they and the endpoint, or a `ConfigError`."""
         self._journal = journal
+        self._reload = reload
         self._places = places
         self._timeline = Timeline(places.timeline)
         self._records = Records(places)
         self._notifier = Notifier(os.environ)
-        self._ledger = Ledger(places.requests, settings.requests_per_minute)
-        self._fetcher = Fetcher(
-            endpoint=endpoint, ca_file=settings.ca_file, api_address=settings.api_address
-        )
-        self._fetcher.start()  # its slow import runs beside ours
+        self._configure(settings, endpoint)
         self._monitor = Monitor()  # subscribe first, then read
         self._kernel = Kernel()
         # The system's entropy, not a seed that servers of one image share.
@@ -116,6 +118,14 @@ class Daemon:
         self._complaints: set[str] = set()
         self._status = ""
         self._status_at = self._extended_at = self._watchdog_at = -inf
+
+    def _configure(self, settings: Settings, endpoint: str) -> None:
+        """What the settings are told to once, and not with each request."""
+        self._ledger = Ledger(self._places.requests, settings.requests_per_minute)
+        self._fetcher = Fetcher(
+            endpoint=endpoint, ca_file=settings.ca_file, api_address=settings.api_address
+        )
+        self._fetcher.start()  # its slow import runs beside ours
 
     def run(self) -> int:
         """Run until SIGTERM, SIGINT or the core's own end; returns the exit code."""
@@ -188,7 +198,36 @@ class Daemon:
         numbers = wake.recv(64)
         self._stopping = signal.SIGTERM in numbers or signal.SIGINT in numbers
         if signal.SIGHUP in numbers and not self._stopping:
-            self._journal.log("warning", "Failed to reload: restart to read the settings, ignoring")
+            self._read_settings()
+
+    def _read_settings(self) -> None:
+        """Go on with what the settings are now; with those of before, if they are wrong."""
+        machine = self._machine
+        if machine.is_ready:
+            self._notifier.reloading(time.monotonic(), "reading the settings")
+        try:
+            settings, endpoint = self._reload()
+        except ConfigError as error:
+            self._journal.log("error", f"{error}; keeping the settings of before")
+        else:
+            self._close_fetcher()
+            self._configure(settings, endpoint)
+            identity = Identity(machine.facts.identity.machine_id, endpoint)
+            self._handle(Reconfigured(settings, identity))
+            self._observe()
+        if machine.is_ready:
+            self._notifier.ready(status_text(machine, time.monotonic()))
+
+    def _close_fetcher(self) -> None:
+        """End it with the request that is on its way; that counts as one that was sent."""
+        if self._slot is not None:
+            slot, self._slot = self._slot, None
+            with contextlib.suppress(OSError):  # the ledger gives the slot up by itself
+                self._ledger.end(slot)
+        if self._fetcher_fd is not None:
+            self._selector.unregister(self._fetcher_fd)
+            self._fetcher_fd = None
+        self._fetcher.close()
 
     # The world into events
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from rcnetd.memory import Identity
 from rcnetd.model import AutomationStatus, Network, Operation
+from rcnetd.options import Settings
 
 UNSPECIFIED = IPv4Address(0)
 
@@ -28,6 +30,17 @@ class NetworkObserved(Event):
 @dataclass(frozen=True)
 class TimePassed(Event):
     """Nothing happened; a point in time that the core asked for (`wake_at`) was reached."""
+
+
+@dataclass(frozen=True)
+class Reconfigured(Event):
+    """The settings were read again. *identity* has the endpoint that they mean now.
+
+    What was on its way to the API is not any more.
+    """
+
+    settings: Settings
+    identity: Identity
 
 
 @dataclass(frozen=True)

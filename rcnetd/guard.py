@@ -78,6 +78,11 @@ class Guard:
         """A new candidate has come: ask for it at once."""
         self._probe_at = -inf
 
+    def reconfigured(self) -> None:
+        """The policies may be others: settle the public interface again, and warn again."""
+        self.public_settled = False
+        self._warned.clear()
+
     def refused(self, reason: str, network: Network, now: float) -> list[Action]:
         """Note that the kernel refused a change: try again later, or when something changes."""
         delay = min(REFUSED_FIRST * 2.0**self._refusals, REFUSED_MOST)

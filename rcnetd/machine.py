@@ -33,6 +33,7 @@ from rcnetd.events import (
     GatewayReceived,
     NetworkObserved,
     RateLimited,
+    Reconfigured,
     RequestFailed,
     RequestRefused,
     RouteRefused,
@@ -92,9 +93,7 @@ class Machine:
         self._said: set[str] = set()
         self._written: WriteRoute | None = None
         self._released = False
-        if settings.manage is not Manage.AUTO:
-            mode = Mode.HANDS_ON if settings.manage is Manage.ALWAYS else Mode.HANDS_OFF
-            self._decide_mode(mode, f"'manage: {settings.manage.value}' is set")
+        self._manage()
 
     @property
     def query(self) -> Query:
@@ -144,6 +143,8 @@ class Machine:
     def _take_in(self, event: Event, now: float) -> None:
         if isinstance(event, NetworkObserved):
             self._network_observed(event.network, now)
+        elif isinstance(event, Reconfigured):
+            self._reconfigured(event)
         elif isinstance(event, BudgetObserved):
             self.pacer.budget_observed(now, event.free_in, event.blocked_for)
         elif isinstance(event, RequestRefused):
@@ -177,6 +178,36 @@ class Machine:
             self._urgent = True
             self._drop_invalid_gateway()
             self._recall(facts.servicenet, now)
+
+    def _reconfigured(self, event: Reconfigured) -> None:
+        """Go on with other settings: what is in effect stays until an answer says otherwise."""
+        facts, settings = self.facts, event.settings
+        before, facts.settings = facts.settings, settings
+        facts.servicenet_deadline += settings.servicenet.timeout - before.servicenet.timeout
+        facts.deploy_deadline += settings.deploy_timeout - before.deploy_timeout
+        facts.trust_at += settings.trust_after - before.trust_after
+        if settings.manage is not before.manage:
+            facts.mode_is_presumed = facts.mode is not None  # by the setting of before
+            self._manage()
+        if event.identity != facts.identity:
+            facts.identity, facts.recalled = event.identity, False
+            # In use, but not from the API that is asked from now on.
+            facts.gateway_is_remembered = facts.gateway is not None
+            facts.status, facts.status_word = None, ""
+        self._drop_invalid_gateway()
+        self.pacer.limit_to(settings.requests_per_minute)
+        self.guard.reconfigured()
+        self.in_flight, self._urgent = None, True
+        self._asked_at.clear()  # all is asked again
+        self._log("info", "the settings were read again")
+
+    def _manage(self) -> None:
+        """The setting decides who configures the network, unless it leaves that to RackConnect."""
+        manage = self.facts.settings.manage
+        if manage is not Manage.AUTO:
+            self.facts.mode_is_presumed = False
+            mode = Mode.HANDS_ON if manage is Manage.ALWAYS else Mode.HANDS_OFF
+            self._decide_mode(mode, f"'manage: {manage.value}' is set")
 
     def _recall(self, servicenet: ServiceNet, now: float) -> None:
         """Use what is remembered of this server, before anything is asked."""
@@ -418,7 +449,7 @@ class Machine:
         works = facts.route.in_effect if hands_on else facts.mode is Mode.HANDS_OFF
         if facts.servicenet is None or facts.mode_is_presumed or not works:
             return
-        if not facts.identity.machine_id:
+        if not facts.identity.machine_id or (facts.gateway_is_remembered and not facts.recalled):
             return
         before = facts.memory if facts.recalled else None
         # A fresh answer wins; without one, what was remembered still is.

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rcnetd import __version__
@@ -38,6 +39,12 @@ def endpoint(settings: Settings, instance: Instance) -> str:
     return f"https://{region}.api.rackconnect.rackspace.com"
 
 
+def configuration(files: Sequence[Path], instance: Instance) -> tuple[Settings, str]:
+    """The settings and the endpoint that they mean ("": none is needed). Raises `ConfigError`."""
+    settings = load(files, environ=os.environ)
+    return settings, "" if instance.is_rackconnect_v3 else endpoint(settings, instance)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line of `rcnetd`."""
     result = argparse.ArgumentParser(
@@ -54,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
         help="read settings from FILE instead of the usual directories; repeatable, later wins",
     )
     result.add_argument("--debug", action="store_true", help="log every poll")
+    result.add_argument(
+        "--check", action="store_true", help="only read the settings; 78 if they are wrong"
+    )
     result.add_argument("--version", action="version", version=f"rcnetd {__version__}")
     return result
 
@@ -63,14 +73,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     journal = Journal(os.environ, debug=args.debug)
     places = Places.from_environ(os.environ)
+    instance, warnings = _instance(places)
+    read = partial(configuration, args.config, instance)
     try:
-        settings = load(args.config, environ=os.environ)
-        instance, warnings = _instance(places)
-        url = "" if instance.is_rackconnect_v3 else endpoint(settings, instance)
+        settings, url = read()
     except ConfigError as error:
         journal.log("error", str(error))
-        _leave_word(places, str(error))
+        if not args.check:
+            _leave_word(places, str(error))
         return EX_CONFIG
+    if args.check:
+        return 0
     for warning in warnings:
         journal.log("warning", warning)
     if settings.endpoint_is_plain:
@@ -87,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rcnetd.privileges import keep_capabilities_here
 
     keep_capabilities_here()
-    return Daemon(settings, instance, url, places, journal).run()
+    return Daemon(settings, instance, url, places, journal, read).run()
 
 
 def _leave_word(places: Places, reason: str) -> None:

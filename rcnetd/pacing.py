@@ -24,8 +24,7 @@ class Pacer:
     """
 
     def __init__(self, limit: int, jitter: Callable[[], float]) -> None:
-        self.limit = limit
-        self.interval = 60.0 / (limit - RESERVED)
+        self.limit_to(limit)
         self.failures = 0
         self._jitter = jitter
         self._in_step = True
@@ -34,6 +33,11 @@ class Pacer:
         self._retry_at = 0.0  # the end of a backoff
         self._silent_until = 0.0  # the end of the silence after a 403
         self._busy_until: tuple[float, ...] = ()  # when each used slot is free again
+
+    def limit_to(self, limit: int) -> None:
+        """Keep to another limit from now on."""
+        self.limit = limit
+        self.interval = 60.0 / (limit - RESERVED)
 
     def sent(self, now: float) -> None:
         """Note that a request goes out at *now*."""

@@ -6,9 +6,10 @@ from itertools import permutations
 
 import pytest
 
-from rcnetd.actions import Action, AddRoute, Fetch, NotifyReady, RemoveRoutes, Stop
-from rcnetd.events import Event, NetworkObserved, RateLimited, RequestFailed
+from rcnetd.actions import Action, AddRoute, Fetch, NotifyReady, Remember, RemoveRoutes, Stop
+from rcnetd.events import Event, NetworkObserved, RateLimited, Reconfigured, RequestFailed
 from rcnetd.machine import Machine
+from rcnetd.memory import Identity
 from rcnetd.model import (
     DEFAULT,
     METRIC,
@@ -96,6 +97,7 @@ EVENTS: tuple[Event, ...] = (
     FAILED,
     RequestFailed(Operation.STATUS, kind="timeout", reason="timed out"),
     RateLimited(Operation.GATEWAY),
+    Reconfigured(SETTINGS, Identity("0" * 32, "https://another.example")),
 )
 
 
@@ -116,7 +118,7 @@ class Watch:
         self.assigned = self.assigned or event is ASSIGNED
         self.in_flight = self.in_flight and isinstance(event, NetworkObserved)
         for action in self.machine.handle(event, self.now):
-            assert not self.stopped
+            assert not self.stopped or isinstance(action, Remember)
             self._look(action)
         assert self.stopped or self.now < self.machine.wake_at <= self.now + 60
 

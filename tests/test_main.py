@@ -116,3 +116,11 @@ def test_help_and_version(option: str, capsys: pytest.CaptureFixture[str]) -> No
 
     assert 0 == caught.value.code
     assert "rcnetd" in capsys.readouterr().out
+
+
+def test_the_settings_can_be_checked(environ: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What `systemctl reload` does first: nothing is started, nothing is written."""
+    assert 0 == main(["--check", "--config", write(environ, "region: dfw\n")])
+    assert 78 == main(["--check", "--config", write(environ, "regoin: dfw\n")])
+    assert "'region'" in capfd.readouterr().err
+    assert not (environ / "run").exists()

@@ -161,6 +161,27 @@ def test_a_hung_daemon_is_started_again(make_guest: MakeGuest) -> None:
         assert dependent == guest.show(DEPENDENT, "MainPID")
 
 
+@pytest.mark.parametrize("release", RELEASES)
+def test_reload(make_guest: MakeGuest, release: str) -> None:
+    """New settings without a restart; wrong ones fail the reload, and are said in the journal."""
+    guest = make_guest(release, "ifupdown")
+    guest.emulate(DEPLOYED)
+    with guest.boot():
+        check_ready(guest)
+        pid = guest.show(DAEMON, "MainPID")
+        guest.run("sh", "-c", "echo 'trust_after: 1min' > /etc/rcnetd/conf.d/lab.yaml")
+        guest.run("systemctl", "reload", DAEMON)
+        guest.until(lambda: "the settings were read again" in guest.journal)
+
+        guest.run("sh", "-c", "echo 'regoin: dfw' > /etc/rcnetd/conf.d/lab.yaml")
+        with pytest.raises(AssertionError):
+            guest.run("systemctl", "reload", DAEMON)
+        assert "regoin: is not a setting; did you mean 'region'?" in guest.journal
+        assert guest.is_active(DAEMON)
+        assert pid == guest.show(DAEMON, "MainPID")
+        check_route(guest)
+
+
 def test_the_rpm_is_upgraded_and_removed(make_guest: MakeGuest, rpm: Path) -> None:
     """The same promises: enabled and not started, no route lost, configuration stays."""
     guest = make_guest(RELEASES[-1], "ifupdown", package=None)

@@ -489,3 +489,34 @@ def test_a_diversion_is_reported_and_not_fought(cloud: Cloud) -> None:
     until(lambda: daemon.status["route"]["diversion"])
     assert daemon.status["ready"]
     assert daemon.status["route"]["repairs"] == 0
+
+
+def test_a_reload_takes_new_settings_and_keeps_the_route(cloud: Cloud) -> None:
+    """SIGHUP: RELOADING=1, then READY=1 again; the public interface goes down, as is set now."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start()
+    daemon.until_ready()
+    before = cloud.defaults()
+    with (daemon.directory / "rcnetd.yaml").open("a") as config:
+        config.write("public_interface: down\n")
+    daemon.process.send_signal(signal.SIGHUP)
+
+    until(lambda: daemon.hear().count("READY=1") == 2)
+    assert daemon.hear().index("RELOADING=1") > daemon.hear().index("READY=1")
+    until(lambda: "state DOWN" in cloud.topology.server.run("ip", "link", "show", "eth0"))
+    assert before == cloud.defaults()
+    assert daemon.status["ready"] is True
+
+
+def test_wrong_new_settings_are_not_taken(cloud: Cloud) -> None:
+    """One line in the log; all goes on as before, READY=1 ends the reload."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start()
+    daemon.until_ready()
+    (daemon.directory / "rcnetd.yaml").write_text("regoin: dfw\n")
+    daemon.process.send_signal(signal.SIGHUP)
+
+    until(lambda: daemon.hear().count("READY=1") == 2)
+    assert "keeping the settings of before" in daemon.log.read_text()
+    cloud.topology.server.ip(f"route del default via {GATEWAY}")
+    until(cloud.goes_by_gateway)

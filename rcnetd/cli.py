@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
         "--details", action="store_true", help="each task's status too (json or xml)"
     )
     _add_ask(commands, "features", "ask the API which features are enabled", ("json", "xml"))
+    _add_instance(commands)
     _add_emulate(commands)
     _add_demo(commands)
     return result
@@ -82,6 +83,15 @@ def _add_ask(
     return command
 
 
+def _add_instance(commands: Any) -> None:
+    instance = commands.add_parser("instance", help="what the platform says of this server")
+    _add_format(instance)
+    instance.add_argument(
+        "--write", action="store_true", help="ask it now and keep the answer for rcnetd (root)"
+    )
+    instance.set_defaults(run=_instance)
+
+
 def _add_emulate(commands: Any) -> None:
     # Its own parser does the rest (`main`): the emulator is a package of its own, maybe absent.
     commands.add_parser("emulate", help="the RackConnect API on this machine", add_help=False)
@@ -116,6 +126,13 @@ def _ask(args: argparse.Namespace) -> int:
 
     name = "details" if args.details else args.command
     return ask.run(Places.from_environ(os.environ), args.config, name, args.format)
+
+
+def _instance(args: argparse.Namespace) -> int:
+    from rcnetd.commands import instance
+
+    places = Places.from_environ(os.environ)
+    return instance.run(places, write=args.write, as_json=args.format == "json")
 
 
 def _emulate(arguments: Sequence[str]) -> int:

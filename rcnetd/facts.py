@@ -40,7 +40,7 @@ class Facts:
     gateway_is_remembered: bool = False
     heard: bool = False  # the API has answered since the daemon started
     trust_at: float = inf  # when a remembered DEPLOYED counts if it has not
-    is_trusted: bool = False
+    trusted_by: str = ""  # of `deployed_by`, when READY came by it
     candidate: IPv4Address | None = None
     gateway: IPv4Address | None = None
     objection: str = ""  # to the API's last gateway, "" if there was none
@@ -49,3 +49,20 @@ class Facts:
     peer: IPv4Address | None = None  # the API's address
     route: RouteState = field(default_factory=RouteState)
     applied: bool = False
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether DEPLOYED is believed without an answer of the API."""
+        return bool(self.trusted_by)
+
+    @property
+    def deployed_by(self) -> str:
+        """Who says DEPLOYED where the API gives no answer: "" if nobody does, or of another server.
+
+        The platform's word alone does not do: without a memory of this server there is no gateway.
+        """
+        if not self.recalled or self.memory is None:
+            return ""
+        if self.memory.deployed:
+            return "is remembered from an earlier boot"
+        return "is the platform's word" if self.instance.automation_status == "DEPLOYED" else ""

@@ -9,12 +9,15 @@ The file is written by `rcnetd-instance.service` (form version 1); every key may
     public_mac               the MAC of the public interface
     servicenet_router        the router of the two static ServiceNet routes
     configure_network_stack  "ENABLED" or "DISABLED" (in any case)
+    automation_status        RackConnect's word when the file was written
+    sources                  for each key: where it is from
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +27,7 @@ from rcnetd.options import REGIONS, Instance
 
 SIZE_MOST = 64 * 1024  # bytes
 TEXT_MOST = 80  # characters of a text that is only shown
+MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 T = TypeVar("T")
 
 
@@ -64,28 +68,39 @@ def _instance(content: dict[str, Any], path: Path) -> tuple[Instance, list[str]]
     if (given is not None and given is not roles) or len(usable) != len(roles):
         warnings.append(f"'{path}': roles is not a list of words, ignoring what is none")
     instance = Instance(
-        region=take("region", _region),
+        region=take("region", region),
         region_source=take("region_source", _line),
         roles=usable,
         servicenet_mac=take("servicenet_mac", _mac),
         public_mac=take("public_mac", _mac),
         servicenet_router=take("servicenet_router", _address),
         configure_network_stack=take("configure_network_stack", _feature),
+        automation_status=take("automation_status", _line),
+        sources=_sources(content.get("sources")),
     )
     return instance, warnings
+
+
+def _sources(value: object) -> tuple[tuple[str, str], ...]:
+    entries = value.items() if isinstance(value, dict) else ()
+    known = {entry.name for entry in fields(Instance)}
+    return tuple(
+        (key, _line(source)) for key, source in entries if key in known and isinstance(source, str)
+    )
 
 
 def _line(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text[:TEXT_MOST])
 
 
-def _region(text: str) -> str | None:
+def region(text: str) -> str | None:
+    """*text* as a region's code, None if it is none."""
     # Real values: "dfw", "DFW", and a captured config drive's junk "{}".
     return text.lower() if text.lower() in REGIONS else None
 
 
 def _mac(text: str) -> str | None:
-    return text.lower() if re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text) else None
+    return text.lower() if MAC.fullmatch(text) else None
 
 
 def _address(text: str) -> IPv4Address | None:

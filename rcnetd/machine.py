@@ -352,7 +352,7 @@ class Machine:
             )
         elif event.status is not facts.status:
             self._log("info", f"automation status is {event.status.value}")
-        facts.status, facts.status_word, facts.is_trusted = event.status, event.word, False
+        facts.status, facts.status_word, facts.trusted_by = event.status, event.word, ""
 
     # Where we are
 
@@ -383,8 +383,8 @@ class Machine:
         elif condition is Condition.RESUMED:
             self.facts.deploy_deadline = now + self.facts.settings.deploy_timeout
         elif condition is Condition.TRUSTED:
-            self.facts.is_trusted = True
-            self._log("warning", "the API gives no answer, going on with the DEPLOYED of last time")
+            self.facts.trusted_by = self.facts.deployed_by
+            self._log("warning", f"the API gives no answer; DEPLOYED {self.facts.trusted_by}")
         if state is State.STOPPED:
             code, reason = EXITS[condition]
             self.exit = Stop(code, reason)

@@ -97,7 +97,8 @@ class Settings:
 class Instance:
     """What the platform says of this server; None where it says nothing (usable).
 
-    MACs are lower case. *configure_network_stack* is from the xenstore key
+    MACs are lower case. *automation_status* is RackConnect's word at boot; *sources* has where each
+    of the facts is from. *configure_network_stack* is from the xenstore key
     `vm-data/user-metadata/rackconnect_automation_feature_configure_network_stack`.
     """
 
@@ -108,6 +109,8 @@ class Instance:
     public_mac: str | None = None
     servicenet_router: IPv4Address | None = None
     configure_network_stack: bool | None = None
+    automation_status: str | None = None
+    sources: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_rackconnect_v3(self) -> bool:

@@ -11,6 +11,8 @@ step of the wall clock does not move; `null` means not known (yet).
     at          when this was written
     ready       whether READY=1 was given
     mode        "on" (rcnetd configures the network), "off" (RackConnect does), and `mode_why`
+    instance    what is known beforehand: region, endpoint, rackconnect_v3, and what the
+                platform says (`instance.py`); sources has where each is from
     servicenet  interface, address (with prefix), mac, why
     gateway     address (in use), candidate (not in use yet), objection, remembered (from an earlier
                 boot, the API has not confirmed it yet)
@@ -37,6 +39,7 @@ from rcnetd.events import (
     RequestFailed,
     StatusReceived,
 )
+from rcnetd.facts import Facts
 from rcnetd.machine import Machine
 from rcnetd.model import AutomationStatus, Verdict
 from rcnetd.options import Instance, Settings
@@ -68,9 +71,9 @@ def headline(machine: Machine, now: float) -> str:
         parts = [f"{machine.state.value} {via}" + (f" dev {link}" if link else "")]
     parts += _troubles(machine, now)
     if facts.gateway_is_remembered:
-        parts.append("the gateway is remembered from an earlier boot")
+        parts.append("the gateway is remembered, the API has not confirmed it yet")
     if facts.is_trusted:
-        parts.append("DEPLOYED is remembered from an earlier boot, the API gave no answer")
+        parts.append(f"DEPLOYED {facts.trusted_by}, the API gave no answer")
     return "; ".join(parts)
 
 
@@ -137,6 +140,25 @@ def describe_answer(event: Answered) -> str:
     raise AssertionError(f"Unexpected answer: {event!r}")
 
 
+def _instance(facts: Facts) -> dict[str, Any]:
+    """What is known of this server beforehand, and where each of it is from."""
+    settings, instance = facts.settings, facts.instance
+    sources = dict(instance.sources)
+    if settings.region is not None:
+        sources["region"] = "settings"
+    return {
+        "region": settings.region or instance.region,
+        "endpoint": facts.identity.endpoint or None,
+        "rackconnect_v3": instance.is_rackconnect_v3,
+        "servicenet_mac": instance.servicenet_mac,
+        "public_mac": instance.public_mac,
+        "servicenet_router": instance.servicenet_router and str(instance.servicenet_router),
+        "configure_network_stack": instance.configure_network_stack,
+        "automation_status": instance.automation_status,
+        "sources": sources,
+    }
+
+
 def not_begun(code: int, reason: str, now: float) -> dict[str, Any]:
     """The content of `status.json` for a daemon that could not begin: its settings are wrong."""
     machine = Machine(Settings(), Instance(), now=now, jitter=lambda: 0.0)
@@ -163,6 +185,7 @@ def document(
         "ready": machine.is_ready,
         "mode": facts.mode.value if facts.mode else None,
         "mode_why": facts.mode_why or None,
+        "instance": _instance(facts),
         "servicenet": servicenet
         and {
             "interface": servicenet.link.name,

@@ -165,11 +165,7 @@ HOLDS: Mapping[Condition, Callable[[Facts, float], bool]] = {
     Condition.ROUTE_LOST: lambda facts, now: not facts.route.holds,
     Condition.DEPLOYED: lambda facts, now: facts.status is AutomationStatus.DEPLOYED,
     Condition.TRUSTED: lambda facts, now: (
-        facts.recalled
-        and facts.memory is not None
-        and facts.memory.deployed
-        and not facts.heard
-        and now >= facts.trust_at
+        bool(facts.deployed_by) and not facts.heard and now >= facts.trust_at
     ),
     Condition.FAILED_BEFORE_ROUTE: lambda facts, now: (
         facts.status is AutomationStatus.FAILED and not facts.applied

@@ -27,6 +27,7 @@ def rows(content: dict[str, Any], now: float, *, running: bool) -> list[Row]:
         found.append(("Exit code", str(content["exit"]["code"]), "bad"))
     if content["mode"]:
         found.append(("Mode", f"hands {content['mode']}: {content['mode_why']}", ""))
+    found += _platform(content["instance"])
     found += _network(content)
     found += _answers(content, now)
     found += _requests(content, now, running)
@@ -48,6 +49,17 @@ def _state(content: dict[str, Any], now: float, running: bool) -> Row:
     if running:
         return ("State", f"{content['state']} for {duration(now - content['since'])}", "")
     return ("State", f"{content['state']}, ended {duration(now - content['at'])} ago", "")
+
+
+def _platform(instance: dict[str, Any]) -> list[Row]:
+    found: list[Row] = []
+    sources = instance["sources"]
+    if instance["region"]:
+        found.append(("Region", f"{instance['region']} ({sources.get('region', 'platform')})", ""))
+    if instance["automation_status"]:
+        source = sources.get("automation_status", "platform")
+        found.append(("At boot", f"{instance['automation_status']} ({source})", ""))
+    return found
 
 
 def _network(content: dict[str, Any]) -> list[Row]:

@@ -105,7 +105,9 @@ def test_the_remembered_gateway_is_applied_before_any_answer() -> None:
     assert State.WAITING_FOR_DEPLOYED is state_of(book)
     assert book.world.default is not None
     assert GATEWAY == book.world.default.gateway
-    assert "the gateway is remembered from an earlier boot" in status_text(book.machine, 0.0)
+    assert "the gateway is remembered, the API has not confirmed it yet" in status_text(
+        book.machine, 0.0
+    )
     assert document(book.machine, pid=1, now=0.0, answers={})["gateway"]["remembered"]
     assert not book.is_ready
 

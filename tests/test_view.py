@@ -76,7 +76,7 @@ def test_every_document_has_its_form(name: str) -> None:
 def test_the_form_names_every_key_and_state() -> None:
     """Nothing undocumented, nothing that is not there."""
     assert [state.name for state in State] == SCHEMA["properties"]["state"]["enum"]
-    for key in ("servicenet", "gateway", "route", "automation", "requests"):
+    for key in ("instance", "servicenet", "gateway", "route", "automation", "requests"):
         assert SCHEMA["properties"][key]["properties"].keys() == content("ready")[key].keys()
 
 

@@ -5,12 +5,13 @@
 #    source ~/.local/share/bash_completion/rcnetctl
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_rcnetctl_subparsers=(status gateway automation features emulate demo)
+_shtab_rcnetctl_subparsers=(status gateway automation features instance emulate demo)
 
 _shtab_rcnetctl_status_option_strings=(-h --help --format --json --wait --timeout)
 _shtab_rcnetctl_gateway_option_strings=(-h --help --format)
 _shtab_rcnetctl_automation_option_strings=(-h --help --format --details)
 _shtab_rcnetctl_features_option_strings=(-h --help --format)
+_shtab_rcnetctl_instance_option_strings=(-h --help --format --json --write)
 _shtab_rcnetctl_emulate_option_strings=(-h --help --listen --ca-file --cert --key --plain --fault --fault-on --fault-for --list-faults --log --log-format)
 _shtab_rcnetctl_demo_option_strings=(-h --help --timeline --fault --format --json --timeout)
 _shtab_rcnetctl_option_strings=(-h --help --version --config)
@@ -27,11 +28,12 @@ _shtab_rcnetctl_status___wait_choices=(route deployed)
 _shtab_rcnetctl_gateway___format_choices=(text json xml)
 _shtab_rcnetctl_automation___format_choices=(text json xml)
 _shtab_rcnetctl_features___format_choices=(json xml)
+_shtab_rcnetctl_instance___format_choices=(text json)
 _shtab_rcnetctl_emulate___fault_choices=(refuse tls-garbage expired not-yet-valid wrong-name untrusted hang drip drip-body truncate reset oversize garbage html empty two-addresses ipv6 bad-charset unknown-word redirect rate-limit not-found http-204 http-400 http-500 http-503)
 _shtab_rcnetctl_emulate___fault_on_choices=(automation_status automation_status/details gateway_ip automation_features)
 _shtab_rcnetctl_emulate___log_format_choices=(text json)
 _shtab_rcnetctl_demo___format_choices=(text json)
-_shtab_rcnetctl_pos_0_choices=(status gateway automation features emulate demo)
+_shtab_rcnetctl_pos_0_choices=(status gateway automation features instance emulate demo)
 
 _shtab_rcnetctl_status__h_nargs=0
 _shtab_rcnetctl_status___help_nargs=0
@@ -43,6 +45,10 @@ _shtab_rcnetctl_automation___help_nargs=0
 _shtab_rcnetctl_automation___details_nargs=0
 _shtab_rcnetctl_features__h_nargs=0
 _shtab_rcnetctl_features___help_nargs=0
+_shtab_rcnetctl_instance__h_nargs=0
+_shtab_rcnetctl_instance___help_nargs=0
+_shtab_rcnetctl_instance___json_nargs=0
+_shtab_rcnetctl_instance___write_nargs=0
 _shtab_rcnetctl_emulate__h_nargs=0
 _shtab_rcnetctl_emulate___help_nargs=0
 _shtab_rcnetctl_emulate___plain_nargs=0

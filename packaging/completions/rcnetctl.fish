@@ -50,7 +50,7 @@ function _shtab_rcnetctl_using
   test "$_shtab_rcnetctl_cmdpath" = "$argv"
 end
 
-set -g _shtab_rcnetctl_commands status gateway automation features emulate demo
+set -g _shtab_rcnetctl_commands status gateway automation features instance emulate demo
 set -g _shtab_rcnetctl_opts_with_value --ca-file --cert --config --fault --fault-for --fault-on --format --key --listen --log-format --timeline --timeout --wait
 
 complete -c rcnetctl -e
@@ -75,6 +75,11 @@ complete -c rcnetctl -n '_shtab_rcnetctl_using automation' -l details -d 'each t
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a features -d 'ask the API which features are enabled'
 complete -c rcnetctl -n '_shtab_rcnetctl_using features' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using features' -l format -xka "json xml" -d 'of the answer (default: json)'
+complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a instance -d 'what the platform says of this server'
+complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -s h -l help -d 'show this help message and exit'
+complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l format -xka "text json" -d 'for people, or for programs'
+complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l json -d 'as --format json'
+complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l write -d 'ask it now and keep the answer for rcnetd (root)'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a emulate -d 'the RackConnect API on this machine'
 complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l listen -x -d 'where (default: 127.0.0.1:8443); repeatable; port 0 takes a free one'

@@ -198,14 +198,33 @@ def no_servicenet(guest: Guest) -> None:
         guest.until(guest.goes_by_gateway)
 
 
+def platform(guest: Guest, content: object) -> None:
+    """Have cloud-init's data say this of the server, before it is asked."""
+    write(
+        guest.root, "/etc/tmpfiles.d/cloud-init.conf",
+        "d /run/cloud-init 0755\n"
+        f"f /run/cloud-init/instance-data.json 0644 - - - {json.dumps(content)}\n",
+    )  # fmt: skip
+    write(
+        guest.root,
+        "/etc/systemd/system/rcnetd-instance.service.d/lab.conf",
+        "[Unit]\nAfter=systemd-tmpfiles-setup.service\n",
+    )
+
+
+def region_of_the_platform(guest: Guest) -> None:
+    """No setting: the platform names the region; `rcnetctl` says which source did."""
+    guest.set("region: auto\n")
+    platform(guest, {"v1": {"region": "DFW"}})
+    guest.emulate(DEPLOYED)
+    with guest.boot():
+        check_ready(guest)
+        assert "dfw (cloud-init)" in guest.run("rcnetctl", "status")
+
+
 def rackconnect_v3(guest: Guest) -> None:
     """Not ours: ready, nothing touched, nothing asked."""
-    content = json.dumps({"roles": ["rackconnect:v3-network"]})
-    write(
-        guest.root, "/etc/tmpfiles.d/instance.conf",
-        "d /run/rcnetd-instance 0755\n"
-        f"f /run/rcnetd-instance/instance.json 0644 - - - {content}\n",
-    )  # fmt: skip
+    platform(guest, {"ds": {"vendordata": {"roles": ["rackconnect:v3-network"]}}})
     guest.emulate(DEPLOYED)
     with guest.boot():
         guest.until_active(DEPENDENT)
@@ -266,6 +285,7 @@ SCENARIOS: dict[str, Callable[[Guest], None]] = {
     "UNPROCESSABLE": unprocessable,
     "the settings are wrong": wrong_settings,
     "no ServiceNet, then it comes": no_servicenet,
+    "the platform names the region": region_of_the_platform,
     "RackConnect v3": rackconnect_v3,
     "hands off": hands_off,
     "the clock is in 1980": clock_in_1980,

@@ -16,6 +16,8 @@ from tests.boot.trees import RELEASES
 
 UNITS = sorted(path.name for path in (Path(__file__).parents[2] / "systemd").glob("*.[sp]*[eh]"))
 EXPOSURE_MOST = 1.6
+# It reads hypervisors' and block devices, and mounts the config drive: what costs the rest.
+EXPOSURE_MOST_OF = {"rcnetd-instance.service": 1.8}
 
 # What somebody who has taken over the daemon would try. Each line of the answer: what, and whether
 # it could be done.
@@ -98,7 +100,7 @@ def test_exposure(root: Path, unit: str) -> None:
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
     assert found is not None
     print(f"\n{unit}: {found[1]}")
-    assert float(found[1]) <= EXPOSURE_MOST
+    assert float(found[1]) <= EXPOSURE_MOST_OF.get(unit, EXPOSURE_MOST)
 
 
 @pytest.mark.parametrize("release", RELEASES)

@@ -23,6 +23,14 @@ def duration(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def directory(text: str) -> Path:
+    """A directory that is there."""
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a directory")
+    return path
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line of `rcnetctl`."""
     result = argparse.ArgumentParser(
@@ -47,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_ask(commands, "features", "ask the API which features are enabled", ("json", "xml"))
     _add_instance(commands)
+    _add_preflight(commands)
+    _add_clean(commands)
     _add_emulate(commands)
     _add_demo(commands)
     return result
@@ -92,6 +102,32 @@ def _add_instance(commands: Any) -> None:
     instance.set_defaults(run=_instance)
 
 
+def _add_preflight(commands: Any) -> None:
+    preflight = commands.add_parser(
+        "preflight",
+        help="whether an image is fit for its snapshot",
+        description="PASS, WARNING or FAIL, a line each; exit code 1 if anything FAILs.",
+    )
+    _add_format(preflight)
+    _add_root(preflight)
+    preflight.set_defaults(run=_preflight)
+
+
+def _add_clean(commands: Any) -> None:
+    clean = commands.add_parser(
+        "clean", help="before the snapshot of an image: forget what is bound to this machine"
+    )
+    clean.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    _add_root(clean)
+    clean.set_defaults(run=_clean)
+
+
+def _add_root(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--root", metavar="DIR", type=directory, default=Path("/"), help="the image's directory"
+    )
+
+
 def _add_emulate(commands: Any) -> None:
     # Its own parser does the rest (`main`): the emulator is a package of its own, maybe absent.
     commands.add_parser("emulate", help="the RackConnect API on this machine", add_help=False)
@@ -133,6 +169,18 @@ def _instance(args: argparse.Namespace) -> int:
 
     places = Places.from_environ(os.environ)
     return instance.run(places, write=args.write, as_json=args.format == "json")
+
+
+def _preflight(args: argparse.Namespace) -> int:
+    from rcnetd.commands import preflight
+
+    return preflight.run(args.config, args.root, as_json=args.format == "json")
+
+
+def _clean(args: argparse.Namespace) -> int:
+    from rcnetd.commands import clean
+
+    return clean.run(Places.from_environ(os.environ), args.root, dry_run=args.dry_run)
 
 
 def _emulate(arguments: Sequence[str]) -> int:

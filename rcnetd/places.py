@@ -67,6 +67,20 @@ class Places:
         """Held by the daemon while it runs."""
         return self.run / "lock"
 
+    @property
+    def bound_to_this_machine(self) -> tuple[Path, ...]:
+        """What must not be in an image of which other servers are made."""
+        return (
+            self.memory,
+            self.requests,
+            self.timeline,
+            self.removed,
+            self.route,
+            self.ready,
+            self.status,
+            self.instance,
+        )
+
 
 def _first(environ: Mapping[str, str], name: str, default: str) -> str:
     return (environ.get(name) or default).split(":")[0]

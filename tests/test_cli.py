@@ -13,7 +13,17 @@ import pytest
 from rcnetd import __version__
 from rcnetd.cli import main
 
-COMMANDS = ("status", "gateway", "automation", "features", "instance", "emulate", "demo")
+COMMANDS = (
+    "status",
+    "gateway",
+    "automation",
+    "features",
+    "instance",
+    "preflight",
+    "clean",
+    "emulate",
+    "demo",
+)
 
 
 def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

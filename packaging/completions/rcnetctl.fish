@@ -50,8 +50,8 @@ function _shtab_rcnetctl_using
   test "$_shtab_rcnetctl_cmdpath" = "$argv"
 end
 
-set -g _shtab_rcnetctl_commands status gateway automation features instance emulate demo
-set -g _shtab_rcnetctl_opts_with_value --ca-file --cert --config --fault --fault-for --fault-on --format --key --listen --log-format --timeline --timeout --wait
+set -g _shtab_rcnetctl_commands status gateway automation features instance preflight clean emulate demo
+set -g _shtab_rcnetctl_opts_with_value --ca-file --cert --config --fault --fault-for --fault-on --format --key --listen --log-format --root --timeline --timeout --wait
 
 complete -c rcnetctl -e
 complete -c rcnetctl -f
@@ -80,6 +80,15 @@ complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -s h -l help -d 'show t
 complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l format -xka "text json" -d 'for people, or for programs'
 complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l json -d 'as --format json'
 complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l write -d 'ask it now and keep the answer for rcnetd (root)'
+complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a preflight -d 'whether an image is fit for its snapshot'
+complete -c rcnetctl -n '_shtab_rcnetctl_using preflight' -s h -l help -d 'show this help message and exit'
+complete -c rcnetctl -n '_shtab_rcnetctl_using preflight' -l format -xka "text json" -d 'for people, or for programs'
+complete -c rcnetctl -n '_shtab_rcnetctl_using preflight' -l json -d 'as --format json'
+complete -c rcnetctl -n '_shtab_rcnetctl_using preflight' -l root -x -d 'the image'"'"'s directory'
+complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a clean -d 'before the snapshot of an image: forget what is bound to this machine'
+complete -c rcnetctl -n '_shtab_rcnetctl_using clean' -s h -l help -d 'show this help message and exit'
+complete -c rcnetctl -n '_shtab_rcnetctl_using clean' -l dry-run -d 'only say what would be removed'
+complete -c rcnetctl -n '_shtab_rcnetctl_using clean' -l root -x -d 'the image'"'"'s directory'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a emulate -d 'the RackConnect API on this machine'
 complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l listen -x -d 'where (default: 127.0.0.1:8443); repeatable; port 0 takes a free one'

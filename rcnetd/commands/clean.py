@@ -1,0 +1,83 @@
+"""`rcnetctl clean`: before the snapshot of an image, forget what is bound to this machine.
+
+What is remembered, what happened since boot, what the platform said: never the settings, nor the
+host's own network configuration. Exit codes: 0 nothing is left; 1 something could not be removed,
+or rcnetd runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from rcnetd.places import Places
+
+
+def run(places: Places, root: Path, *, dry_run: bool) -> int:
+    """Remove what is ours below *root*, and say what."""
+    places = replace(
+        places,
+        run=_below(root, places.run),
+        state=_below(root, places.state),
+        instance=_below(root, places.instance),
+    )
+    if _is_running(places):
+        return _fail("rcnetd runs, and would remember it all again; 'systemctl stop rcnetd'")
+    code = 0
+    for path in places.bound_to_this_machine:
+        try:
+            code = max(code, _remove(path, dry_run=dry_run))
+        except OSError as error:
+            code = _fail(f"Failed to remove '{path}': {error.strerror}")
+    machine_id = root / "etc/machine-id"
+    if _is_set(machine_id):
+        print(f"rcnetctl: '{machine_id}' is not empty: servers of this image would share it; empty"
+              " it", file=sys.stderr)  # fmt: skip
+    return code
+
+
+def _below(root: Path, path: Path) -> Path:
+    return root / str(path).lstrip("/") if root != Path("/") else path
+
+
+def _remove(path: Path, *, dry_run: bool) -> int:
+    if not path.is_symlink() and not path.exists():
+        return 0
+    if path.is_dir() and not path.is_symlink():
+        return _fail(f"'{path}' is a directory, not ours; leaving it")
+    if not dry_run:
+        path.unlink()  # a link goes itself, what it points to stays
+    print(f"{'would remove' if dry_run else 'removed'} {path}")
+    return 0
+
+
+def _is_running(places: Places) -> bool:
+    try:
+        descriptor = os.open(places.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False  # it never ran, or is not ours to see: then nothing can be removed either
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _is_set(path: Path) -> bool:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip() not in (
+            "",
+            "uninitialized",
+        )
+    except OSError:
+        return False
+
+
+def _fail(text: str) -> int:
+    print(f"rcnetctl: {text}", file=sys.stderr)
+    return 1

@@ -1,0 +1,48 @@
+"""A golden image: checked before its snapshot, cleaned, and two servers made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.boot.conftest import Image, MakeGuest, disk
+from tests.boot.guest import chroot, configure, write
+from tests.boot.test_boot import DEPLOYED, NEWEST, check_ready
+from tests.boot.trees import RELEASES
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_baked_image_is_fit(images: Image, deb: Path, workplace: Path, release: str) -> None:
+    """By its own Python and libraries: nothing FAILs; with wrong settings something does."""
+    with disk(workplace, images(release, deb)) as overlay:
+        configure(overlay.root, "netplan")
+        said = chroot(overlay.root, "rcnetctl", "preflight")
+        assert "FAIL" not in said
+        for line in ("PASS: rcnetd.service is enabled", "PASS: region dfw", "PASS: pyroute2",
+                     "PASS: systemd-networkd configures the network"):  # fmt: skip
+            assert line in said
+
+        write(overlay.root, "/etc/rcnetd/conf.d/lab.yaml", "regoin: dfw\n")
+        with pytest.raises(AssertionError, match="FAIL: .*did you mean 'region'"):
+            chroot(overlay.root, "rcnetctl", "preflight")
+
+
+def test_servers_of_an_image_share_nothing(make_guest: MakeGuest) -> None:
+    """The image has been booted before; cleaned, each of its servers begins as on a first boot."""
+    guest = make_guest(NEWEST, "ifupdown")
+    machines, memory = set(), guest.root / "var/lib/rcnetd/gateway.json"
+    for _ in range(3):
+        guest.emulate(DEPLOYED)
+        with guest.boot():
+            check_ready(guest)
+            machines.add(guest.run("cat", "/etc/machine-id"))
+            assert "remembered" not in guest.run("journalctl", "-b", "-u", "rcnetd")
+        guest.silence()
+        assert memory.exists()
+        write(guest.root, "/etc/machine-id", "")
+        said = chroot(guest.root, "rcnetctl", "clean")
+        assert "removed /var/lib/rcnetd/gateway.json" in said
+        assert not memory.exists()
+
+    assert 3 == len(machines)

@@ -24,7 +24,7 @@ def test_a_baked_image_is_fit(images: Image, deb: Path, workplace: Path, release
             assert line in said
 
         write(overlay.root, "/etc/rcnetd/conf.d/lab.yaml", "regoin: dfw\n")
-        with pytest.raises(AssertionError, match="FAIL: .*did you mean 'region'"):
+        with pytest.raises(AssertionError, match=r"FAIL: .*did you mean 'region'"):
             chroot(overlay.root, "rcnetctl", "preflight")
 
 

@@ -6,6 +6,7 @@ something does. With `--format json` one object: `results`, a list of `level`, `
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import ssl
@@ -97,7 +98,11 @@ class _Gatherer:
         return None
 
     def _exists(self, *names: str) -> bool:
-        return any((self._root / name).exists() for name in names)
+        for name in names:
+            with contextlib.suppress(PermissionError):
+                if (self._root / name).exists():
+                    return True
+        return False
 
     def _text(self, name: str) -> str:
         """The text of a file of the image, "" if there is none. Raises `OSError`, `ValueError`."""

@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_ask(commands, "features", "ask the API which features are enabled", ("json", "xml"))
     _add_instance(commands)
+    _add_analyze(commands)
     _add_preflight(commands)
     _add_clean(commands)
     _add_emulate(commands)
@@ -100,6 +101,18 @@ def _add_instance(commands: Any) -> None:
         "--write", action="store_true", help="ask it now and keep the answer for rcnetd (root)"
     )
     instance.set_defaults(run=_instance)
+
+
+def _add_analyze(commands: Any) -> None:
+    analyze = commands.add_parser("analyze", help="where the boot's time went")
+    _add_format(analyze)
+    analyze.add_argument(
+        "--plot", metavar="FILE.svg", help="write a picture instead; '-' is standard output"
+    )
+    analyze.add_argument(
+        "--all", action="store_true", help="with --plot: also what came after READY"
+    )
+    analyze.set_defaults(run=_analyze)
 
 
 def _add_preflight(commands: Any) -> None:
@@ -169,6 +182,14 @@ def _instance(args: argparse.Namespace) -> int:
 
     places = Places.from_environ(os.environ)
     return instance.run(places, write=args.write, as_json=args.format == "json")
+
+
+def _analyze(args: argparse.Namespace) -> int:
+    from rcnetd.commands import analyze
+
+    places = Places.from_environ(os.environ)
+    as_json = args.format == "json"
+    return analyze.run(places, as_json=as_json, plot=args.plot, everything=args.all)
 
 
 def _preflight(args: argparse.Namespace) -> int:

@@ -5,13 +5,14 @@
 #    source ~/.local/share/bash_completion/rcnetctl
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_rcnetctl_subparsers=(status gateway automation features instance preflight clean emulate demo)
+_shtab_rcnetctl_subparsers=(status gateway automation features instance analyze preflight clean emulate demo)
 
 _shtab_rcnetctl_status_option_strings=(-h --help --format --json --wait --timeout)
 _shtab_rcnetctl_gateway_option_strings=(-h --help --format)
 _shtab_rcnetctl_automation_option_strings=(-h --help --format --details)
 _shtab_rcnetctl_features_option_strings=(-h --help --format)
 _shtab_rcnetctl_instance_option_strings=(-h --help --format --json --write)
+_shtab_rcnetctl_analyze_option_strings=(-h --help --format --json --plot --all)
 _shtab_rcnetctl_preflight_option_strings=(-h --help --format --json --root)
 _shtab_rcnetctl_clean_option_strings=(-h --help --dry-run --root)
 _shtab_rcnetctl_emulate_option_strings=(-h --help --listen --ca-file --cert --key --plain --fault --fault-on --fault-for --list-faults --log --log-format)
@@ -31,12 +32,13 @@ _shtab_rcnetctl_gateway___format_choices=(text json xml)
 _shtab_rcnetctl_automation___format_choices=(text json xml)
 _shtab_rcnetctl_features___format_choices=(json xml)
 _shtab_rcnetctl_instance___format_choices=(text json)
+_shtab_rcnetctl_analyze___format_choices=(text json)
 _shtab_rcnetctl_preflight___format_choices=(text json)
 _shtab_rcnetctl_emulate___fault_choices=(refuse tls-garbage expired not-yet-valid wrong-name untrusted hang drip drip-body truncate reset oversize garbage html empty two-addresses ipv6 bad-charset unknown-word redirect rate-limit not-found http-204 http-400 http-500 http-503)
 _shtab_rcnetctl_emulate___fault_on_choices=(automation_status automation_status/details gateway_ip automation_features)
 _shtab_rcnetctl_emulate___log_format_choices=(text json)
 _shtab_rcnetctl_demo___format_choices=(text json)
-_shtab_rcnetctl_pos_0_choices=(status gateway automation features instance preflight clean emulate demo)
+_shtab_rcnetctl_pos_0_choices=(status gateway automation features instance analyze preflight clean emulate demo)
 
 _shtab_rcnetctl_status__h_nargs=0
 _shtab_rcnetctl_status___help_nargs=0
@@ -52,6 +54,10 @@ _shtab_rcnetctl_instance__h_nargs=0
 _shtab_rcnetctl_instance___help_nargs=0
 _shtab_rcnetctl_instance___json_nargs=0
 _shtab_rcnetctl_instance___write_nargs=0
+_shtab_rcnetctl_analyze__h_nargs=0
+_shtab_rcnetctl_analyze___help_nargs=0
+_shtab_rcnetctl_analyze___json_nargs=0
+_shtab_rcnetctl_analyze___all_nargs=0
 _shtab_rcnetctl_preflight__h_nargs=0
 _shtab_rcnetctl_preflight___help_nargs=0
 _shtab_rcnetctl_preflight___json_nargs=0

@@ -50,8 +50,8 @@ function _shtab_rcnetctl_using
   test "$_shtab_rcnetctl_cmdpath" = "$argv"
 end
 
-set -g _shtab_rcnetctl_commands status gateway automation features instance preflight clean emulate demo
-set -g _shtab_rcnetctl_opts_with_value --ca-file --cert --config --fault --fault-for --fault-on --format --key --listen --log-format --root --timeline --timeout --wait
+set -g _shtab_rcnetctl_commands status gateway automation features instance analyze preflight clean emulate demo
+set -g _shtab_rcnetctl_opts_with_value --ca-file --cert --config --fault --fault-for --fault-on --format --key --listen --log-format --plot --root --timeline --timeout --wait
 
 complete -c rcnetctl -e
 complete -c rcnetctl -f
@@ -80,6 +80,12 @@ complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -s h -l help -d 'show t
 complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l format -xka "text json" -d 'for people, or for programs'
 complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l json -d 'as --format json'
 complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l write -d 'ask it now and keep the answer for rcnetd (root)'
+complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a analyze -d 'where the boot'"'"'s time went'
+complete -c rcnetctl -n '_shtab_rcnetctl_using analyze' -s h -l help -d 'show this help message and exit'
+complete -c rcnetctl -n '_shtab_rcnetctl_using analyze' -l format -xka "text json" -d 'for people, or for programs'
+complete -c rcnetctl -n '_shtab_rcnetctl_using analyze' -l json -d 'as --format json'
+complete -c rcnetctl -n '_shtab_rcnetctl_using analyze' -l plot -x -d 'write a picture instead; '"'"'-'"'"' is standard output'
+complete -c rcnetctl -n '_shtab_rcnetctl_using analyze' -l all -d 'with --plot: also what came after READY'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a preflight -d 'whether an image is fit for its snapshot'
 complete -c rcnetctl -n '_shtab_rcnetctl_using preflight' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using preflight' -l format -xka "text json" -d 'for people, or for programs'

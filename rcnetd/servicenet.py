@@ -59,18 +59,21 @@ def _named(
 def _with_mac(
     network: Network, settings: ServiceNetSettings, why: str, mac: str
 ) -> ServiceNet | None:
-    # A VLAN or a bridge often has the MAC of the link below it; the one with an address is meant.
+    # VLANs and bridges often have the MAC of the link below them; the one with ServiceNet's address
+    # is meant.
     return _first(network, settings, why, [link for link in network.links if link.mac == mac])
 
 
 def _first(
     network: Network, settings: ServiceNetSettings, why: str, links: list[Link]
 ) -> ServiceNet | None:
+    """The first of *links* with an address, one in the ServiceNet networks before others."""
+    found = []
     for link in links:
         address = _address(network, link, settings.networks)
         if link.carrier and address is not None:
-            return ServiceNet(link, address, why)
-    return None
+            found.append(ServiceNet(link, address, why))
+    return min(found, key=lambda one: not _inside(one.address.ip, settings.networks), default=None)
 
 
 def _address(

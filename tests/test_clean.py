@@ -76,6 +76,22 @@ def test_a_running_daemon_would_remember_it_again(
     assert before == left(places)
 
 
+def test_only_root_may(
+    places: Places, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said before anything is tried."""
+
+    def denied(*_: object, **__: object) -> int:
+        raise PermissionError
+
+    before = left(places)
+    monkeypatch.setattr("rcnetd.commands.clean.os.open", denied)
+
+    assert 1 == clean(places)
+    assert "run it as root" in capsys.readouterr().err
+    assert before == left(places)
+
+
 def test_links_are_not_followed(places: Places, tmp_path: Path) -> None:
     """What one points to is somebody else's."""
     (tmp_path / "precious").write_text("x")

@@ -19,6 +19,7 @@ COMMANDS = (
     "automation",
     "features",
     "instance",
+    "analyze",
     "preflight",
     "clean",
     "emulate",
@@ -121,3 +122,36 @@ def test_the_command_line_starts_without_slow_libraries() -> None:
     )
 
     assert "[]" == done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", [(), ("status",)])
+def test_looking_imports_no_network_library(command: Sequence[str]) -> None:
+    """What people type most is quick: the slow libraries are not loaded for it."""
+    program = (
+        "import sys; from rcnetd.cli import main\n"
+        "try: main(sys.argv[1:] or ['--help'])\n"
+        "except SystemExit: pass\n"
+        "slow = {'requests', 'urllib3', 'pyroute2', 'ssl', 'http', 'yaml', 'systemd'}\n"
+        "sys.stderr.write(','.join(slow & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command],
+        capture_output=True, text=True, check=True,
+        env={"RUNTIME_DIRECTORY": "/nonexistent"},
+    )  # fmt: skip
+
+    assert "" == done.stderr
+
+
+@pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)])
+def test_every_help_fits_a_screen(
+    command: Sequence[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """80 columns, and the lines of a console (25; the list of all commands may need 30)."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= (25 if command else 30)
+    assert all(len(line) <= 80 for line in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from rcnetd.discovery import from_cloud_init, from_config_drive, from_xenstore, is_enough, merge
 from rcnetd.instance import read
-from rcnetd.options import Instance
+from rcnetd.model import Address, Link, Network
+from rcnetd.options import Instance, ServiceNetSettings
+from rcnetd.servicenet import choose
 from tests.platforms import (
     CLOUD_INIT,
     CLOUD_NETWORK,
@@ -173,3 +176,68 @@ def test_anything_may_stand_there(one: Any, other: Any, text: str) -> None:
         )
         assert all(isinstance(role, str) for role in merged.get("roles", []))
         assert json.loads(json.dumps(merged)) == merged
+
+
+def links(*given: tuple[str, str, str, str | None]) -> Network:
+    """A kernel with these links, each with name, MAC, address and kind."""
+    return Network(
+        links=tuple(
+            Link(index, name, mac, kind=kind) for index, (name, mac, _, kind) in enumerate(given, 2)
+        ),
+        addresses=tuple(
+            Address(index, IPv4Interface(address))
+            for index, (_, _, address, _) in enumerate(given, 2)
+        ),
+    )
+
+
+BOND = "a0:36:9f:2c:e8:84"
+SERVERS: dict[str, tuple[dict[str, Any], Network, str]] = {
+    "Xen": (
+        from_xenstore(XEN),
+        links(
+            ("eth0", "bc:76:4e:20:6c:5a", "203.0.113.10/24", None),
+            ("eth1", "bc:76:4e:20:6c:5b", "10.208.227.239/19", None),
+            ("eth2", "bc:76:4e:20:6c:5c", "192.168.3.4/24", None),
+        ),
+        "eth1",
+    ),
+    "OnMetal": (
+        from_config_drive(VENDOR, json.dumps(ONMETAL)),
+        links(
+            ("bond0", BOND, "192.168.0.1/24", "bond"),
+            ("bond0.101", "fa:16:3e:b3:72:30", "203.0.113.10/24", "vlan"),
+            ("bond0.401", "fa:16:3e:66:ab:a6", "10.210.32.174/19", "vlan"),
+        ),
+        "bond0.401",
+    ),
+    "one MAC for all": (
+        {"servicenet_mac": BOND},
+        links(
+            ("bond0", BOND, "192.168.0.1/24", "bond"),
+            ("bond0.101", BOND, "203.0.113.10/24", "vlan"),
+            ("bond0.401", BOND, "10.210.32.174/19", "vlan"),
+        ),
+        "bond0.401",
+    ),
+    "nothing is told": (
+        from_config_drive('{"region": "{}"}'),
+        links(
+            ("docker0", "02:42:00:00:00:01", "10.208.0.1/16", "bridge"),
+            ("ens3", "bc:76:4e:20:6c:5a", "203.0.113.10/24", None),
+            ("ens4", "bc:76:4e:20:6c:5b", "10.180.1.2/19", None),
+        ),
+        "ens4",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_servicenet_is_chosen(tmp_path: Path, name: str) -> None:
+    """By what the platform says and the kernel has, whatever the links are called."""
+    said, network, expected = SERVERS[name]
+    mac = instance(tmp_path, ("xenstore", said)).servicenet_mac
+    chosen = choose(network, ServiceNetSettings(), mac)
+
+    assert chosen is not None
+    assert expected == chosen.link.name

@@ -103,11 +103,11 @@ complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l cert -xka "(__fish_co
 complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l key -xka "(__fish_complete_path (commandline -ct))" -d 'its private key (PEM)'
 complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l plain -d 'HTTP without TLS'
 complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l fault -xka "refuse tls-garbage expired not-yet-valid wrong-name untrusted hang drip drip-body truncate reset oversize garbage html empty two-addresses ipv6 bad-charset unknown-word redirect rate-limit not-found http-204 http-400 http-500 http-503" -d 'begin with it'
-complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l fault-on -xka "automation_status automation_status/details gateway_ip automation_features" -d 'for this operation only'
+complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l fault-on -xka "automation_status automation_status/details gateway_ip automation_features" -d 'and only for this one'
 complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l fault-for -x -d 'end the fault after this'
 complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l list-faults -d 'name the faults, and stop'
 complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l log -d 'a line for each request'
-complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l log-format -xka "text json" -d log_format
+complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l log-format -xka "text json" -d 'of them'
 complete -c rcnetctl -n '_shtab_rcnetctl_using emulate; and test $_shtab_rcnetctl_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'a YAML file'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a demo -d 'watch a server boot behind RackConnect, in a private network namespace'
 complete -c rcnetctl -n '_shtab_rcnetctl_using demo' -s h -l help -d 'show this help message and exit'

@@ -24,8 +24,11 @@ def run(places: Places, root: Path, *, dry_run: bool) -> int:
         state=_below(root, places.state),
         instance=_below(root, places.instance),
     )
-    if _is_running(places):
-        return _fail("rcnetd runs, and would remember it all again; 'systemctl stop rcnetd'")
+    try:
+        if _is_running(places):
+            return _fail("rcnetd runs, and would remember it all again; 'systemctl stop rcnetd'")
+    except PermissionError:
+        return _fail("only root may remove what is rcnetd's; run it as root")
     code = 0
     for path in places.bound_to_this_machine:
         try:
@@ -57,8 +60,8 @@ def _remove(path: Path, *, dry_run: bool) -> int:
 def _is_running(places: Places) -> bool:
     try:
         descriptor = os.open(places.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False  # it never ran, or is not ours to see: then nothing can be removed either
+    except FileNotFoundError:
+        return False  # it has not run since boot
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("timeline", metavar="TIMELINE", type=Path, nargs="?", help="a YAML file")
     result.add_argument(
-        "--listen", metavar="ADDRESS:PORT", type=_listen, action="append",
+        "--listen", metavar="IP:PORT", type=_listen, action="append",
         help="where (default: 127.0.0.1:8443); repeatable; port 0 takes a free one",
     )  # fmt: skip
     result.add_argument("--ca-file", metavar="FILE", type=Path, help="write the authority here")
@@ -50,11 +50,13 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--key", metavar="FILE", type=Path, help="its private key (PEM)")
     result.add_argument("--plain", action="store_true", help="HTTP without TLS")
     result.add_argument("--fault", metavar="NAME", choices=tuple(FAULTS), help="begin with it")
-    result.add_argument("--fault-on", choices=OPERATIONS, help="for this operation only")
+    result.add_argument(
+        "--fault-on", metavar="OPERATION", choices=OPERATIONS, help="and only for this one"
+    )
     result.add_argument("--fault-for", metavar="S", type=_seconds, help="end the fault after this")
     result.add_argument("--list-faults", action="store_true", help="name the faults, and stop")
     result.add_argument("--log", action="store_true", help="a line for each request")
-    result.add_argument("--log-format", choices=("text", "json"), default="text")
+    result.add_argument("--log-format", choices=("text", "json"), default="text", help="of them")
     return result
 
 

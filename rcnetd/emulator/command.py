@@ -23,7 +23,7 @@ EX_OSERR, EX_CONFIG = 71, 78  # sysexits.h
 def _listen(text: str) -> tuple[str, int]:
     match = re.fullmatch(r"(\d+\.\d+\.\d+\.\d+):(\d{1,5})", text)
     if match is None or int(match[2]) > 65535:
-        raise argparse.ArgumentTypeError(f"'{text}' is not ADDRESS:PORT")
+        raise argparse.ArgumentTypeError(f"'{text}' is not IP:PORT")
     return match[1], int(match[2])
 
 
@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line of `rcnetctl emulate`."""
     result = argparse.ArgumentParser(
         prog="rcnetctl emulate",
+        usage="rcnetctl emulate [OPTIONS] TIMELINE",
         description="Serve the RackConnect API v1 by a timeline (its form: rcnetd-emulator(5)).",
     )
     result.add_argument("timeline", metavar="TIMELINE", type=Path, nargs="?", help="a YAML file")

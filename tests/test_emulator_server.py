@@ -443,8 +443,8 @@ def test_a_fault_for_a_while_and_a_log_for_programs(timeline: str) -> None:
     [
         (["none.yaml"], 78, "Failed to read 'none.yaml': No such file or directory"),
         ([], 2, "TIMELINE is missing"),
-        (["{}", "--listen", "here"], 2, "'here' is not ADDRESS:PORT"),
-        (["{}", "--listen", "127.0.0.1:70000"], 2, "is not ADDRESS:PORT"),
+        (["{}", "--listen", "here"], 2, "'here' is not IP:PORT"),
+        (["{}", "--listen", "127.0.0.1:70000"], 2, "is not IP:PORT"),
         (["{}", "--cert", "x"], 2, "--cert and --key belong together"),
         (["{}", "--cert", "none.pem", "--key", "none.pem"], 78, "No such file"),
         (["{}", "--fault", "hung"], 2, "invalid choice: 'hung'"),

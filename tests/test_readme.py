@@ -23,7 +23,7 @@ def block(begin: str, end: str) -> str:
 def test_the_settings_are_the_defaults(tmp_path: Path) -> None:
     """The whole of the block, read as a settings file."""
     path = tmp_path / "rcnetd.yaml"
-    path.write_text(block("```yaml\n", "```"))
+    path.write_text("region:" + block("```yaml\nregion:", "```"))
 
     assert Settings() == load([path], environ={})
 

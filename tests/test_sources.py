@@ -182,6 +182,8 @@ def test_a_config_drive_that_is_not_mounted(tmp_path: Path) -> None:
     """A real device with the label, mounted meanwhile; no mount and no directory stay."""
     if os.geteuid() != 0:
         missing("netns", "mounting needs root")
+    if shutil.which("mkfs.ext4") is None:
+        missing("netns", "mkfs.ext4 is not installed")
     drive(tmp_path / "content")
     image = tmp_path / "image"
     # This machine's kernel need not know iso9660: blkid and mount(8) care for the label alone.

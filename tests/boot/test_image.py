@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from tests.boot.conftest import Image, MakeGuest, disk
 from tests.boot.guest import chroot, configure, write
 from tests.boot.test_boot import DEPLOYED, NEWEST, check_ready
-from tests.boot.trees import RELEASES
+from tests.boot.trees import RELEASES, tree
+from tests.test_snippets import SNIPPETS
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -46,3 +48,22 @@ def test_servers_of_an_image_share_nothing(make_guest: MakeGuest) -> None:
         assert not memory.exists()
 
     assert 3 == len(machines)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_readmes_way_to_bake(workplace: Path, images: Image, deb: Path, release: str) -> None:
+    """Its lines in a bare tree of the release: installed, enabled, and fit."""
+    with disk(workplace, [tree(release)]) as overlay:
+        shutil.copy(deb, overlay.root / "tmp/rcnetd_0.1.0_all.deb")
+        said = chroot(overlay.root, "sh", "-ec", f"cd /tmp\n{SNIPPETS['bake']}")
+        assert "PASS: rcnetd.service is enabled" in said
+        assert "PASS: region dfw" in said
+        assert "FAIL: " not in said
+
+
+def test_the_readmes_user_data(workplace: Path, images: Image, deb: Path) -> None:
+    """cloud-init's own judgement of it."""
+    with disk(workplace, images(NEWEST, deb)) as overlay:
+        write(overlay.root, "/tmp/user-data", SNIPPETS["cloud-init"])
+        said = chroot(overlay.root, "cloud-init", "schema", "--config-file", "/tmp/user-data")
+        assert "Valid schema" in said

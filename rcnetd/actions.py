@@ -15,12 +15,16 @@ class Action:
 
 @dataclass(frozen=True)
 class Fetch(Action):
-    """Ask the API, within the request budget, from *source* by the link *device*."""
+    """Ask the API, within the request budget, from *source* by the link *device*.
+
+    *address* is its address where the name is not to be resolved.
+    """
 
     operation: Operation
     source: IPv4Address
     device: str
     timeout: float  # seconds, all in all: name, connection, TLS, answer
+    address: IPv4Address | None = None
 
 
 @dataclass(frozen=True)

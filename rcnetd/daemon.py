@@ -301,6 +301,7 @@ class Daemon:
             action.operation,
             source=action.source,
             device=action.device,
+            address=action.address,
             timeout=action.timeout,
             deadline_at=self._sent_at + deadline,
         )

@@ -47,6 +47,8 @@ class Facts:
     status: AutomationStatus | None = None
     status_word: str = ""
     peer: IPv4Address | None = None  # the API's address
+    proven: IPv4Address | None = None  # its last one that answered with the right certificate
+    resolve_at: float = -inf  # until then the name is not resolved, *proven* is asked
     route: RouteState = field(default_factory=RouteState)
     applied: bool = False
 

@@ -108,11 +108,13 @@ class Fetcher:
         device: str | None,
         deadline_at: float,
         timeout: float,
+        address: IPv4Address | None = None,
         format: str | None = None,
         raw: bool = False,
     ) -> None:
         """Hand over a request. It may take *timeout* seconds; the process lives to *deadline_at*.
 
+        *address* is connected to instead of asking the resolver, where no `api_address` is fixed.
         *format* is the operation's default unless given. With *raw* the answer is a
         `BodyReceived`. Troubles are not raised: they are the answer.
         """
@@ -120,6 +122,8 @@ class Fetcher:
         self._request, self.deadline_at = _Request(operation, raw, timeout), deadline_at
         request = {
             **self._fixed,
+            "api_address": self._fixed["api_address"]
+            or (None if address is None else str(address)),
             "operation": operation.value,
             "format": format or FORMATS[operation][0],
             "raw": raw,
@@ -179,11 +183,12 @@ class Fetcher:
         if self._trouble:
             reason, self._trouble = self._trouble, ""
             return self._ended(RequestFailed(request.operation, kind="fetcher", reason=reason))
-        phase = PHASES[self._phase]
+        phase, kind = PHASES[self._phase], "timeout"
         if self._phase == "resolving":
             phase += f" ('{self._host}'); the resolver does not answer"
+            kind = "dns"
         reason = f"no answer within {request.timeout:.3g} s, still waiting for {phase}"
-        return self._ended(RequestFailed(request.operation, kind="timeout", reason=reason))
+        return self._ended(RequestFailed(request.operation, kind=kind, reason=reason))
 
     def close(self) -> None:
         """End the process and forget the request; does nothing a second time. May be used again."""

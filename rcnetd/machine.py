@@ -59,6 +59,7 @@ from rcnetd.states import (
 
 REQUEST_TIMEOUT = 10.0  # seconds for one request, all in all
 RELEASE_AFTER = 60.0  # seconds without a request for which the fetcher is not kept
+RESOLVE_AGAIN = 300.0  # seconds for which the last address is asked when the name fails
 RESYNC = 60.0  # seconds: "a slow resync covers what no message told"
 
 
@@ -190,7 +191,7 @@ class Machine:
             facts.mode_is_presumed = facts.mode is not None  # by the setting of before
             self._manage()
         if event.identity != facts.identity:
-            facts.identity, facts.recalled = event.identity, False
+            facts.identity, facts.recalled, facts.proven = event.identity, False, None
             # In use, but not from the API that is asked from now on.
             facts.gateway_is_remembered = facts.gateway is not None
             facts.status, facts.status_word = None, ""
@@ -223,6 +224,7 @@ class Machine:
                 facts.candidate = facts.gateway = None
             return
         facts.recalled, facts.trust_at = True, now + facts.settings.trust_after
+        facts.proven = facts.proven or memory.api_address
         if facts.mode is None:
             facts.mode_is_presumed = True
             self._decide_mode(memory.mode, "as remembered, asking the API whether it still is")
@@ -257,22 +259,34 @@ class Machine:
         return objection(gateway, own, facts.servicenet.address, onlink=onlink)
 
     def _answered(self, event: Answered, now: float) -> None:
-        self.in_flight = None
-        self.facts.peer = event.peer or self.facts.peer
-        self.facts.heard = self.facts.heard or not isinstance(event, RequestFailed)
+        facts, self.in_flight = self.facts, None
+        facts.peer = event.peer or facts.peer
+        facts.heard = facts.heard or not isinstance(event, RequestFailed)
         if isinstance(event, RequestFailed):
             delay = self.pacer.failed(now)
             self._failed(event, f"retrying in {delay:.1f} s")
+            self._avoid_resolver(event, now)
         elif isinstance(event, RateLimited):
             delay = self.pacer.limited(now, event.retry_after)
             self._actions.append(HoldRequests(delay))
             self._failed(event, f"the API's rate limit is reached (403), silent for {delay:.0f} s")
         else:
             self.pacer.succeeded()
+            if event.peer is not None and facts.identity.endpoint.startswith("https://"):
+                facts.proven = event.peer
             if self.last_error is not None:
                 self._log("info", "the API answers again")
             self.last_error = None
             self._understood(event)
+
+    def _avoid_resolver(self, event: RequestFailed, now: float) -> None:
+        """Without an answer of the resolver, ask where the API was; if it is not there, resolve."""
+        facts = self.facts
+        if event.kind != "dns":
+            facts.resolve_at = now
+        elif facts.proven is not None:
+            facts.resolve_at = now + RESOLVE_AGAIN
+            self._log_once("warning", f"asking {facts.proven}, where the API was last")
 
     def _failed(self, event: RequestFailed | RateLimited, consequence: str) -> None:
         """Say a failure once; the same failure again is no news."""
@@ -420,7 +434,9 @@ class Machine:
                 self._asked_at[operation] = now
                 self.in_flight, self.next_request_at, self._released = operation, inf, False
                 source, device = servicenet.address.ip, servicenet.link.name
-                self._actions.append(Fetch(operation, source, device, REQUEST_TIMEOUT))
+                address = self.facts.proven if now < self.facts.resolve_at else None
+                fetch = Fetch(operation, source, device, REQUEST_TIMEOUT, address)
+                self._actions.append(fetch)
                 return
         # While ServiceNet is awaited the next request may be due any moment: the fetcher stays.
         is_idle = self.state is not State.WAITING_FOR_SERVICENET
@@ -462,6 +478,7 @@ class Machine:
             Mode.HANDS_ON if hands_on else Mode.HANDS_OFF,
             facts.gateway if hands_on else None,
             deployed,
+            facts.proven,
         )
         if memory != facts.memory:
             facts.memory, facts.recalled = memory, True

@@ -23,7 +23,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class Memory:
-    """The last-known-good state of one server. *gateway* is None where RackConnect sets it."""
+    """The last-known-good state of one server.
+
+    *gateway* is None where RackConnect sets it; *api_address* is where the API answered, with the
+    right certificate.
+    """
 
     identity: Identity
     mac: str
@@ -31,6 +35,7 @@ class Memory:
     mode: Mode
     gateway: IPv4Address | None
     deployed: bool
+    api_address: IPv4Address | None = None
 
 
 def difference(

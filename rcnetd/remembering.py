@@ -1,8 +1,8 @@
 """Reads and writes `/var/lib/rcnetd/gateway.json`: what outlives a reboot, for this server only.
 
 Form version 1: machine_id, endpoint, mac, address (with prefix length), mode ("on", "off"), gateway
-(null where RackConnect sets it), deployed. Only the daemon reads it (mode 0600): a machine-id is
-not for everybody (machine-id(5)).
+(null where RackConnect sets it), deployed, api_address (null or absent: none is proven). Only the
+daemon reads it (mode 0600): a machine-id is not for everybody (machine-id(5)).
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def save(path: Path, memory: Memory) -> None:
         "mode": memory.mode.value,
         "gateway": str(memory.gateway) if memory.gateway else None,
         "deployed": memory.deployed,
+        "api_address": str(memory.api_address) if memory.api_address else None,
     }
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomic(path, json.dumps(content, indent=1) + "\n", mode=0o600)
@@ -69,7 +70,8 @@ def _memory(content: dict[str, object]) -> Memory:
         raise ValueError("of another version or type")
     if not all(isinstance(word, str) for word in (*words, content["address"])):
         raise TypeError("of another type")
-    if gateway is not None and not isinstance(gateway, str):
+    api = content.get("api_address")
+    if not all(word is None or isinstance(word, str) for word in (gateway, api)):
         raise TypeError("of another type")
     mode = Mode(content["mode"])
     if (gateway is None) is not (mode is Mode.HANDS_OFF):
@@ -82,4 +84,5 @@ def _memory(content: dict[str, object]) -> Memory:
         mode,
         IPv4Address(gateway) if gateway is not None else None,
         deployed,
+        IPv4Address(api) if api is not None else None,
     )

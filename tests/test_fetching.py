@@ -312,7 +312,7 @@ def test_a_resolver_that_hangs(tmp_path: Path) -> None:
     )
 
     assert (
-        "True True True timeout None no answer within 1 s, still waiting for the name to be"
+        "True True True dns None no answer within 1 s, still waiting for the name to be"
         " resolved ('dfw.api.rackconnect.rackspace.com'); the resolver does not answer\n"
     ) == said
 

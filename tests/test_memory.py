@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
-from rcnetd.actions import AddRoute, Remember
+from rcnetd.actions import AddRoute, Fetch, Remember
 from rcnetd.events import Answered, FeaturesReceived, RateLimited, RequestFailed
 from rcnetd.memory import Identity, Memory
 from rcnetd.model import Address, Mode, Operation
@@ -336,3 +336,64 @@ def test_without_recheck_nothing_more_is_asked() -> None:
     asked = len(book.asked)
 
     assert asked == len(book.wait(10_000).asked)
+
+
+# The API's last address
+
+API = IPv4Address("10.208.0.10")
+DNS = RequestFailed(Operation.FEATURES, kind="dns", reason="cannot resolve it")
+
+
+def last_fetch(book: Playbook) -> Fetch:
+    """The last request."""
+    fetch = [action for action in book.actions if isinstance(action, Fetch)][-1]
+    assert isinstance(fetch, Fetch)
+    return fetch
+
+
+def test_the_last_address_is_asked_when_the_name_fails() -> None:
+    """Remembered from an earlier boot; the name comes first, and again after a while."""
+    book = again(replace(MEMORY, api_address=API))
+    assert last_fetch(book).address is None
+
+    book.tell(DNS).wait(2)
+    assert API == last_fetch(book).address
+    assert f"asking {API}, where the API was last" in book.said
+    book.tell(HANDS_ON).wait(10).tell(ASSIGNED).wait(10).tell(DEPLOYED)
+    assert State.READY is state_of(book)
+    book.wait(900)
+    assert last_fetch(book).address is None
+
+
+def test_an_address_where_nothing_answers_is_no_longer_asked() -> None:
+    """Back to the name with the next request."""
+    book = again(replace(MEMORY, api_address=API)).tell(DNS).wait(2)
+    book.tell(RequestFailed(Operation.FEATURES, kind="connect", reason="refused")).wait(4)
+
+    assert last_fetch(book).address is None
+
+
+def test_without_a_proven_address_the_name_is_all_there_is() -> None:
+    """A first boot."""
+    book = again(None).tell(DNS).wait(2)
+
+    assert last_fetch(book).address is None
+    assert 2 == len(book.asked)
+
+
+def test_where_an_answer_came_from_is_remembered() -> None:
+    """With the right certificate: an answer, not a connection."""
+    book = again(None, replace(HANDS_ON, peer=API), ASSIGNED)
+    assert API == remembered(book)[-1].api_address
+
+    book = again(None, RequestFailed(Operation.FEATURES, API, "certificate", "wrong"), HANDS_ON,
+                 ASSIGNED)  # fmt: skip
+    assert remembered(book)[-1].api_address is None
+
+
+def test_never_from_http() -> None:
+    """Anyone can answer there."""
+    here = Identity(HERE.machine_id, "http://10.0.0.1")
+    book = again(None, replace(HANDS_ON, peer=API), ASSIGNED, identity=here)
+
+    assert remembered(book)[-1].api_address is None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import os
 import pty
+import select
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from rcnetd.terminal import Terminal
+from tests.waiting import LONG
 
 Show = Callable[[dict[str, str]], str]
 
@@ -25,7 +27,11 @@ def show() -> Iterator[Show]:
             terminal.progress("waiting " + "x" * 200)
             terminal.print(terminal.paint("good", "ready"))
             stream.flush()
-            return reader.read(4096).decode()
+            said = b""
+            while not said.endswith(b"\n"):  # what was written comes in pieces
+                assert select.select([reader], [], [], LONG)[0]
+                said += reader.read(4096)
+            return said.decode()
 
         yield calls
 

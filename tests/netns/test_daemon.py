@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.topology import GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
+from rcnetd.topology import API, GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
 from tests.netns.daemons import ASSIGNED, NEVER, ONCE, Cloud, Daemon
 from tests.waiting import until
 
@@ -288,6 +288,30 @@ def test_a_resolver_that_hangs_delays_nothing(cloud: Cloud) -> None:
         assert daemon.stop() < 1.0
 
 
+def test_the_name_fails_the_last_address_answers(cloud: Cloud) -> None:
+    """A reboot whose resolver is only reached by the route: with the certificate of the name."""
+    cloud.emulate(ONCE)
+    name = "dfw.api.rackconnect.rackspace.com"
+    hosts, resolv = cloud.directory / "hosts", cloud.directory / "resolv.conf"
+    hosts.write_text(f"{API} {name}\n")
+    resolv.write_text("nameserver 127.0.0.1\n")  # nobody listens
+    settings = f"region: dfw\nca_file: {cloud.api.ca_file}\n"
+    files = {"/etc/resolv.conf": resolv, "/etc/hosts": hosts}
+    first = Daemon(cloud, settings, {}, instead_of=files)
+    cloud.callback(first.close)
+    first.until_ready()
+    first.stop()
+    assert str(API) in (cloud.directory / "gateway.json").read_text()
+
+    hosts.write_text("")
+    second = Daemon(cloud, settings, {}, instead_of=files)
+    cloud.callback(second.close)
+    second.until_ready()
+    assert "cannot resolve" in second.log.read_text()
+    assert f"asking {API}, where the API was last" in second.log.read_text()
+    assert second.status["automation"]["trusted"] is False
+
+
 @pytest.mark.parametrize(
     ("status", "code"), [("FAILED", 69), ("UNPROCESSABLE", 76)], ids=["FAILED", "UNPROCESSABLE"]
 )
@@ -440,8 +464,8 @@ def test_the_guard_puts_the_route_back(cloud: Cloud, case: str) -> None:
     cloud.topology.server.ip(*GUARDED[case])
 
     until(cloud.goes_by_gateway)
-    until(lambda: daemon.status["route"]["in_effect"])
-    assert daemon.status["route"]["repairs"] >= 1
+    # The file comes after the route.
+    until(lambda: daemon.status["route"]["repairs"] and daemon.status["route"]["in_effect"])
 
 
 def test_public_interface_down(cloud: Cloud) -> None:

@@ -18,6 +18,7 @@ from rcnetd.states import State
 FIRST = State.WAITING_FOR_SERVICENET  # what a daemon begins with; it is no change of state
 WITH_ROUTE = {"WAITING_FOR_DEPLOYED", "READY", "FAILED"}
 STATES = {state.name: state.value for state in State}
+REPAIR = ("was lost, putting it back", "took over the default route")  # the guard's own words
 TEXT_MOST = 200  # characters of a text that is shown
 
 
@@ -43,7 +44,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened at once: *kind* is started, change, ready, stopping or error."""
+    """What happened at once: *kind* is started, change, repair, ready, stopping or error."""
 
     at: float
     kind: str
@@ -69,6 +70,11 @@ class Analysis:
     def changes(self) -> list[Mark]:
         """Routes and links that were changed."""
         return [mark for mark in self.marks if mark.kind == "change"]
+
+    @property
+    def repairs(self) -> list[Mark]:
+        """When the default route was put back, or taken back from another program's."""
+        return [mark for mark in self.marks if mark.kind == "repair"]
 
 
 def analyze(lines: Iterable[str], now: float | None = None) -> Analysis | None:
@@ -147,6 +153,8 @@ def _change(found: Analysis, event: dict[str, Any]) -> None:
 
 
 def _log(found: Analysis, event: dict[str, Any]) -> None:
+    if event.get("level") == "warning" and any(word in _text(event, "text") for word in REPAIR):
+        found.marks.append(Mark(event["at"], "repair", _text(event, "text")))
     if event.get("level") == "error":
         found.marks.append(Mark(event["at"], "error", _text(event, "text")))
 
@@ -272,5 +280,6 @@ def document(found: Analysis) -> dict[str, Any]:
             }
             for entry in asked(found)
         ],
+        "repairs": [{"at": after(mark.at), "text": mark.text} for mark in found.repairs],
         "changes": [{"at": after(mark.at), "text": mark.text} for mark in found.changes],
     }

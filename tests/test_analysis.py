@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rcnetd.analysis import Analysis, analyze, asked, document, phases
 from rcnetd.states import State
+from tests.playbook import ASSIGNED, DEPLOYED, HANDS_ON, boot, foreign_default
 from tests.timelines import BOOT, RESTARTED, lines
 
 
@@ -59,6 +60,22 @@ def test_restarts() -> None:
     assert (2, 52.0) == (boot.starts, boot.ready_at)
     servicenet = phases(boot)[0]
     assert (2, 1.5) == (servicenet.times, servicenet.took)
+
+
+def test_repairs() -> None:
+    """In the guard's own words: a route that was lost, and one that was taken over."""
+    book = boot(HANDS_ON, ASSIGNED, DEPLOYED)
+    book.world.routes.clear()
+    book.look()
+    book.world.routes.append(foreign_default(0))
+    book.look()
+    logs = [
+        {"at": 60.0, "event": "log", "level": log.level, "text": log.text}
+        for log in book.taken_logs()
+    ]
+
+    assert 2 == len(found([*BOOT, *logs]).repairs)
+    assert 2 == len(document(found([*BOOT, *logs]))["repairs"])
 
 
 def test_a_timeline_without_its_beginning() -> None:

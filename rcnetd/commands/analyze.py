@@ -111,6 +111,9 @@ def _changes(found: Analysis, terminal: Terminal) -> None:
     changes = found.changes
     if changes:
         terminal.print("")
+    if found.repairs:
+        times = f"{len(found.repairs)} times" if len(found.repairs) > 1 else "once"
+        terminal.print(f"  The route was put back {times}.")
     shown = [(_seconds(mark.at - found.begin), mark.text) for mark in changes[:CHANGES_MOST]]
     width = max((len(at) for at, _ in shown), default=0)
     for at, text in shown:

@@ -108,6 +108,8 @@ def _leave_word(places: Places, reason: str) -> None:
     from rcnetd.records import Records
     from rcnetd.report import not_begun
 
+    if not places.run.is_dir():
+        return  # not started by systemd: what we made here would be in the service's way
     with contextlib.suppress(OSError):  # the journal has it
         lock = _lock(places)
         if lock is not None:

@@ -58,6 +58,7 @@ def test_without_a_region_the_ways_to_set_it_are_named(
 def test_a_malformed_setting_is_one_line(environ: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """File, line, key and the nearest right key; exit code 78, which systemd does not retry."""
     path = write(environ, "region: dfw\nregoin: dfw\n")
+    (environ / "run").mkdir()
 
     assert 78 == main(["--config", path])
     lines = capfd.readouterr().err.splitlines()
@@ -66,6 +67,23 @@ def test_a_malformed_setting_is_one_line(environ: Path, capfd: pytest.CaptureFix
     status = json.loads((environ / "run" / "status.json").read_text())
     assert 78 == status["exit"]["code"]
     assert lines[0].endswith(status["exit"]["reason"])
+
+
+def test_by_hand_nothing_is_left_in_the_services_way(environ: Path) -> None:
+    """A directory that root has made would be."""
+    assert 78 == main(["--config", write(environ, "regoin: dfw\n")])
+    assert not (environ / "run").exists()
+
+
+def test_another_daemons_status_is_left_alone(environ: Path) -> None:
+    """It runs; that this one could not begin is no news of it."""
+    run = environ / "run"
+    run.mkdir()
+    with (run / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert 78 == main(["--config", write(environ, "regoin: dfw\n")])
+
+    assert not (run / "status.json").exists()
 
 
 def test_a_second_daemon_does_not_start(

@@ -1,0 +1,110 @@
+"""How soon the route is back, by whatever way it was lost: measured, printed, and bounded loosely.
+
+RCNETD_REPETITIONS=200 makes as many of each case; some wait 2 s between two: no fight.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pyroute2 import IPRoute
+
+from rcnetd.topology import GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
+from tests.netns.daemons import ONCE, Cloud
+from tests.waiting import until
+
+pytestmark = pytest.mark.netns
+
+REPETITIONS = int(os.environ.get("RCNETD_REPETITIONS", "0"))
+NO_FIGHT = 2.1  # seconds between two repairs that are not blows of a fight
+WORST = 2.0  # seconds; this machine may be busy, and no test fails on a time
+Break = Callable[[Any], float]  # returns when the route could be back
+
+
+def index(kernel: IPRoute, name: str) -> int:
+    """The number of a link."""
+    return int(kernel.link_lookup(ifname=name)[0])
+
+
+def deleted(kernel: IPRoute) -> float:
+    """`ip route del default`."""
+    begin = time.monotonic()
+    kernel.route("del", dst="default", gateway=str(GATEWAY))
+    return begin
+
+
+def flapped(kernel: IPRoute) -> float:
+    """`ip link set eth1 down; up`: the kernel says nothing of the route."""
+    number = index(kernel, "eth1")
+    kernel.link("set", index=number, state="down")
+    begin = time.monotonic()
+    kernel.link("set", index=number, state="up")
+    return begin
+
+
+def flushed(kernel: IPRoute) -> float:
+    """The last address goes, and comes back."""
+    number = index(kernel, "eth1")
+    address, _, length = str(SERVICENET).partition("/")
+    kernel.flush_addr(index=number)
+    begin = time.monotonic()
+    kernel.addr("add", index=number, address=address, prefixlen=int(length))
+    return begin
+
+
+def outbid(kernel: IPRoute) -> float:
+    """Somebody's default at metric 0."""
+    begin = time.monotonic()
+    kernel.route("add", dst="default", gateway=str(PUBLIC_ROUTER), oif=index(kernel, "eth0"))
+    return begin
+
+
+def replaced(kernel: IPRoute) -> float:
+    """`ip route replace default` at our metric."""
+    begin = time.monotonic()
+    kernel.route(
+        "replace", dst="default", gateway=str(SERVICENET_ROUTER), oif=index(kernel, "eth1"),
+        priority=1,
+    )  # fmt: skip
+    return begin
+
+
+# Each with how many times in every run, and the pause between two.
+CASES: dict[str, tuple[Break, int, float]] = {
+    "deleted": (deleted, 20, 0.0),
+    "link flap": (flapped, 20, 0.0),
+    "addresses flushed": (flushed, 20, 0.0),
+    "lower metric": (outbid, 3, NO_FIGHT),
+    "replaced": (replaced, 3, NO_FIGHT),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_repair_times(cloud: Cloud, case: str) -> None:
+    """From the change to the kernel's verdict (printed)."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start()
+    daemon.until_ready()
+    change, times, pause = CASES[case]
+    took = []
+    with cloud.topology.server:
+        kernel = IPRoute()
+    with kernel:
+        for _ in range(REPETITIONS or times):
+            resume = time.monotonic() + pause
+            begin = change(kernel)
+            until(cloud.goes_by_gateway)
+            took.append(time.monotonic() - begin)
+            until(lambda at=resume: time.monotonic() >= at)  # type: ignore[misc] # this turn's
+    took.sort()
+    p99 = took[min(len(took) - 1, int(len(took) * 0.99))]
+    print(
+        f"\n{case}: median {statistics.median(took) * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms,"
+        f" worst {took[-1] * 1000:.1f} ms of {len(took)}"
+    )
+    assert took[-1] < WORST

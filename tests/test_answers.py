@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rcnetd.answers import FORMATS, Details, Features, Status, Task, decode, parse, parse_json
 from rcnetd.failures import InvalidAnswer
 from rcnetd.model import AutomationStatus, Operation
+from tests.fuzzing import fuzz
 
 STATUS, DETAILS = Operation.STATUS, Operation.DETAILS
 GATEWAY, FEATURES = Operation.GATEWAY, Operation.FEATURES
@@ -297,6 +298,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
+@fuzz(200)
 @given(st.binary(max_size=300) | st.lists(PIECES, max_size=40).map(lambda x: "".join(x).encode()))
 def test_any_body_is_a_value_or_an_invalid_answer(body: bytes) -> None:
     """No body makes the parsers fail in another way; a gateway is always an address."""

@@ -193,6 +193,28 @@ def test_without_the_privilege_the_daemons_answer_is_shown(
     assert "ask anew as root" in error
 
 
+@pytest.mark.parametrize("text", ["{", '{"version": 1}', '{"version": 1, "answers": []}'])
+def test_a_damaged_status_is_one_line(
+    ask: Ask,
+    places: Places,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+) -> None:
+    """Also where it is all that a user may see."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Ledger, "take", refuse)
+    places.run.mkdir(exist_ok=True)
+    places.status.write_text(text)
+
+    assert 1 == ask("gateway")
+    out, error = capfd.readouterr()
+    assert ("", 1) == (out, error.count("\n"))
+
+
 def test_without_servicenet_nothing_is_sent(
     ask: Ask,
     api: RunningEmulator,

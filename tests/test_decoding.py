@@ -9,13 +9,14 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rcnetd import decoding, rtnetlink
 from rcnetd.decoding import RTMSG
 from rcnetd.model import Address, Link, Route, Verdict
 from rcnetd.rtnetlink import NetlinkError, attribute_map, body, pack_attribute
+from tests.fuzzing import fuzz
 
 DECODERS: list[Callable[[bytes], object]] = [
     decoding.link,
@@ -159,7 +160,7 @@ def test_neighbour() -> None:
 
 
 @pytest.mark.parametrize("decode", DECODERS, ids=lambda decode: str(decode.__name__))
-@settings(max_examples=200, deadline=None)
+@fuzz(200)
 @given(data=st.binary(max_size=100))
 def test_hostile_bytes_raise_nothing_but_netlink_errors(
     decode: Callable[[bytes], object], data: bytes
@@ -178,7 +179,7 @@ WELL_FORMED = st.lists(
 
 
 @pytest.mark.parametrize("decode", DECODERS, ids=lambda decode: str(decode.__name__))
-@settings(max_examples=200, deadline=None)
+@fuzz(200)
 @given(head=st.binary(min_size=16, max_size=16), attrs=WELL_FORMED)
 def test_hostile_attributes_raise_nothing_but_netlink_errors(
     decode: Callable[[bytes], object], head: bytes, attrs: list[tuple[int, bytes]]

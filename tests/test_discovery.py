@@ -16,6 +16,7 @@ from rcnetd.instance import read
 from rcnetd.model import Address, Link, Network
 from rcnetd.options import Instance, ServiceNetSettings
 from rcnetd.servicenet import choose
+from tests.fuzzing import fuzz
 from tests.platforms import (
     CLOUD_INIT,
     CLOUD_NETWORK,
@@ -163,6 +164,7 @@ JSON = st.recursive(
 )
 
 
+@fuzz(200)
 @given(JSON, JSON, st.text(max_size=50))
 def test_anything_may_stand_there(one: Any, other: Any, text: str) -> None:
     """JSON of any shape, and text that is none: facts of their own type, or none."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rcnetd.instance import SIZE_MOST, read
 from rcnetd.options import Instance
+from tests.fuzzing import fuzz
 
 WHOLE = {
     "region": "DFW",
@@ -183,7 +184,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@fuzz(200)
 @given(content=st.dictionaries(st.sampled_from(sorted(WHOLE)), JSON))
 def test_nothing_in_it_raises(tmp_path_factory: pytest.TempPathFactory, content: Any) -> None:
     """Whatever the values are: the types of an `Instance` are right, and warnings are one line."""

@@ -14,10 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rcnetd import ledger as ledger_module
 from rcnetd.budget import DEADLINE_MOST, SLOT_HELD, Budget
 from rcnetd.ledger import LOCK_AGAIN, LOCK_TIMEOUT, Ledger, boottime
+from tests.fuzzing import fuzz
 
 
 class Clock:
@@ -385,3 +388,24 @@ def test_processes_killed_anywhere_leave_a_whole_ledger(path: Path) -> None:
 
     assert most <= 18
     Ledger(path, 18).view()
+
+
+@fuzz(200)
+@given(data=st.binary(max_size=400), cut=st.integers(0, 400), take=st.booleans())
+def test_no_content_breaks_it_or_frees_a_slot(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, cut: int, take: bool
+) -> None:
+    """Damaged, cut, or not a ledger at all: full for a minute, and then in order again."""
+    path, clock = tmp_path_factory.getbasetemp() / "fuzzed-ledger", Clock()
+    path.unlink(missing_ok=True)
+    ledger = Ledger(path, 18, clock=clock)
+    if take:
+        ledger.take(deadline=5.0)
+        whole = path.read_bytes()
+        data = whole[: cut % len(whole)] + data
+    path.write_bytes(data)
+
+    _, budget = ledger.take(deadline=5.0)
+    assert len(budget.free_in) <= 18
+    clock.now += DEADLINE_MOST + 200.0
+    assert ledger.take(deadline=5.0)[0] is not None

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rcnetd.remembering import load, machine_id, save
+from tests.fuzzing import fuzz
 from tests.test_memory import MEMORY, OFF
 
 ID = "0123456789abcdef0123456789abcdef"
@@ -118,3 +121,27 @@ def test_machine_id(tmp_path: Path, content: str | None, expected: str) -> None:
         path.write_text(content, encoding="latin-1")
 
     assert expected == machine_id(path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20)
+    | st.sampled_from(["on", "off", "10.180.1.2/19", "10.180.31.254", "0" * 32]),
+    lambda inner: st.lists(inner, max_size=3), max_leaves=5,
+)  # fmt: skip
+KEYS = st.sampled_from(
+    ["version", "machine_id", "endpoint", "mac", "address", "mode", "gateway", "deployed",
+     "api_address"]
+)  # fmt: skip
+
+
+@fuzz(200)
+@given(st.binary(max_size=300) | st.dictionaries(KEYS, JSON).map(lambda x: json.dumps(x).encode()))
+def test_any_file_is_a_memory_or_a_warning(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    """Never an exception, never a part of one."""
+    path = tmp_path_factory.getbasetemp() / "fuzzed-gateway.json"
+    path.write_bytes(data)
+
+    memory, warnings = load(path)
+    assert (memory is None) is bool(warnings)

@@ -21,6 +21,7 @@ from rcnetd.events import (
 )
 from rcnetd.model import AutomationStatus, Operation
 from rcnetd.replies import BodyReceived, Progress, understand
+from tests.fuzzing import fuzz
 
 STATUS, GATEWAY, FEATURES = Operation.STATUS, Operation.GATEWAY, Operation.FEATURES
 PEER = IPv4Address("10.1.2.3")
@@ -121,6 +122,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
+@fuzz(200)
 @given(
     st.binary(max_size=100)
     | st.dictionaries(

@@ -13,7 +13,7 @@ import struct
 from collections import deque
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rcnetd import rtnetlink
@@ -37,6 +37,7 @@ from rcnetd.rtnetlink import (
     pack_attribute,
     refusal,
 )
+from tests.fuzzing import fuzz
 
 LINKS = body(rtnetlink.ifinfmsg)
 
@@ -245,7 +246,7 @@ def test_a_socket_that_cannot_be_set_up_is_closed(monkeypatch: pytest.MonkeyPatc
         Exchange()
 
 
-@settings(max_examples=300, deadline=None)
+@fuzz(300)
 @given(st.lists(st.binary(max_size=80), min_size=1, max_size=3))
 def test_hostile_datagrams_raise_nothing_but_netlink_errors(datagrams: list[bytes]) -> None:
     """Whatever comes, it is an answer or a NetlinkError."""
@@ -254,7 +255,7 @@ def test_hostile_datagrams_raise_nothing_but_netlink_errors(datagrams: list[byte
         list(exchange.dump(RTM_GETLINK, LINKS))
 
 
-@settings(max_examples=300, deadline=None)
+@fuzz(300)
 @given(
     st.sampled_from([NLMSG_ERROR, NLMSG_DONE]),
     st.integers(0, 0xFFFF),

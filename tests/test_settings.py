@@ -6,11 +6,12 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rcnetd.options import Manage, Persist, PublicInterface, PublicIPv6, Settings
 from rcnetd.settings import ConfigError, load, read_duration
+from tests.fuzzing import fuzz
 
 
 def from_text(tmp_path: Path, text: str) -> Settings:
@@ -247,7 +248,7 @@ def test_lengths_of_time(text: str, seconds: float) -> None:
     assert seconds == read_duration(text)
 
 
-@settings(max_examples=500, deadline=None)
+@fuzz(500)
 @given(st.text(max_size=80) | st.builds(
     "{}: {}".format, st.sampled_from(["region", "gateway", "endpoint", "servicenet", "manage"]),
     st.text(max_size=30),

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rcnetd.actions import Stop
 from rcnetd.cli import main
@@ -19,6 +21,7 @@ from rcnetd.events import Event
 from rcnetd.files import write_atomic
 from rcnetd.places import Places
 from rcnetd.report import document
+from tests.fuzzing import fuzz
 from tests.playbook import ASSIGNED, DEPLOYED, DEPLOYING, FAILED, HANDS_OFF, HANDS_ON, Playbook
 
 FORMS: dict[str, list[Event]] = {
@@ -204,3 +207,26 @@ def test_a_closed_pipe_is_no_error(places: Places) -> None:
 def replace_answers(document: dict[str, Any]) -> dict[str, Any]:
     """More than a pipe holds at once."""
     return {**document, "answers": {str(number): "x" * 50 for number in range(600)}}
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+GOOD = content("ready")
+
+
+@fuzz(200)
+@given(st.dictionaries(st.sampled_from(sorted(GOOD)), ANY), st.sampled_from([[], ["--json"]]))
+def test_any_status_is_shown_or_one_line(
+    tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any], options: list[str]
+) -> None:
+    """A file of somebody else's: an exit code, never a traceback."""
+    run = tmp_path_factory.getbasetemp() / "fuzzed-status"
+    run.mkdir(exist_ok=True)
+    (run / "status.json").write_text(json.dumps({**GOOD, **changes, "version": 1}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNTIME_DIRECTORY", str(run))
+        code = main(["status", *options])
+    assert isinstance(code, int)

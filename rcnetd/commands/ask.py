@@ -121,14 +121,19 @@ def _servicenet(
 
 
 def _last_answer(places: Places, operation: Operation) -> int:
-    content = status.read(places)
-    last = content["answers"].get(operation.value) if content else None
+    from rcnetd.durations import duration
+
+    try:
+        content = status.read(places)
+        last = content["answers"].get(operation.value) if content else None
+        age = duration(time.monotonic() - last["at"]) if last else ""
+    except status.Unreadable as error:
+        return _fail(str(error), 1)
+    except status.NOT_ITS_FORM:
+        return _fail(f"'{places.status}' is damaged; restart rcnetd", 1)
     if last is None:
         text = "asking the API needs root (the request budget is the server's)"
         return _fail(f"{text}, and rcnetd has no answer yet", EX_TEMPFAIL)
-    from rcnetd.durations import duration
-
-    age = duration(time.monotonic() - last["at"])
     print(last["answer"])
     print(f"rcnetctl: rcnetd's last answer, {age} old; ask anew as root", file=sys.stderr)
     return 0 if last["ok"] else EX_UNAVAILABLE

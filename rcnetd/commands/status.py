@@ -24,6 +24,10 @@ START_GRACE = 5.0  # seconds for a daemon that is being started to write its fir
 LOOK_AGAIN = 10.0  # seconds after which a daemon that was killed is noticed
 
 
+# What comes of a file that says it is of version 1, and yet has not its form.
+NOT_ITS_FORM = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
+
+
 class Unreadable(Exception):
     """`status.json` cannot be read; one plain line."""
 
@@ -62,7 +66,7 @@ def run(places: Places, *, as_json: bool, wait: str | None, timeout: float | Non
             show(content, Terminal(sys.stdout))
     except Unreadable as error:
         code, reason = 1, str(error)
-    except (KeyError, TypeError):  # version 1, and yet not its form
+    except NOT_ITS_FORM:
         code, reason = 1, f"'{places.status}' is damaged; restart rcnetd"
     if reason:
         terminal.print(f"rcnetctl: {reason}")
@@ -133,7 +137,8 @@ def show(content: dict[str, Any] | None, terminal: Terminal) -> None:
         return
     now, running = time.monotonic(), is_running(content)
     text, tone = view.headline(content, running=running)
+    rows = view.rows(content, now, running=running)
     terminal.print(f"rcnetd: {terminal.paint(tone, text)}")
-    for name, value, tone in view.rows(content, now, running=running):
+    for name, value, tone in rows:
         shown = terminal.paint(tone, value) if tone else value
         terminal.print(f"  {name:<11}{shown}")

@@ -1,0 +1,65 @@
+"""What every renderer promises, checked on made-up trees.
+
+`RCNETD_EXAMPLES` is how many of them; a unit run takes few.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, settings
+
+from rcnetd.model import METRIC
+from rcnetd.options import PublicInterface
+from rcnetd.renderers import Changes, Default, Tree, Wish
+from rcnetd.renderers.edits import BEGIN, END, HEADER, OFF, applied
+
+examples = settings(
+    max_examples=int(os.environ.get("RCNETD_EXAMPLES", "150")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def survivors(before: bytes, after: bytes) -> list[bytes]:
+    """The lines of *before* that were put out; fails if *after* lost or gained any other."""
+    kept, put_out, ours = [], [], False
+    for line in after.split(b"\n"):
+        if line.strip() in (BEGIN.encode(), END.encode()):
+            ours = line.strip() == BEGIN.encode()
+            continue
+        if not ours:
+            kept.append(line.removeprefix(OFF.encode()))
+            if line.startswith(OFF.encode()):
+                put_out.append(kept[-1])
+    assert not ours
+    assert b"\n".join(kept) == before
+    return put_out
+
+
+def check(
+    before: Tree,
+    wish: Wish,
+    render: Callable[[Tree, Wish], Changes],
+    read_defaults: Callable[[Tree], list[Default]],
+) -> list[bytes]:
+    """Rendered twice is once; other lines survive; one default wins, ours. Returns what went."""
+    after = applied(before, render(before, wish))
+    assert render(after, wish) == {}
+
+    put_out = []
+    for path, file in after.items():
+        if path in before:
+            put_out += survivors(before[path].data, file.data)
+        else:
+            assert file.data.startswith(HEADER.encode())
+    assert set(before) <= set(after)
+
+    defaults = read_defaults(after)
+    best = min(default.metric for default in defaults)
+    (winner,) = [default for default in defaults if default.metric == best]
+    assert (wish.gateway, METRIC) == (winner.gateway, winner.metric)
+    if wish.policy is PublicInterface.NO_DEFAULT:
+        assert {winner.link} == {default.link for default in defaults}
+    return put_out

@@ -94,6 +94,7 @@ def test_every_module_has_its_tests(path: Path) -> None:
         "asking": "test_machine.py",
         "events": "test_machine.py",
         "facts": "test_machine.py",
+        "ifcfg_reader": "test_ifcfg.py",
         "model": "test_routes.py",
     }
     tests = Path(__file__).parent

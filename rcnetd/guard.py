@@ -143,7 +143,7 @@ class Guard:
             self.wake_at = self._removed_at + FIGHT_PAUSE
             return actions
         if not facts.applied:
-            actions.append(Log("info", f"removing {names}; 'rcnetctl revert' puts it back"))
+            actions.append(Log("info", f"removing {names}, kept in removed.json"))
         elif not self._fighting:
             actions.append(Log("warning", f"{names} took over the default route, removing it"))
         if facts.applied:

@@ -74,7 +74,10 @@ def test_waiting_in_python(environ: dict[str, str]) -> None:
     """The exit code, and the status."""
     said = run(environ, sys.executable, "-c", SNIPPETS["python"])
 
-    assert "0 ready, guarding the default route via 10.180.31.254 dev eth1 10.180.31.254" in said
+    assert said.endswith("0 ready, guarding the default route via 10.180.31.254 dev eth1\n")
+    Path(environ["RUNTIME_DIRECTORY"], "status.json").unlink()
+    said = run(environ, sys.executable, "-c", SNIPPETS["python"])
+    assert said.endswith("3 rcnetd has not run\n")
 
 
 def test_waiting_in_ansible(environ: dict[str, str]) -> None:

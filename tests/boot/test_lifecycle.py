@@ -14,7 +14,15 @@ import pytest
 
 from tests.boot.conftest import INSTALL, MakeGuest
 from tests.boot.guest import Guest, write
-from tests.boot.test_boot import DAEMON, DEPENDENT, DEPLOYED, GATE, check_ready, check_route
+from tests.boot.test_boot import (
+    DAEMON,
+    DEPENDENT,
+    DEPLOYED,
+    GATE,
+    check_ready,
+    check_route,
+    check_untouched,
+)
 from tests.boot.trees import RELEASES
 from tests.waiting import LONG, until
 
@@ -159,6 +167,23 @@ def test_a_hung_daemon_is_started_again(make_guest: MakeGuest) -> None:
             guest.run("kill", "-STOP", pid)
             restarted(guest, pid)
         assert dependent == guest.show(DEPENDENT, "MainPID")
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_way_back(make_guest: MakeGuest, release: str) -> None:
+    """Masked, as the README says: the next boot is as if it were not there; none waits for it."""
+    guest = make_guest(release, "ifupdown")
+    guest.emulate(DEPLOYED)
+    with guest.boot():
+        check_ready(guest)
+        guest.run("systemctl", "mask", DAEMON)
+        assert guest.goes_by_gateway()
+    with guest.boot():
+        guest.until_active("multi-user.target", "online.service")
+        check_untouched(guest)
+        guest.until(lambda: guest.result(GATE) == ("failed", 3))
+        assert not guest.is_active(DAEMON)
+        assert not guest.is_active(DEPENDENT)
 
 
 @pytest.mark.parametrize("release", RELEASES)

@@ -55,7 +55,7 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644, durable: b
             temporary.unlink()
         raise
     if durable:
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     return True
 
 
@@ -69,7 +69,8 @@ def _is_same(path: Path, content: bytes, mode: int) -> bool:
         return False
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Have the names in a directory outlive a loss of power. Raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

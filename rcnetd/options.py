@@ -82,6 +82,7 @@ class Settings:
     manage: Manage = Manage.AUTO
     public_interface: PublicInterface = PublicInterface.NO_DEFAULT
     public_ipv6: PublicIPv6 = PublicIPv6.KEEP
+    public_routes: tuple[IPv4Network, ...] = ()
     persist: Persist = Persist.AUTO
     requests_per_minute: int = 18
     trust_after: float = 120.0

@@ -317,8 +317,22 @@ def _interface(given: Input) -> dict[str, str]:
 def _networks(given: Input) -> tuple[IPv4Network, ...]:
     if not isinstance(given.value, list) or not given.value:
         raise ValueError("must be a list of networks such as [10.176.0.0/12, 10.208.0.0/12]")
+    return _network_list(given.value)
+
+
+def _public_routes(given: Input) -> tuple[IPv4Network, ...]:
+    if not isinstance(given.value, list):
+        raise ValueError("must be a list of networks such as [198.51.100.0/24]")
+    networks = _network_list(given.value)
+    for network in networks:
+        if network.prefixlen < 8:
+            raise ValueError(f"'{network}' is (almost) everything; name the networks")
+    return networks
+
+
+def _network_list(texts: list[str]) -> tuple[IPv4Network, ...]:
     networks = []
-    for text in given.value:
+    for text in texts:
         try:
             networks.append(IPv4Network(text))
         except ValueError as error:
@@ -346,6 +360,7 @@ READERS: Mapping[str, Callable[[Input], Any]] = {
         "manage": _choice(Manage),
         "public_interface": _choice(PublicInterface),
         "public_ipv6": _choice(PublicIPv6),
+        "public_routes": _public_routes,
         "persist": _choice(Persist),
         "requests_per_minute": _number(5, 30),
         "trust_after": _duration(zero=False),

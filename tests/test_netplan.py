@@ -18,7 +18,16 @@ from rcnetd.renderers import Default, File, Nic, Refusal, Tree, Wish
 from rcnetd.renderers.edits import applied
 from rcnetd.renderers.netplan import OWN, PATTERNS, read_defaults, render
 from tests.renderers.properties import check, examples
-from tests.renderers.trees import GATEWAY, HERE, PUBLIC, SERVICENET, cases, read_tree, wish_of
+from tests.renderers.trees import (
+    GATEWAY,
+    HERE,
+    PUBLIC,
+    SERVICENET,
+    cases,
+    contents,
+    read_tree,
+    wish_of,
+)
 
 NO_DEFAULT = Wish(SERVICENET, GATEWAY, (PUBLIC,))
 DOWN = replace(NO_DEFAULT, policy=PublicInterface.DOWN)
@@ -46,11 +55,6 @@ def ours(before: Tree, wish: Wish = NO_DEFAULT) -> Any:
     data = render(before, wish)[OWN].data
     assert data is not None
     return yaml.safe_load(data)["network"]
-
-
-def contents(files: Tree) -> dict[str, bytes]:
-    """Without the modes, which a repository does not keep."""
-    return {path: file.data for path, file in files.items()}
 
 
 @pytest.mark.parametrize("policy", PublicInterface)

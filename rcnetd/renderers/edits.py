@@ -95,6 +95,11 @@ def documents(tree: Tree) -> dict[str, Document]:
     }
 
 
+def unedited(path: str, data: bytes) -> bytes | None:
+    """A file without our edits; None for one of our own."""
+    return None if data.startswith(HEADER.encode()) else Document(path, data).data()
+
+
 def own(lines: Sequence[str]) -> bytes:
     """A file of our own."""
     return "".join(f"{line}\n" for line in (HEADER, *lines)).encode()

@@ -197,7 +197,8 @@ def read_defaults(tree: Tree) -> list[Default]:
 
 
 def _defaults(definition: Definition) -> Iterator[Default]:
-    link = definition.text("set-name") or definition.text("match", "name") or definition.name
+    match = definition.text("match", "name") or definition.text("match", "macaddress")
+    link = definition.text("set-name") or (match or definition.name).lower()
     for place in definition.places("gateway4"):
         yield Default(link, _address(place), 0, place.document.path)
     for place in definition.items("routes"):

@@ -35,6 +35,11 @@ def read_tree(path: Path) -> Tree:
     }
 
 
+def contents(files: Tree) -> dict[str, bytes]:
+    """Without the modes, which a repository does not keep."""
+    return {path: file.data for path, file in files.items()}
+
+
 def wish_of(renderer: str, case: str, policy: PublicInterface) -> Wish:
     """The wish of a case."""
     path = HERE / renderer / case / "wish.yaml"

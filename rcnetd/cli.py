@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,14 @@ def directory(text: str) -> Path:
     return path
 
 
+def address(text: str) -> IPv4Address:
+    """An IPv4 address."""
+    try:
+        return IPv4Address(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not an IPv4 address") from None
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line of `rcnetctl`."""
     result = argparse.ArgumentParser(
@@ -54,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
         "--details", action="store_true", help="each task's status too (json or xml)"
     )
     _add_ask(commands, "features", "ask the API which features are enabled", ("json", "xml"))
+    _add_plan(commands)
+    _add_persist(commands)
     _add_instance(commands)
     _add_analyze(commands)
     _add_preflight(commands)
@@ -92,6 +103,31 @@ def _add_ask(
     command.add_argument("--format", choices=formats, help=f"of the answer (default: {formats[0]})")
     command.set_defaults(run=_ask, command=name, details=False)
     return command
+
+
+def _add_plan(commands: Any) -> None:
+    plan = commands.add_parser(
+        "plan", help="what rcnetd would do on this host now; changes nothing"
+    )
+    plan.add_argument(
+        "--gateway", metavar="ADDRESS", type=address, help="this gateway, without asking the API"
+    )
+    plan.set_defaults(run=_plan)
+
+
+def _add_persist(commands: Any) -> None:
+    persist = commands.add_parser(
+        "persist",
+        help="write the route into the host's own network configuration",
+        description="rcnetd-persist.service does so whenever the route has changed.",
+    )
+    persist.set_defaults(run=_persist)
+    revert = commands.add_parser(
+        "revert",
+        help="put back the host's files and routes as they were before rcnetd",
+        description="rcnetd must not run: 'systemctl mask --now rcnetd' first.",
+    )
+    revert.set_defaults(run=_revert)
 
 
 def _add_instance(commands: Any) -> None:
@@ -175,6 +211,24 @@ def _ask(args: argparse.Namespace) -> int:
 
     name = "details" if args.details else args.command
     return ask.run(Places.from_environ(os.environ), args.config, name, args.format)
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from rcnetd.commands import plan
+
+    return plan.run(Places.from_environ(os.environ), args.config, args.gateway)
+
+
+def _persist(args: argparse.Namespace) -> int:
+    from rcnetd.commands import persist
+
+    return persist.run(Places.from_environ(os.environ), args.config)
+
+
+def _revert(_: argparse.Namespace) -> int:
+    from rcnetd.commands import persist
+
+    return persist.revert(Places.from_environ(os.environ))
 
 
 def _instance(args: argparse.Namespace) -> int:

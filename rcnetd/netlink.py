@@ -8,9 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import TypeVar
 
 from rcnetd import decoding, rtnetlink
@@ -103,6 +103,26 @@ class Kernel:
                 # The secondary addresses of a subnet go with its primary.
                 but = (errno.EADDRNOTAVAIL, *GONE)
                 self._change(what, rtnetlink.RTM_DELADDR, address, but=but)
+
+    def bring_link_up(self, ifindex: int, addresses: Iterable[IPv4Interface]) -> None:
+        """Set the link up with these addresses; one that it has already is no error."""
+        what = f"set link {ifindex} up"
+        self._change(
+            what, rtnetlink.RTM_SETLINK, body(rtnetlink.ifinfmsg, index=ifindex, change=IFF_UP,
+                                              flags=IFF_UP)
+        )  # fmt: skip
+        for address in addresses:
+            payload = body(
+                rtnetlink.ifaddrmsg,
+                ("IFA_LOCAL", str(address.ip)),
+                ("IFA_ADDRESS", str(address.ip)),
+                ("IFA_BROADCAST", str(address.network.broadcast_address)),
+                family=socket.AF_INET,
+                prefixlen=address.network.prefixlen,
+                index=ifindex,
+            )
+            create = rtnetlink.NLM_F_CREATE
+            self._change(what, rtnetlink.RTM_NEWADDR, payload, create, but=(errno.EEXIST,))
 
     def probe_neighbour(self, ifindex: int, address: IPv4Address) -> None:
         """Make the kernel ask whether *address* answers, whatever it believes so far.

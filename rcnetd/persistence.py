@@ -7,12 +7,13 @@ judged here like an answer from outside, against the kernel's own state.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from difflib import unified_diff
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface
 
-from rcnetd.model import Address, Link, Network
+from rcnetd.model import PROTOCOL, Address, Link, Network, Route
 from rcnetd.options import Instance, Manage, Persist, PublicInterface, PublicIPv6, Settings
 from rcnetd.renderers import Change, Changes, Default, Nic, Refusal, Tree, Wish
 from rcnetd.renderers.edits import documents
@@ -185,3 +186,50 @@ def _is_of(default: Default, link: Link) -> bool:
 
 def _names(word: str, nic: Nic) -> bool:
     return word == nic.mac or fnmatchcase(nic.name, word)
+
+
+def diff(path: str, before: bytes | None, after: bytes | None) -> Iterator[str]:
+    """The lines of a unified diff; None is a file that is not there."""
+    texts = [
+        (data or b"").decode("utf-8", "replace").splitlines(keepends=True)
+        for data in (before, after)
+    ]
+    names = ["/dev/null" if data is None else path for data in (before, after)]
+    for line in unified_diff(texts[0], texts[1], names[0], names[1]):
+        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """What `revert` tells the kernel: links up with their addresses, routes back, ours away.
+
+    *ours* goes last, and only where another default route is there then.
+    """
+
+    links: tuple[tuple[int, tuple[IPv4Interface, ...]], ...] = ()
+    routes: tuple[Route, ...] = ()
+    ours: tuple[Route, ...] = ()
+
+
+def way_back(
+    recorded_routes: Iterable[Route],
+    recorded_links: Iterable[tuple[str, tuple[IPv4Interface, ...]]],
+    network: Network,
+) -> WayBack:
+    """How the routes become again what they were, from what was recorded since boot.
+
+    Links are known by their MACs. Only what a link of this server can have is put back.
+    """
+    by_mac = {link.mac: link.ifindex for link in network.links if link.mac}
+    present = {link.ifindex for link in network.links}
+    links = tuple((by_mac[mac], own) for mac, own in recorded_links if mac in by_mac)
+    routes = tuple(
+        route
+        for route in recorded_routes
+        if route.protocol != PROTOCOL
+        and (route.ifindex is None or route.ifindex in present)
+        and route.raw not in [other.raw for other in network.defaults]
+    )
+    others = [route for route in network.defaults if route.protocol != PROTOCOL]
+    ours = tuple(route for route in network.defaults if route.protocol == PROTOCOL)
+    return WayBack(links, routes, ours if routes or others else ())

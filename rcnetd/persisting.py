@@ -132,11 +132,11 @@ class Host:
             if present[path] != entry.before
         }
 
-    def edited(self, record: Undo) -> list[tuple[str, bytes, bytes]]:
+    def edited(self, record: Undo) -> list[tuple[str, bytes | None, bytes | None]]:
         """The files that somebody has edited since: path, what we wrote, what is there."""
         present = {path: self._kept(path) for path in record.files}
         return [
-            (path, record.files[path].ours[-1] or b"", kept.data if kept else b"")
+            (path, record.files[path].ours[-1], kept.data if kept else None)
             for path in record.edited(present)
             for kept in [present[path]]
         ]
@@ -208,8 +208,9 @@ class Host:
             for write in writes:
                 missing = [parent for parent in write.path.parents if not parent.exists()]
                 for parent in reversed(missing if write.new is not None else []):
-                    parent.mkdir(NEW_DIRECTORY)
+                    parent.mkdir()
                     made.append(parent)
+                    parent.chmod(NEW_DIRECTORY)  # whatever the umask
                     sync_directory(parent.parent)
             transaction.apply(writes)
         except BaseException:

@@ -14,6 +14,10 @@ class Places:
     run: Path
     state: Path
     instance: Path = Path("/run/rcnetd-instance/instance.json")
+    # Root's alone: what the host's files were before rcnetd edited them.
+    undo: Path = Path("/var/lib/rcnetd-persist")
+    # How the last writing of the host's files went; readable by all.
+    persisted: Path = Path("/run/rcnetd-persist/persist.json")
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Places:

@@ -24,7 +24,7 @@ __all__ = ["ifaddrmsg", "ifinfmsg", "ndmsg", "rtmsg"]  # this module is pyroute2
 
 # linux/rtnetlink.h
 RTM_GETLINK, RTM_SETLINK = 18, 19
-RTM_DELADDR, RTM_GETADDR = 21, 22
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
 # linux/netlink.h

@@ -50,21 +50,36 @@ def run(places: Places, config: Sequence[Path], name: str, form: str | None) -> 
     except ConfigError as error:
         return _fail(str(error), EX_CONFIG)
     try:
-        return _ask(places, settings, instance, url, operation, form)
+        body = ask(places, settings, instance, url, operation, form)
+    except NoAnswer as error:
+        return _fail(str(error), error.code)
     except PermissionError:
         return _last_answer(places, operation)
     except OSError as error:
         return _fail(f"Failed to use '{places.requests}': {error.strerror}", EX_UNAVAILABLE)
+    sys.stdout.buffer.write(body.rstrip(b"\n") + b"\n")
+    sys.stdout.flush()
+    return 0
 
 
-def _ask(
+class NoAnswer(Exception):
+    """The API has not answered the question; one plain line, and the exit code."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def ask(
     places: Places,
     settings: Settings,
     instance: Instance,
     url: str,
     operation: Operation,
     form: str,
-) -> int:
+) -> bytes:
+    """Ask the API within the shared budget; the body. Raises `NoAnswer`; `OSError`, if this user
+    may not use the budget."""
     from rcnetd.fetching import EXPIRE_AFTER, BodyReceived, fetch_once
 
     places.run.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -73,11 +88,11 @@ def _ask(
     if slot is None:
         seconds = max(budget.blocked_for, min(budget.free_in, default=0.0))
         text = f"the budget of {budget.limit} requests a minute is used up"
-        return _fail(f"{text}; the next is possible in {seconds:.0f} s", EX_TEMPFAIL)
+        raise NoAnswer(f"{text}; the next is possible in {seconds:.0f} s", EX_TEMPFAIL)
     try:
         found = _servicenet(places, settings, instance)
         if found is None:
-            return _fail("there is no ServiceNet interface to ask from", EX_UNAVAILABLE)
+            raise NoAnswer("there is no ServiceNet interface to ask from", EX_UNAVAILABLE)
         source, device = found
         answer = fetch_once(
             operation,
@@ -92,16 +107,15 @@ def _ask(
     finally:
         ledger.end(slot)
     if isinstance(answer, BodyReceived):
-        sys.stdout.buffer.write(answer.body.rstrip(b"\n") + b"\n")
-        sys.stdout.flush()
-        return 0
+        return answer.body
     if isinstance(answer, GatewayNotAssigned):
-        return _fail("the gateway is not assigned yet (404)", EX_TEMPFAIL)
+        raise NoAnswer("the gateway is not assigned yet (404)", EX_TEMPFAIL)
     if isinstance(answer, RateLimited):
         ledger.block(max(WINDOW, answer.retry_after or 0.0))
-        return _fail("the API's rate limit is reached (403); nobody asks for a minute", EX_TEMPFAIL)
+        text = "the API's rate limit is reached (403); nobody asks for a minute"
+        raise NoAnswer(text, EX_TEMPFAIL)
     reason = answer.reason if isinstance(answer, RequestFailed) else repr(answer)
-    return _fail(f"Failed to ask '{operation.value}': {reason}", EX_UNAVAILABLE)
+    raise NoAnswer(f"Failed to ask '{operation.value}': {reason}", EX_UNAVAILABLE)
 
 
 def _servicenet(

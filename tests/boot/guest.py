@@ -40,10 +40,12 @@ MANAGERS = ("netplan", "network-manager", "ifupdown")
 # What each manager's guest runs at boot, and no other's does.
 SERVICES = {
     "netplan": ("systemd-networkd.service", "systemd-networkd-wait-online.service"),
+    "networkd": ("systemd-networkd.service", "systemd-networkd-wait-online.service"),
     "network-manager": ("NetworkManager.service", "NetworkManager-wait-online.service"),
     "ifupdown": ("networking.service",),
 }
 BOOT = 60.0  # seconds; a boot takes some
+DNS = "203.0.113.53"  # on the public interface, as the platform has it
 SERVICENETS = ("10.176.0.0/12", "10.208.0.0/12")
 
 # A unit of somebody's that needs the network, one that waits for the automation, and what they saw.
@@ -127,9 +129,9 @@ def bake(root: Path, authority: Authority) -> None:
 
 def configure(root: Path, manager: str, metric: int = 0, *, alone: bool = True) -> None:
     """Configure the network of a fresh server in the manager's own files, and enable it (alone)."""
-    for name, services in SERVICES.items():
-        if alone and name != manager:
-            chroot(root, "systemctl", "mask", *services)
+    others = {service for services in SERVICES.values() for service in services}
+    if alone:
+        chroot(root, "systemctl", "mask", *sorted(others - {*SERVICES[manager]}))
     _CONFIGURE[manager](root, metric)
     chroot(root, "systemctl", "enable", *SERVICES[manager])
 
@@ -145,6 +147,7 @@ network:
       addresses: [{PUBLIC}]
       link-local: []
       accept-ra: false
+      nameservers: {{addresses: [{DNS}]}}
       routes:
       - {{to: 0.0.0.0/0, via: {PUBLIC_ROUTER}, metric: {metric}}}
     eth1:
@@ -156,13 +159,24 @@ network:
 """, 0o600)  # fmt: skip
 
 
+def _networkd(root: Path, metric: int) -> None:
+    routes = "".join(
+        f"[Route]\nDestination={net}\nGateway={SERVICENET_ROUTER}\n" for net in SERVICENETS
+    )
+    unit = "[Match]\nName={0}\n\n[Network]\nAddress={1}\nLinkLocalAddressing=no\n"
+    public = f"DNS={DNS}\n\n[Route]\nGateway={PUBLIC_ROUTER}\nMetric={metric}\n"
+    for name, address, rest in (("eth0", PUBLIC, public), ("eth1", SERVICENET, routes)):
+        path = f"/etc/systemd/network/10-{name}.network"
+        write(root, path, unit.format(name, address) + rest)
+
+
 def _network_manager(root: Path, metric: int) -> None:
     routes = "".join(
         f"route{number}={net},{SERVICENET_ROUTER},0\n" for number, net in enumerate(SERVICENETS, 1)
     )
     keyfile = "[connection]\nid={0}\ntype=ethernet\ninterface-name={0}\n[ipv4]\nmethod=manual\n"
     for name, rest in (
-        ("eth0", f"address1={PUBLIC}\nroute1=0.0.0.0/0,{PUBLIC_ROUTER},{metric}\n"),
+        ("eth0", f"address1={PUBLIC}\ndns={DNS};\nroute1=0.0.0.0/0,{PUBLIC_ROUTER},{metric}\n"),
         ("eth1", f"address1={SERVICENET}\n{routes}"),
     ):
         path = f"/etc/NetworkManager/system-connections/{name}.nmconnection"
@@ -185,6 +199,7 @@ iface eth0 inet static
     address {PUBLIC}
     gateway {PUBLIC_ROUTER}
     metric {metric}
+    dns-nameservers {DNS}
 iface eth1 inet static
     address {SERVICENET}
 {up}""",
@@ -192,7 +207,8 @@ iface eth1 inet static
 
 
 _CONFIGURE: dict[str, Callable[[Path, int], None]] = {
-    "netplan": _netplan, "network-manager": _network_manager, "ifupdown": _ifupdown
+    "netplan": _netplan, "networkd": _networkd, "network-manager": _network_manager,
+    "ifupdown": _ifupdown,
 }  # fmt: skip
 
 

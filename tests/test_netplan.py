@@ -162,6 +162,14 @@ def test_dhcp_on_servicenet_loses() -> None:
     assert {"route-metric": 1024} == ours(tree(text))["ethernets"]["eth1"]["dhcp4-overrides"]
 
 
+def test_with_the_public_link_down_servicenet_is_what_online_waits_for() -> None:
+    """Without any other link networkd's wait-online would wait for nothing until it times out."""
+    text = f"{SIMPLE}      optional: true\n"
+    assert ours(tree(text), DOWN)["ethernets"]["eth1"]["optional"] is False
+    assert "optional" not in ours(tree(text))["ethernets"]["eth1"]
+    assert "optional" not in ours(tree(), DOWN)["ethernets"]["eth1"]
+
+
 def test_a_mapping_left_empty_goes_too() -> None:
     """`ethernets:` without a value is an error for netplan."""
     public = "network:\n  version: 2\n  ethernets:\n    eth0: {dhcp4: true}\n"

@@ -173,6 +173,15 @@ def test_reads_defaults_as_they_are() -> None:
     ] == found
 
 
+def test_with_the_public_link_down_servicenet_is_what_online_waits_for() -> None:
+    """Without any other link wait-online would wait for nothing until it times out."""
+    before = tree(a=PUBLIC_FILE, b=OWN_FILE + "[Link]\nRequiredForOnline=no\n")
+    for wish, times in ((DOWN, 1), (NO_DEFAULT, 0)):
+        data = render(before, wish)[f"{B}.d/zz-rcnetd.conf"].data
+        assert data is not None
+        assert times == data.count(b"[Link]\nRequiredForOnline=yes\n")
+
+
 def test_patterns_are_of_what_is_read() -> None:
     """The shell gives these files, and no others are asked for."""
     assert f"{DIRECTORY}/*.network" in PATTERNS

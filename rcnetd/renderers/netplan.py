@@ -265,6 +265,9 @@ class _Rendering:
         self._have_dhcp_lose(servicenet)
         if wish.policy is PublicInterface.DOWN:
             self._move_dns(public, servicenet)
+            if servicenet.is_true("optional"):
+                # Else no link is left for networkd's wait-online: it would time out.
+                self._ours(servicenet)["optional"] = False
             for one in public:
                 self._keep_down(one)
         else:

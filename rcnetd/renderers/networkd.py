@@ -249,6 +249,9 @@ class _Rendering:
         self._clean(servicenet)
         if wish.policy is PublicInterface.DOWN:
             self._move_dns(public, servicenet)
+            if (servicenet.get(("Link",), "RequiredForOnline") or "").lower() in _FALSE:
+                # Else no link is left that wait-online could wait for: it would time out.
+                self._ours(servicenet, "[Link]", "RequiredForOnline=yes")
             for unit in public:
                 # What networkd does not manage nobody brings up; `ActivationPolicy=` came with 248.
                 self._ours(unit, "[Link]", "Unmanaged=yes")

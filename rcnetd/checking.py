@@ -19,6 +19,7 @@ from rcnetd.renderers import Default, File, Refusal, Tree, Wish, network_manager
 
 # Not its command line, which calls udevadm and daemon-reload even with --root-dir.
 NETPLAN = ("/usr/libexec/netplan/generate", "/lib/netplan/generate")
+IFQUERY = "/sbin/ifquery"
 SOURCE = re.compile(rb"^([ \t]*source\S*[ \t]+)/(?=(?:etc|run)/network/)", re.MULTILINE)
 TIMEOUT = 30.0  # seconds
 SIZE_MOST = 256 * 1024  # bytes of a file that a tool has made
@@ -109,7 +110,7 @@ def _ifupdown(tree: Tree, wish: Wish) -> None:
         for path in root.glob("etc/network/**/*"):
             if path.is_file():
                 path.write_bytes(SOURCE.sub(rf"\1{root}/".encode(), path.read_bytes()))
-        said = _run("/sbin/ifquery", "-i", str(root / "etc/network/interfaces"), name)
+        said = _run(IFQUERY, "-i", str(root / "etc/network/interfaces"), name)
     ours = f"ip route replace default via {wish.gateway} dev {name}"
     if sum(ours in line for line in said.splitlines()) != 1:
         raise Refusal(

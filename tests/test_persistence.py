@@ -132,7 +132,7 @@ def test_refuses_a_gateway_that_is_none() -> None:
         (PLAIN, ETH0.mac, ["eth0"]),
         ("network: {ethernets: {eth0: {gateway4: 203.0.113.1}}}", None, ["eth0"]),
         ("network: {ethernets: {eth1: {gateway4: 203.0.113.1}}}", None, []),
-        ("network: {ethernets: {a: {match: {name: eth?}, dhcp4: true}}}", None, ["eth0"]),
+        ("network: {ethernets: {a: {match: {name: 'eth?'}, dhcp4: true}}}", None, ["eth0"]),
     ],
 )
 def test_the_public_links_are_found(text: str, mac: str | None, public: list[str]) -> None:

@@ -31,9 +31,9 @@ def test_finds_the_sessions_of_an_address() -> None:
 
 def test_reads_the_kernel_s_own_table() -> None:
     """Its form is the one that is read: a session with ourselves is none to port 22."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection(server.getsockname()):
-            text = Path("/proc/net/tcp").read_text(encoding="ascii")
-            assert [] == ssh_sessions(text, [IPv4Address("127.0.0.1")])
-            port = f"{server.getsockname()[1]:04X}"
-            assert ssh_sessions(text.replace(f":{port} ", ":0016 "), [IPv4Address("127.0.0.1")])
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
+        client.connect(server.getsockname())
+        text = Path("/proc/net/tcp").read_text(encoding="ascii")
+        assert [] == ssh_sessions(text, [IPv4Address("127.0.0.1")])
+        port = f"{server.getsockname()[1]:04X}"
+        assert ssh_sessions(text.replace(f":{port} ", ":0016 "), [IPv4Address("127.0.0.1")])

@@ -80,7 +80,7 @@ def test_what_has_changed_meanwhile_is_not_written(
     else:
         (tmp_path / "edited").write_text(change)
     before = tree(tmp_path)
-    with pytest.raises(Changed, match="'.*edited' has changed meanwhile; nothing was written"):
+    with pytest.raises(Changed, match=r"'.*edited' has changed meanwhile; nothing was written"):
         apply(writes)
     assert before == tree(tmp_path)
 

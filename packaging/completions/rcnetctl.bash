@@ -5,12 +5,15 @@
 #    source ~/.local/share/bash_completion/rcnetctl
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_rcnetctl_subparsers=(status gateway automation features instance analyze preflight clean emulate demo)
+_shtab_rcnetctl_subparsers=(status gateway automation features plan persist revert instance analyze preflight clean emulate demo)
 
 _shtab_rcnetctl_status_option_strings=(-h --help --format --json --wait --timeout)
 _shtab_rcnetctl_gateway_option_strings=(-h --help --format)
 _shtab_rcnetctl_automation_option_strings=(-h --help --format --details)
 _shtab_rcnetctl_features_option_strings=(-h --help --format)
+_shtab_rcnetctl_plan_option_strings=(-h --help --gateway)
+_shtab_rcnetctl_persist_option_strings=(-h --help)
+_shtab_rcnetctl_revert_option_strings=(-h --help)
 _shtab_rcnetctl_instance_option_strings=(-h --help --format --json --write)
 _shtab_rcnetctl_analyze_option_strings=(-h --help --format --json --plot --all)
 _shtab_rcnetctl_preflight_option_strings=(-h --help --format --json --root)
@@ -38,7 +41,7 @@ _shtab_rcnetctl_emulate___fault_choices=(refuse tls-garbage expired not-yet-vali
 _shtab_rcnetctl_emulate___fault_on_choices=(automation_status automation_status/details gateway_ip automation_features)
 _shtab_rcnetctl_emulate___log_format_choices=(text json)
 _shtab_rcnetctl_demo___format_choices=(text json)
-_shtab_rcnetctl_pos_0_choices=(status gateway automation features instance analyze preflight clean emulate demo)
+_shtab_rcnetctl_pos_0_choices=(status gateway automation features plan persist revert instance analyze preflight clean emulate demo)
 
 _shtab_rcnetctl_status__h_nargs=0
 _shtab_rcnetctl_status___help_nargs=0
@@ -50,6 +53,12 @@ _shtab_rcnetctl_automation___help_nargs=0
 _shtab_rcnetctl_automation___details_nargs=0
 _shtab_rcnetctl_features__h_nargs=0
 _shtab_rcnetctl_features___help_nargs=0
+_shtab_rcnetctl_plan__h_nargs=0
+_shtab_rcnetctl_plan___help_nargs=0
+_shtab_rcnetctl_persist__h_nargs=0
+_shtab_rcnetctl_persist___help_nargs=0
+_shtab_rcnetctl_revert__h_nargs=0
+_shtab_rcnetctl_revert___help_nargs=0
 _shtab_rcnetctl_instance__h_nargs=0
 _shtab_rcnetctl_instance___help_nargs=0
 _shtab_rcnetctl_instance___json_nargs=0

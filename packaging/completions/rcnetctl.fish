@@ -50,8 +50,8 @@ function _shtab_rcnetctl_using
   test "$_shtab_rcnetctl_cmdpath" = "$argv"
 end
 
-set -g _shtab_rcnetctl_commands status gateway automation features instance analyze preflight clean emulate demo
-set -g _shtab_rcnetctl_opts_with_value --ca-file --cert --config --fault --fault-for --fault-on --format --key --listen --log-format --plot --root --timeline --timeout --wait
+set -g _shtab_rcnetctl_commands status gateway automation features plan persist revert instance analyze preflight clean emulate demo
+set -g _shtab_rcnetctl_opts_with_value --ca-file --cert --config --fault --fault-for --fault-on --format --gateway --key --listen --log-format --plot --root --timeline --timeout --wait
 
 complete -c rcnetctl -e
 complete -c rcnetctl -f
@@ -75,6 +75,13 @@ complete -c rcnetctl -n '_shtab_rcnetctl_using automation' -l details -d 'each t
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a features -d 'ask the API which features are enabled'
 complete -c rcnetctl -n '_shtab_rcnetctl_using features' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using features' -l format -xka "json xml" -d 'of the answer (default: json)'
+complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a plan -d 'what rcnetd would do on this host now; changes nothing'
+complete -c rcnetctl -n '_shtab_rcnetctl_using plan' -s h -l help -d 'show this help message and exit'
+complete -c rcnetctl -n '_shtab_rcnetctl_using plan' -l gateway -x -d 'this gateway, without asking the API'
+complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a persist -d 'write the route into the host'"'"'s own network configuration'
+complete -c rcnetctl -n '_shtab_rcnetctl_using persist' -s h -l help -d 'show this help message and exit'
+complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a revert -d 'put back the host'"'"'s files and routes as they were before rcnetd'
+complete -c rcnetctl -n '_shtab_rcnetctl_using revert' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a instance -d 'what the platform says of this server'
 complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l format -xka "text json" -d 'for people, or for programs'

@@ -1,0 +1,221 @@
+"""`rcnetctl persist` and `revert` beside a real daemon and kernel, on a host of the test's own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rcnetd.commands.persist import revert, run
+from rcnetd.places import Places
+from rcnetd.topology import PUBLIC_ROUTER
+from tests.netns.daemons import ONCE, Cloud, Daemon
+
+pytestmark = pytest.mark.netns
+SETTINGS = "persist: networkd\n"
+UNITS = {
+    "10-eth0.network": "[Match]\nName=eth0\n\n[Network]\nAddress=203.0.113.10/24\n"
+    "Gateway=203.0.113.1\n# the customer's note",
+    "10-eth1.network": "[Match]\nName=eth1\r\n\r\n[Network]\r\nAddress=10.180.1.2/19\r\n",
+}
+
+
+class Server:
+    """A server that rcnetd has made READY, and its configuration files."""
+
+    def __init__(self, cloud: Cloud, root: Path) -> None:
+        self.cloud, self.root = cloud, root
+        self.units = root / "etc/systemd/network"
+        self.units.mkdir(parents=True)
+        for name, text in UNITS.items():
+            (self.units / name).write_bytes(text.encode())
+        cloud.emulate(ONCE)
+        self.daemon: Daemon = cloud.start(SETTINGS)
+        self.config = self.daemon.directory / "rcnetd.yaml"
+        self.places = Places(
+            self.daemon.run,
+            self.daemon.directory,
+            self.daemon.directory / "instance.json",
+            self.daemon.directory / "undo",
+            self.daemon.directory / "persisted/persist.json",
+        )
+        self.daemon.until_ready()
+
+    def persist(self) -> int:
+        """`rcnetctl persist` here."""
+        with self.cloud.topology.server:
+            return run(self.places, [self.config], self.root)
+
+    def revert(self) -> int:
+        """`rcnetctl revert` here."""
+        with self.cloud.topology.server:
+            return revert(self.places, self.root)
+
+    def files(self) -> dict[str, bytes]:
+        """All files below /etc."""
+        return {
+            str(path.relative_to(self.root)): path.read_bytes()
+            for path in sorted((self.root / "etc").rglob("*"))
+            if path.is_file()
+        }
+
+    @property
+    def outcome(self) -> dict[str, object]:
+        """What is noted for `rcnetctl status`."""
+        content: dict[str, object] = json.loads(self.places.persisted.read_text())
+        return content
+
+
+@pytest.fixture
+def server(cloud: Cloud, tmp_path: Path) -> Server:
+    """READY, nothing persisted yet."""
+    return Server(cloud, tmp_path / "root")
+
+
+def test_written_and_put_back(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """The files byte by byte, the routes as they were: the public default back, ours gone."""
+    before = server.files()
+    assert 0 == server.persist()
+    persisted = server.files()
+    assert before != persisted
+    assert "edited /etc/systemd/network/10-eth0.network" in capsys.readouterr().out
+    assert (True, "networkd", None) == tuple(
+        server.outcome[key] for key in ("ok", "renderer", "reason")
+    )
+
+    assert 0 == server.persist()
+    assert persisted == server.files()
+    assert "nothing to write: networkd has the route by 10.180.31.254" in capsys.readouterr().out
+
+    assert 1 == server.revert()
+    assert "rcnetd runs, and would take it all back" in capsys.readouterr().err
+    server.daemon.stop()
+    assert 0 == server.revert()
+    assert before == server.files()
+    assert [f"default via {PUBLIC_ROUTER} dev eth0"] == [
+        line.strip() for line in server.cloud.defaults()
+    ]
+    assert "put back default via 203.0.113.1 dev eth0" in capsys.readouterr().out
+    assert not server.places.persisted.exists()
+    assert 0 == server.revert()
+
+
+def test_an_edit_of_somebody_stops_the_way_back(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the diff; nothing is put back, neither file nor route."""
+    server.persist()
+    path = server.units / "10-eth0.network"
+    path.write_bytes(path.read_bytes() + b"\nDNS=192.0.2.53\n")
+    edited = server.files()
+    server.daemon.stop()
+    assert 1 == server.revert()
+    said = capsys.readouterr()
+    assert "+DNS=192.0.2.53" in said.out
+    assert "edited since rcnetd wrote it: '/etc/systemd/network/10-eth0.network'" in said.err
+    assert edited == server.files()
+    assert server.cloud.goes_by_gateway()
+
+
+def test_what_another_agent_writes_anew_is_edited_again(server: Server) -> None:
+    """And put back as that agent wrote it: our edits were gone with the file."""
+    server.persist()
+    path = server.units / "10-eth0.network"
+    anew = UNITS["10-eth0.network"].replace("203.0.113.10/24", "203.0.113.77/24")
+    path.write_text(anew)
+    assert 0 == server.persist()
+    assert anew.encode() != path.read_bytes()
+    server.daemon.stop()
+    assert 0 == server.revert()
+    assert anew == path.read_text()
+    assert UNITS["10-eth1.network"].encode() == (server.units / "10-eth1.network").read_bytes()
+
+
+@pytest.mark.parametrize("gateway", ["10.180.31.253", "10.180.1.2", "198.51.100.1", "1; reboot"])
+def test_the_daemon_s_word_is_judged(
+    server: Server, capsys: pytest.CaptureFixture[str], gateway: str
+) -> None:
+    """It comes from a process with fewer rights: another gateway than the kernel uses is none."""
+    before = server.files()
+    route = json.loads(server.places.route.read_text())
+    server.places.route.write_text(json.dumps({**route, "gateway": gateway}))
+    assert 1 == server.persist()
+    assert before == server.files()
+    assert server.outcome["ok"] is False
+    assert capsys.readouterr().err.startswith("rcnetctl: ")
+
+
+def test_nothing_to_do(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """No route yet; not wanted; settings that are wrong."""
+    server.places.route.rename(server.places.route.with_name("kept"))
+    assert 3 == server.persist()
+    assert "has set no route since boot" in capsys.readouterr().err
+    server.config.write_text("persist: none\n")
+    assert 0 == server.persist()
+    assert "'persist: none' is set" in capsys.readouterr().out
+    server.config.write_text("persist: nothing\n")
+    assert 78 == server.persist()
+    assert "nothing" in capsys.readouterr().err
+
+
+def test_the_old_route_stays_while_there_is_no_other(
+    cloud: Cloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was removed cannot come back (its link is gone): ours is not taken away."""
+    server = Server(cloud, tmp_path / "root")
+    server.persist()
+    server.daemon.stop()
+    cloud.topology.server.ip("link delete eth0")
+    assert 0 == server.revert()
+    assert cloud.goes_by_gateway()
+    assert "stays until the next boot: there is no other" in capsys.readouterr().out
+
+
+# A disk that is full, one that cannot be written, rights that are missing
+
+COMMAND = """
+import sys
+from pathlib import Path
+from rcnetd.commands.persist import run
+from rcnetd.places import Places
+run_directory, root = Path(sys.argv[1]), Path(sys.argv[2])
+places = Places(
+    run_directory, root, root / "none", root / "undo", run_directory / "persisted" / "persist.json"
+)
+sys.exit(run(places, [Path(sys.argv[3])], root))
+"""
+
+
+@pytest.mark.parametrize(
+    ("mounted", "reason"),
+    [
+        ("mount -t tmpfs -o size=8k tmpfs {place} && cp -a {copy}/. {place}", "No space left"),
+        ("mount --bind {place} {place} && mount -o remount,ro,bind {place}", "Read-only file"),
+    ],
+    ids=["full", "read-only"],
+)
+def test_what_cannot_be_written_changes_nothing(
+    server: Server, tmp_path: Path, mounted: str, reason: str
+) -> None:
+    """One line that says why; no file beside the others, no record; READY stays READY."""
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-a", str(server.units), str(copy)], check=True)
+    begin = mounted.format(place=server.units, copy=copy)
+    script = f'{begin} && {{ "$@"; echo "exit $?"; diff -r {copy} {server.units}; }}'
+    command = [sys.executable, "-c", COMMAND]
+    arguments = [str(server.daemon.run), str(server.root), str(server.config)]
+    with server.cloud.topology.server:
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", script, "sh", *command, *arguments],
+            check=False, capture_output=True, text=True,
+        )  # fmt: skip
+    assert ("exit 1\n", 0) == (done.stdout, done.returncode), done.stderr
+    assert done.stderr.startswith("rcnetctl: Failed to write ")
+    assert 1 == len(done.stderr.splitlines())
+    assert reason in done.stderr
+    assert not (server.root / "undo/undo/record.json").exists()
+    assert "READY" == server.daemon.status["state"]
+    assert server.cloud.goes_by_gateway()

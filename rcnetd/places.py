@@ -14,10 +14,6 @@ class Places:
     run: Path
     state: Path
     instance: Path = Path("/run/rcnetd-instance/instance.json")
-    # Root's alone: what the host's files were before rcnetd edited them.
-    undo: Path = Path("/var/lib/rcnetd-persist")
-    # How the last writing of the host's files went; readable by all.
-    persisted: Path = Path("/run/rcnetd-persist/persist.json")
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Places:
@@ -57,6 +53,16 @@ class Places:
         return self.run / "removed.json"
 
     @property
+    def persisted(self) -> Path:
+        """How the last writing of the host's own configuration went; readable by all."""
+        return self.run.with_name(f"{self.run.name}-persist") / "persist.json"
+
+    @property
+    def undo(self) -> Path:
+        """Root's alone: what that configuration was before rcnetd edited it."""
+        return self.state.with_name(f"{self.state.name}-persist")
+
+    @property
     def requests(self) -> Path:
         """The ledger of the request budget."""
         return self.run / "requests"
@@ -82,6 +88,7 @@ class Places:
             self.route,
             self.ready,
             self.status,
+            self.persisted,
             self.instance,
         )
 

@@ -63,6 +63,7 @@ class Image:
     machine_id: str | None = None  # "" where it is empty, as it should be
     dbus_machine_id: bool = False  # a copy of its own, not a link
     state: tuple[str, ...] | None = ()  # files that are bound to this machine
+    persisted: bool | None = False  # this server's route is in the host's own configuration
     cloud_init: bool = False
     cloud_init_network: bool = True  # it configures the network
     nova_agent: bool = False
@@ -170,6 +171,11 @@ def _machine_bound(image: Image) -> Iterator[Result]:
         yield Result(Level.WARNING, "machine-bound", text)
     elif image.state is not None:
         yield Result(Level.PASS, "machine-bound", "nothing of rcnetd's belongs to this machine")
+    if image.persisted:
+        text = (
+            "the host's own configuration has this server's route; 'rcnetctl revert' takes it out"
+        )
+        yield Result(Level.FAIL, "persisted", text)
     if image.machine_id:
         text = "/etc/machine-id is not empty: servers of this image would share it; empty it"
         yield Result(Level.WARNING, "machine-bound", text)

@@ -34,6 +34,16 @@ def rows(content: dict[str, Any], now: float, *, running: bool) -> list[Row]:
     return found
 
 
+def written(outcome: dict[str, Any] | None) -> list[Row]:
+    """How the writing of the host's own configuration went (`persist.json`), None: it did not."""
+    if outcome is None:
+        return []
+    if not outcome["ok"]:
+        return [("Written", f"not: {outcome['reason']}", "bad")]
+    files = ", ".join(outcome["files"]) or "nothing, it has the route by itself"
+    return [("Written", f"{outcome['renderer']}: {files}", "")]
+
+
 def live(content: dict[str, Any], now: float) -> str:
     """One line for somebody who waits: what is awaited, since when, when is asked next."""
     parts = [content["headline"], f"since {duration(now - content['since'])}"]

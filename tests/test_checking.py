@@ -75,7 +75,9 @@ def test_a_tool_that_rejects_them_has_the_last_word(
     """Its last line, printable."""
     path = tool(tmp_path / "generate", 'printf "long story\\nunknown\\033 key\\n" >&2; exit 1')
     monkeypatch.setattr(checking, "NETPLAN", (path,))
-    with pytest.raises(Refusal, match=r"^generate rejects the new files, .*; it says: unknown key$"):
+    with pytest.raises(
+        Refusal, match=r"^generate rejects the new files, .*; it says: unknown key$"
+    ):
         check(Persist.NETPLAN, TREE, WISH)
 
 

@@ -51,13 +51,26 @@ def test_all_that_is_bound_goes(places: Places, capsys: pytest.CaptureFixture[st
     assert ("", "") == capsys.readouterr()
 
 
+def test_a_route_in_the_host_s_configuration_is_to_be_reverted(
+    places: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every server of the image would come up with it; what can go has gone."""
+    record = places.undo / "undo/record.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    assert 1 == clean(places)
+    assert "'rcnetctl revert' first" in capsys.readouterr().err
+    assert record.exists()
+    assert not places.memory.exists()
+
+
 def test_a_dry_run_removes_nothing(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
     """It says what it would."""
     before = left(places)
 
     assert 0 == clean(places, "--dry-run")
     assert before == left(places)
-    assert 8 == capsys.readouterr().out.count("would remove ")
+    assert 9 == capsys.readouterr().out.count("would remove ")
 
 
 def test_a_running_daemon_would_remember_it_again(

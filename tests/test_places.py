@@ -19,6 +19,8 @@ def test_the_usual_places() -> None:
     assert Path("/run/rcnetd/lock") == places.lock
     assert Path("/var/lib/rcnetd") == places.state
     assert Path("/run/rcnetd-instance/instance.json") == places.instance
+    assert Path("/run/rcnetd-persist/persist.json") == places.persisted
+    assert Path("/var/lib/rcnetd-persist") == places.undo
 
 
 def test_systemds_directories_come_first() -> None:

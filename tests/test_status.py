@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rcnetd import view
 from rcnetd.actions import Stop
 from rcnetd.cli import main
 from rcnetd.events import Event
@@ -24,6 +26,7 @@ from rcnetd.report import document
 from tests.fuzzing import fuzz
 from tests.playbook import ASSIGNED, DEPLOYED, DEPLOYING, FAILED, HANDS_OFF, HANDS_ON, Playbook
 
+SCHEMA = json.loads((Path(view.__file__).parent / "schemas/status.json").read_text())
 FORMS: dict[str, list[Event]] = {
     "ready": [HANDS_ON, ASSIGNED, DEPLOYED],
     "route": [HANDS_ON, ASSIGNED, DEPLOYING],
@@ -100,7 +103,31 @@ def test_json_is_the_file_and_whether_it_runs(
     write(places, written)
 
     assert 0 == main(["status", "--json"])
-    assert {**written, "running": True} == json.loads(capsys.readouterr().out)
+    assert {**written, "running": True, "persisted": None} == json.loads(capsys.readouterr().out)
+
+
+def test_how_the_host_s_files_were_written(
+    places: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For people and programs; what is damaged is not there."""
+    write(places, content("ready"))
+    outcome = {"at": 1.0, "ok": True, "renderer": "netplan", "files": ["/etc/a"], "reason": None}
+    places.persisted.parent.mkdir()
+    places.persisted.write_text(json.dumps({"version": 1, **outcome}))
+    main(["status"])
+    assert "  Written    netplan: /etc/a\n" in capsys.readouterr().out
+    main(["status", "--json"])
+    shown = json.loads(capsys.readouterr().out)
+    assert outcome == shown["persisted"]
+    jsonschema.validate(shown, SCHEMA)
+
+    places.persisted.write_text(json.dumps({**outcome, "ok": False, "reason": "disk full"}))
+    main(["status"])
+    assert "  Written    not: disk full\n" in capsys.readouterr().out
+    for text in ("", "[]", "{}", json.dumps({**outcome, "files": 5})):
+        places.persisted.write_text(text)
+        assert 0 == main(["status"])
+        assert "Written" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """`rcnetctl clean`: before the snapshot of an image, forget what is bound to this machine.
 
 What is remembered, what happened since boot, what the platform said: never the settings, nor the
-host's own network configuration. Exit codes: 0 nothing is left; 1 something could not be removed,
-or rcnetd runs.
+host's own network configuration, which `rcnetctl revert` puts back. Exit codes: 0 nothing is left;
+1 something could not be removed, or has to be reverted first, or rcnetd runs.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ def run(places: Places, root: Path, *, dry_run: bool) -> int:
     except PermissionError:
         return _fail("only root may remove what is rcnetd's; run it as root")
     code = 0
+    if (places.undo / "undo/record.json").exists():
+        text = "the host's own configuration has this server's route: 'rcnetctl revert' first"
+        code = _fail(text)
     for path in places.bound_to_this_machine:
         try:
             code = max(code, _remove(path, dry_run=dry_run))

@@ -78,6 +78,7 @@ class _Gatherer:
             machine_id=self._try("machine-bound", self._machine_id),
             dbus_machine_id=self._try("machine-bound", self._has_dbus_copy) or False,
             state=self._try("machine-bound", self._state),
+            persisted=self._try("persisted", self._is_persisted),
             cloud_init=self._exists("usr/bin/cloud-init", "usr/local/bin/cloud-init"),
             cloud_init_network=self._try("cloud-init", self._cloud_init_network) is not False,
             nova_agent=self._exists("usr/bin/nova-agent", "usr/sbin/nova-agent"),
@@ -147,6 +148,9 @@ class _Gatherer:
         if not path.is_dir():
             return ()
         return tuple(sorted(f"/var/lib/rcnetd/{entry.name}" for entry in path.iterdir()))
+
+    def _is_persisted(self) -> bool:
+        return (self._root / "var/lib/rcnetd-persist/undo/record.json").exists()
 
     def _cloud_init_network(self) -> bool:
         """Whether cloud-init configures the network: unless it is told otherwise."""

@@ -45,6 +45,17 @@ def read(places: Places) -> dict[str, Any] | None:
     return content
 
 
+def read_persisted(places: Places) -> dict[str, Any] | None:
+    """How `rcnetctl persist` went last; None where there is no word of it."""
+    try:
+        content = json.loads(read_bounded(places.persisted, SIZE_MOST))
+        outcome = {key: content[key] for key in ("at", "ok", "renderer", "files", "reason")}
+    except (OSError, RecursionError, *NOT_ITS_FORM):
+        return None
+    is_list = isinstance(outcome["files"], list)
+    return outcome if is_list and all(isinstance(path, str) for path in outcome["files"]) else None
+
+
 def is_running(content: dict[str, Any] | None) -> bool:
     """Whether the daemon that wrote *content* is there."""
     pid = content.get("pid") if content else None
@@ -61,9 +72,10 @@ def run(places: Places, *, as_json: bool, wait: str | None, timeout: float | Non
         else:
             content, code, reason = _wait(places, wait, timeout, terminal)
         if as_json:
-            print(json.dumps({**(content or {}), "running": is_running(content)}, indent=1))
+            more = {"running": is_running(content), "persisted": read_persisted(places)}
+            print(json.dumps({**(content or {}), **more}, indent=1))
         elif wait is None:
-            show(content, Terminal(sys.stdout))
+            show(content, read_persisted(places), Terminal(sys.stdout))
     except Unreadable as error:
         code, reason = 1, str(error)
     except NOT_ITS_FORM:
@@ -130,14 +142,16 @@ def _reached(content: dict[str, Any] | None, goal: str) -> tuple[int | None, str
     return None, ""
 
 
-def show(content: dict[str, Any] | None, terminal: Terminal) -> None:
+def show(
+    content: dict[str, Any] | None, outcome: dict[str, Any] | None, terminal: Terminal
+) -> None:
     """The status for people."""
     if content is None:
         terminal.print("rcnetd has not run since boot; 'systemctl start rcnetd'")
         return
     now, running = time.monotonic(), is_running(content)
     text, tone = view.headline(content, running=running)
-    rows = view.rows(content, now, running=running)
+    rows = view.rows(content, now, running=running) + view.written(outcome)
     terminal.print(f"rcnetd: {terminal.paint(tone, text)}")
     for name, value, tone in rows:
         shown = terminal.paint(tone, value) if tone else value

@@ -37,10 +37,8 @@ class Server:
         self.config = self.daemon.directory / "rcnetd.yaml"
         self.places = Places(
             self.daemon.run,
-            self.daemon.directory,
+            self.daemon.directory / "state",
             self.daemon.directory / "instance.json",
-            self.daemon.directory / "undo",
-            self.daemon.directory / "persisted/persist.json",
         )
         self.daemon.until_ready()
 
@@ -181,10 +179,8 @@ import sys
 from pathlib import Path
 from rcnetd.commands.persist import run
 from rcnetd.places import Places
-run_directory, root = Path(sys.argv[1]), Path(sys.argv[2])
-places = Places(
-    run_directory, root, root / "none", root / "undo", run_directory / "persisted" / "persist.json"
-)
+root = Path(sys.argv[2])
+places = Places(Path(sys.argv[1]), root / "state", root / "none")
 sys.exit(run(places, [Path(sys.argv[3])], root))
 """
 
@@ -216,6 +212,6 @@ def test_what_cannot_be_written_changes_nothing(
     assert done.stderr.startswith("rcnetctl: Failed to write ")
     assert 1 == len(done.stderr.splitlines())
     assert reason in done.stderr
-    assert not (server.root / "undo/undo/record.json").exists()
+    assert not (server.root / "state-persist/undo/record.json").exists()
     assert "READY" == server.daemon.status["state"]
     assert server.cloud.goes_by_gateway()

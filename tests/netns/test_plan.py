@@ -25,7 +25,7 @@ class Host:
         self.unit.parent.mkdir(parents=True)
         self.unit.write_text(UNIT)
         self.config = root / "rcnetd.yaml"
-        self.places = Places(root / "run", root / "state", root / "instance.json", root / "undo")
+        self.places = Places(root / "run", root / "state", root / "instance.json")
         self.places.run.mkdir()
 
     def plan(self, gateway: str | None = None, settings: str = "") -> int:
@@ -78,7 +78,7 @@ def test_while_rcnetd_runs(host: Host, capsys: pytest.CaptureFixture[str]) -> No
     """The daemon's gateway, without a request; the route is there."""
     daemon = host.cloud.start()
     daemon.until_ready()
-    host.places = Places(daemon.run, daemon.directory, host.places.instance, host.places.undo)
+    host.places = Places(daemon.run, daemon.directory, host.places.instance)
     asked = len(host.cloud.api.requests)
     assert 0 == host.plan()
     said = capsys.readouterr().out

@@ -148,6 +148,7 @@ class Guard:
             actions.append(Log("warning", f"{names} took over the default route, removing it"))
         if facts.applied:
             self.repairs += 1
+        actions += _keep_public(facts, unwanted, self._public)
         foreign = tuple(route for route in unwanted if route.protocol != PROTOCOL)
         actions.append(RemoveRoutes(unwanted, record=foreign))
         return actions
@@ -231,6 +232,27 @@ class Guard:
             return []
         self._warned.add(text)
         return [Log(level, text)]
+
+
+def _keep_public(facts: Facts, unwanted: tuple[Route, ...], public: int | None) -> list[Action]:
+    """The networks that stay reached by the gateway of the public interface's default, which goes
+    now. One that the kernel refuses keeps nothing else from being done."""
+    if public is None or facts.settings.public_interface is PublicInterface.DOWN:
+        return []
+    actions: list[Action] = []
+    for route in unwanted:
+        if route.ifindex != public or not isinstance(route.gateway, IPv4Address):
+            continue
+        on_link = any(
+            route.gateway in entry.interface.network
+            for entry in facts.network.addresses
+            if entry.ifindex == public
+        )
+        actions += [
+            AddRoute(public, route.gateway, destination=network, onlink=not on_link)
+            for network in facts.settings.public_routes
+        ]
+    return actions
 
 
 def public_link(facts: Facts) -> Link | None:

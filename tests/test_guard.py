@@ -276,6 +276,31 @@ def test_public_interface_down() -> None:
     assert len(book.taken(TakeLinkDown)) == 1
 
 
+def test_public_routes_stay_by_the_old_gateway() -> None:
+    """Added before the default goes that led there; not with the interface down, nor by others."""
+    networks = (IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.0/25"))
+    old = foreign_default(0)
+    third = foreign_default(0, ifindex=9, gateway=IPv4Address("192.168.5.1"))
+    book = ready(
+        World(routes=[old, replace(old, gateway=None), third]).servicenet_routes(),
+        public_routes=networks,
+    )
+    kept = [one for one in book.taken(AddRoute) if getattr(one, "destination", None) in networks]
+    assert [AddRoute(2, IPv4Address("203.0.113.1"), network) for network in networks] == kept
+    order = [action for action in book.actions if action in (*kept, *book.taken(RemoveRoutes))]
+    assert kept == order[: len(kept)]
+    assert book.is_ready
+
+    book = ready(
+        World(routes=[old]).servicenet_routes(),
+        public_routes=networks,
+        public_interface=PublicInterface.DOWN,
+    )
+    assert not [
+        one for one in book.taken(AddRoute) if getattr(one, "destination", None) in networks
+    ]
+
+
 def test_public_interface_down_without_one() -> None:
     """A server without a public default has nothing to set down."""
     world = World(routes=[], addresses=[Address(3, World().addresses[1].interface)])

@@ -50,7 +50,7 @@ def run(
         print(f"ServiceNet  {servicenet.link.name} {servicenet.address}: {servicenet.why}")
         print(f"Gateway     {gateway}, {source}")
         persistence.judge(gateway, servicenet, network, settings)
-        _show_routes(gateway, servicenet, network)
+        _show_routes(gateway, servicenet, network, settings)
         _show_files(places, root, settings, instance, network, servicenet, gateway)
     except ask.NoAnswer as error:
         return _fail(str(error), error.code)
@@ -81,7 +81,9 @@ def _gateway(
         raise ask.NoAnswer("the API's answer is no IPv4 address", ask.EX_UNAVAILABLE) from None
 
 
-def _show_routes(gateway: IPv4Address, servicenet: ServiceNet, network: Network) -> None:
+def _show_routes(
+    gateway: IPv4Address, servicenet: ServiceNet, network: Network, settings: Settings
+) -> None:
     ours = (servicenet.link.ifindex, gateway, METRIC, PROTOCOL)
     others = [
         route
@@ -100,6 +102,10 @@ def _show_routes(gateway: IPv4Address, servicenet: ServiceNet, network: Network)
             else "would leave"
         )
         print(f"            {word} {describe(route, network)}")
+        is_kept = settings.public_interface is PublicInterface.NO_DEFAULT
+        if is_kept and route.gateway and _is_public(route.ifindex, servicenet):
+            for kept in settings.public_routes:
+                print(f"            would add {kept} via {route.gateway}")
 
 
 def _is_public(ifindex: int | None, servicenet: ServiceNet) -> bool:

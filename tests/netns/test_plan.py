@@ -74,6 +74,17 @@ def test_what_would_break(host: Host, capsys: pytest.CaptureFixture[str]) -> Non
     assert "WARNING     eth0 would be set down, with all that comes in by it\n" in said
 
 
+def test_what_stays_public(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the old gateway."""
+    (host.unit.parent / "10-eth0.network").write_text(
+        "[Match]\nName=eth0\n[Network]\nAddress=203.0.113.10/24\nGateway=203.0.113.1\n"
+    )
+    assert 0 == host.plan(str(GATEWAY), "public_routes: [192.0.2.0/24]\n")
+    said = capsys.readouterr().out
+    assert "would add 192.0.2.0/24 via 203.0.113.1\n" in said
+    assert "+Destination=192.0.2.0/24\n" in said
+
+
 def test_while_rcnetd_runs(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     """The daemon's gateway, without a request; the route is there."""
     daemon = host.cloud.start()

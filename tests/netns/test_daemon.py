@@ -544,3 +544,13 @@ def test_wrong_new_settings_are_not_taken(cloud: Cloud) -> None:
     assert "keeping the settings of before" in daemon.log.read_text()
     cloud.topology.server.ip(f"route del default via {GATEWAY}")
     until(cloud.goes_by_gateway)
+
+
+def test_public_routes_stay_by_the_old_gateway(cloud: Cloud) -> None:
+    """What is named in the settings is not drawn through the RackConnect gateway."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start("public_routes: [192.0.2.0/24]\n")
+    daemon.until_ready()
+    found = cloud.topology.server.run("ip", "-4", "route", "show", "192.0.2.0/24")
+    assert found.startswith(f"192.0.2.0/24 via {PUBLIC_ROUTER} dev eth0 proto ")
+    assert cloud.goes_by_gateway()

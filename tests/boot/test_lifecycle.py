@@ -23,6 +23,7 @@ from tests.boot.test_boot import (
     check_route,
     check_untouched,
 )
+from tests.boot.test_persistence import until_persisted
 from tests.boot.trees import RELEASES
 from tests.waiting import LONG, until
 
@@ -118,6 +119,9 @@ def test_from_install_to_purge(
         assert guest.run("find", "/usr/lib/python3/dist-packages/rcnetd", "-name", "*.pyc")
 
         pid, dependent = start(guest)
+        until_persisted(guest)
+        persisted = guest.run("cat", INTERFACES)
+        assert interfaces != persisted
 
         with no_route_lost(guest):  # an upgrade
             guest.run(*UPGRADE[".deb"], give(guest, later_deb))
@@ -149,9 +153,14 @@ def test_from_install_to_purge(
 
         with no_route_lost(guest):
             guest.run("dpkg", "--purge", "rcnetd")
-            for path in ("/etc/rcnetd", "/var/lib/rcnetd", "/run/rcnetd"):
+            for path in (
+                "/etc/rcnetd",
+                "/var/lib/rcnetd",
+                "/var/lib/rcnetd-persist",
+                "/run/rcnetd",
+            ):
                 assert "gone" == guest.run("sh", "-c", f"[ -e {path} ] || printf gone")
-            assert interfaces == guest.run("cat", INTERFACES)
+            assert persisted == guest.run("cat", INTERFACES)
         assert "" == guest.run("systemctl", "--failed", "--plain", "--no-legend").strip()
 
 
@@ -171,13 +180,20 @@ def test_a_hung_daemon_is_started_again(make_guest: MakeGuest) -> None:
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_the_way_back(make_guest: MakeGuest, release: str) -> None:
-    """Masked, as the README says: the next boot is as if it were not there; none waits for it."""
+    """Masked and reverted, as the README says: at once, and in the next boot, as if it were not
+    there; none waits for it."""
     guest = make_guest(release, "ifupdown")
     guest.emulate(DEPLOYED)
+    before = (guest.root / INTERFACES[1:]).read_bytes()
     with guest.boot():
         check_ready(guest)
-        guest.run("systemctl", "mask", DAEMON)
+        until_persisted(guest)
+        guest.run("systemctl", "mask", "--now", DAEMON)
         assert guest.goes_by_gateway()
+        guest.run("rcnetctl", "revert")
+        assert not guest.goes_by_gateway()
+        check_untouched(guest)
+        assert before == (guest.root / INTERFACES[1:]).read_bytes()
     with guest.boot():
         guest.until_active("multi-user.target", "online.service")
         check_untouched(guest)

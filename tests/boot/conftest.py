@@ -17,7 +17,7 @@ import pytest
 from rcnetd.emulator.certificates import Authority
 from rcnetd.topology import Topology
 from tests.boot.guest import Guest, Overlay, bake, chroot, configure, remove
-from tests.boot.trees import TOOLS, cache, tree
+from tests.boot.trees import TOOLS, alone, cache, tree
 from tests.conftest import missing
 
 TREE = Path(__file__).parent.parent.parent
@@ -36,24 +36,25 @@ def _lab() -> None:
 
 
 @pytest.fixture(scope="session")
-def deb(_lab: None) -> Path:
+def deb(workplace: Path) -> Path:
     """The DEB package, built from this tree."""
-    return build("packaging/build-deb", "rcnetd_*.deb")
+    return build("packaging/build-deb", "rcnetd_*.deb", workplace)
 
 
 @pytest.fixture(scope="session")
-def rpm(_lab: None) -> Path:
+def rpm(workplace: Path) -> Path:
     """The RPM package, built from this tree."""
-    return build("packaging/build-rpm", "rcnetd-[0-9]*.rpm")
+    return build("packaging/build-rpm", "rcnetd-[0-9]*.rpm", workplace)
 
 
-def build(command: str, name: str) -> Path:
-    """Build packages into an empty `dist/`; returns the one of that name."""
-    for old in (TREE / "dist").glob(name):
-        old.unlink()
-    subprocess.run([TREE / command], check=True, stdout=subprocess.DEVNULL)
-    (package,) = (TREE / "dist").glob(name)
-    return package
+def build(command: str, name: str, place: Path) -> Path:
+    """Build packages into an empty `dist/`; returns a copy of the one of that name in *place*."""
+    with alone():
+        for old in (TREE / "dist").glob(name):
+            old.unlink()
+        subprocess.run([TREE / command], check=True, stdout=subprocess.DEVNULL)
+        (package,) = (TREE / "dist").glob(name)
+        return Path(shutil.copy2(package, place))
 
 
 @pytest.fixture(scope="session")
@@ -65,11 +66,13 @@ def authority() -> Authority:
 @pytest.fixture(scope="session")
 def workplace(_lab: None) -> Iterator[Path]:
     """Where the overlays are: beside the trees, on the same disk; what killed runs left goes."""
-    for path in cache().glob("run-*"):
-        with contextlib.suppress(BlockingIOError), locked(path):
-            remove(path)
-    path = Path(tempfile.mkdtemp(prefix="run-", dir=cache()))
-    with locked(path):
+    with contextlib.ExitStack() as stack:
+        with alone():
+            for path in cache().glob("run-*"):
+                with contextlib.suppress(BlockingIOError), locked(path):
+                    remove(path)
+            path = Path(tempfile.mkdtemp(prefix="run-", dir=cache()))
+            stack.enter_context(locked(path))
         yield path
         remove(path)
 
@@ -155,7 +158,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call":
         for key, value in report.user_properties:
             if key == "boot":
-                RESULTS[cast("tuple[str, str, str]", value)] = report.passed
+                # A list, where it comes from another process.
+                name, release, manager = cast("list[str]", value)
+                RESULTS[name, release, manager] = report.passed
 
 
 def pytest_sessionfinish() -> None:

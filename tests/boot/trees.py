@@ -6,10 +6,13 @@ anew when its list of packages here changes; delete it to have newer packages.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 # By release: systemd 247, 252, 257; Python 3.9, 3.11, 3.13; pyroute2 0.5.14, 0.7.2, 0.7.7.
@@ -30,8 +33,21 @@ def cache() -> Path:
     return path
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Be the only run, and the only worker of a run, that makes what they share."""
+    with (cache() / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def tree(release: str) -> Path:
     """The root tree of a release; must not be changed."""
+    with alone():
+        return _tree(release)
+
+
+def _tree(release: str) -> Path:
     wanted = hashlib.sha256(f"{release} {PACKAGES}".encode()).hexdigest()[:12]
     path = cache() / f"{release}-{wanted}"
     if not path.exists():

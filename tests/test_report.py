@@ -194,7 +194,7 @@ def test_the_document_has_its_form(book: Playbook) -> None:
 
     assert json.loads(json.dumps(content)) == content
     jsonschema.validate(content, SCHEMA)
-    assert SCHEMA["properties"].keys() - {"running"} == content.keys()
+    assert SCHEMA["properties"].keys() - {"running", "persisted"} == content.keys()
 
 
 def test_the_document_of_a_ready_server() -> None:

@@ -10,6 +10,11 @@ import os
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A machine that is busy is no fault of the inputs.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def missing(word: str, reason: str) -> NoReturn:

@@ -312,5 +312,5 @@ WISHES = st.builds(
 @given(trees(), WISHES)
 def test_properties(before: Tree, wish: Wish) -> None:
     """Rendered twice is once; other lines survive; one default wins, and it is ours."""
-    for line in check(before, wish, render, read_defaults):
+    for line in check(before, wish, PATTERNS, render, read_defaults):
         assert not any(word in line for word in (b"address", b"mtu", b"dns", b"# x", b"10.176"))

@@ -333,7 +333,7 @@ WISHES = st.builds(
 @given(trees(), WISHES)
 def test_properties(before: Tree, wish: Wish) -> None:
     """Rendered twice is once; other lines survive; one default wins, ours; all else is said."""
-    check(before, wish, render, read_defaults)
+    check(before, wish, PATTERNS, render, read_defaults)
     after = applied(before, render(before, wish))
     assert set(yaml.safe_load(after[OWN].data)["network"]["ethernets"]) <= {"eth0", "eth1"}
     for path, file in before.items():

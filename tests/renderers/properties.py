@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
 from rcnetd.model import METRIC
 from rcnetd.options import PublicInterface
+from rcnetd.persistence import taken_back
+from rcnetd.persisting import Host
 from rcnetd.renderers import Changes, Default, Tree, Wish
 from rcnetd.renderers.edits import BEGIN, END, HEADER, OFF, applied
 
@@ -41,12 +45,18 @@ def survivors(before: bytes, after: bytes) -> list[bytes]:
 def check(
     before: Tree,
     wish: Wish,
+    patterns: Sequence[str],
     render: Callable[[Tree, Wish], Changes],
     read_defaults: Callable[[Tree], list[Default]],
 ) -> list[bytes]:
-    """Rendered twice is once; other lines survive; one default wins, ours. Returns what went."""
-    after = applied(before, render(before, wish))
+    """Rendered twice is once; other lines survive; one default wins, ours; the way back leads to
+    the same bytes, from the files alone and by the record. Returns what went."""
+    made = render(before, wish)
+    after = applied(before, made)
     assert render(after, wish) == {}
+    assert applied(after, taken_back(after)) == before
+    with tempfile.TemporaryDirectory() as directory:
+        _written_and_put_back(Path(directory), before, made, patterns)
 
     put_out = []
     for path, file in after.items():
@@ -63,3 +73,22 @@ def check(
     if wish.policy is PublicInterface.NO_DEFAULT:
         assert {winner.link} == {default.link for default in defaults}
     return put_out
+
+
+def _written_and_put_back(
+    place: Path, before: Tree, made: Changes, patterns: Sequence[str]
+) -> None:
+    root = place / "root"
+    for path, file in before.items():
+        target = root / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.data)
+        target.chmod(file.mode)
+    host = Host(root, place / "state")
+    there = list(root.rglob("*"))
+    assert applied(before, made) == applied(host.read(patterns).tree, made)
+    host.write(host.read(patterns), made, lambda: {"routes": [], "links": []})
+    assert applied(before, made) == host.read(patterns).tree
+    host.revert()
+    assert before == host.read(patterns).tree
+    assert there == list(root.rglob("*"))

@@ -91,7 +91,8 @@ def _made(root: Path, pattern: str) -> Tree:
 
 def _one_winner(defaults: list[Default], wish: Wish, name: str) -> None:
     best = min((default.metric for default in defaults), default=METRIC)
-    winners = [default for default in defaults if default.metric <= max(best, METRIC)]
+    # Each once: the same may be said twice.
+    winners = [one for one in dict.fromkeys(defaults) if one.metric <= max(best, METRIC)]
     for default in winners:
         if (default.gateway, default.metric) != (wish.gateway, METRIC):
             raise Refusal(

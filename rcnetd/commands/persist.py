@@ -163,7 +163,9 @@ def revert(places: Places, root: Path = ROOT) -> int:
         if record.boot_id != _boot_id():
             routes, links = [], []
         removed = read_removed(places.removed)
-        _routes_back([*routes, *removed["routes"]], [*links, *removed["links"]])
+        changed = _routes_back([*routes, *removed["routes"]], [*links, *removed["links"]])
+        if not files and not changed:
+            print("nothing to put back: no file is rcnetd's, and no route was removed since boot")
     except (Refusal, Changed, NetlinkError, OSError) as error:
         return _fail(_reason(error), 1)
     with suppress(OSError):
@@ -188,7 +190,8 @@ def _refuse_edited(edited: Sequence[tuple[str, bytes | None, bytes | None]]) -> 
     return _fail(text, 1)
 
 
-def _routes_back(routes: Sequence[Any], links: Sequence[Any]) -> None:
+def _routes_back(routes: Sequence[Any], links: Sequence[Any]) -> bool:
+    """Put back what can be; whether there was anything to do."""
     from rcnetd.decoding import prefixlen, route
 
     kernel = Kernel()
@@ -217,6 +220,8 @@ def _routes_back(routes: Sequence[Any], links: Sequence[Any]) -> None:
         print(f"removed {describe(one, network)}")
     if not back.ours and any(one.protocol == PROTOCOL for one in network.defaults):
         print("the route by the gateway stays until the next boot: there is no other")
+        return True
+    return bool(back.links or back.routes or back.ours)
 
 
 def _environ() -> dict[str, str]:

@@ -74,7 +74,11 @@ def _gateway(
             return IPv4Address(known), "rcnetd's"
     except (status.Unreadable, *status.NOT_ITS_FORM):
         pass  # the API knows
-    body = ask.ask(places, settings, instance, url, Operation.GATEWAY, "text")
+    try:
+        body = ask.ask(places, settings, instance, url, Operation.GATEWAY, "text")
+    except PermissionError:
+        text = "only root may ask the API; run it as root, or with --gateway ADDRESS"
+        raise ask.NoAnswer(text, ask.EX_TEMPFAIL) from None
     try:
         return IPv4Address(body.decode("ascii", "replace").strip()), "the API's"
     except ValueError:

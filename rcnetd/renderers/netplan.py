@@ -245,6 +245,7 @@ class _Rendering:
     found: Configuration
     wish: Wish
     own: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    _removed: dict[str, int] = field(default_factory=dict)  # routes, by definition
 
     def own_file(self) -> bytes:
         content = {"network": {"version": 2, **self.own}}
@@ -276,12 +277,25 @@ class _Rendering:
         route: dict[str, Any] = {"to": "0.0.0.0/0", "via": str(wish.gateway), "metric": METRIC}
         if wish.onlink:
             route["on-link"] = True
-        self._ours(servicenet).setdefault("routes", []).append(route)
+        self._add_routes(servicenet, [route])
         for document in self.found.documents:
             document.finish()
 
     def _ours(self, definition: Definition) -> dict[str, Any]:
         return self.own.setdefault(definition.section, {}).setdefault(definition.name, {})
+
+    def _add_routes(self, definition: Definition, routes: Sequence[dict[str, Any]]) -> None:
+        """Have these too. Debian 11's netplan takes as many routes as it has already for the same
+        ones, read again, and drops them; later ones drop what is there twice."""
+        kept = len(list(definition.items("routes"))) - self._removed.get(definition.name, 0)
+        again = routes[-1:] if len(routes) == kept else []
+        self._ours(definition)["routes"] = [*routes, *map(dict, again)]
+
+    def _override_dhcp(self, definition: Definition, key: str, value: object) -> None:
+        """networkd has one setting for both versions, so netplan wants the same of both."""
+        self._ours(definition)["dhcp4-overrides"] = {key: value}
+        if definition.renderer == "networkd" and definition.is_true("dhcp6"):
+            self._ours(definition)["dhcp6-overrides"] = {key: value}
 
     def _clean(self, definition: Definition) -> list[IPv4Address]:
         """Have its IPv4 defaults go; returns their gateways."""
@@ -293,26 +307,30 @@ class _Rendering:
             if _is_default(place, 4):
                 via = _via(place)
                 gateways += [via] if via is not None else []
-                place.remove()
+                self._remove_route(definition, place)
         return gateways
+
+    def _remove_route(self, definition: Definition, place: Place) -> None:
+        place.remove()
+        self._removed[definition.name] = self._removed.get(definition.name, 0) + 1
 
     def _have_dhcp_lose(self, servicenet: Definition) -> None:
         """Its other routes by DHCP stay: they may be what keeps ServiceNet reachable."""
         if any(default.metric <= METRIC for default in _defaults_by_dhcp(servicenet)):
-            self._ours(servicenet)["dhcp4-overrides"] = {"route-metric": LOSING}
+            self._override_dhcp(servicenet, "route-metric", LOSING)
 
     def _public(self, definition: Definition) -> None:
         """It stays up, without a default route."""
         gateways = self._clean(definition)
         if any(True for _ in _defaults_by_dhcp(definition)):
             # Classless routes of its DHCP server go too: one of them may be a default.
-            self._ours(definition)["dhcp4-overrides"] = {"use-routes": False}
+            self._override_dhcp(definition, "use-routes", False)
         if self.wish.public_ipv6 is PublicIPv6.NO_DEFAULT:
             for place in definition.places("gateway6"):
                 place.remove()
             for place in definition.items("routes"):
                 if _is_default(place, 6):
-                    place.remove()
+                    self._remove_route(definition, place)
             self._ours(definition)["accept-ra"] = False
         if self.wish.public_routes and self.wish.policy is PublicInterface.NO_DEFAULT:
             if not gateways:
@@ -320,9 +338,10 @@ class _Rendering:
                     f"{_where(definition)}: public_routes need the public link's old gateway, and"
                     " there is none; add the routes to it"
                 )
-            self._ours(definition)["routes"] = [
-                {"to": str(network), "via": str(gateways[0])} for network in self.wish.public_routes
-            ]
+            self._add_routes(
+                definition,
+                [{"to": str(one), "via": str(gateways[0])} for one in self.wish.public_routes],
+            )
 
     def _keep_down(self, definition: Definition) -> None:
         """What no file mentions networkd leaves as it is: down. `activation-mode` came with 0.103.

@@ -75,6 +75,28 @@ region: dfw
 """
 
 
+# A guest takes the control groups that it is started in for the root of all: two must not share.
+ENTER = """\
+while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs"; shift; done
+shift
+exec "$@"
+"""
+
+
+def _control_groups(name: str) -> list[Path]:
+    """New control groups below ours, one in each hierarchy; see cgroups(7), /proc/[pid]/cgroup."""
+    groups = []
+    for line in Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines():
+        _, controllers, path = line.split(":", 2)
+        top = Path("/sys/fs/cgroup", controllers.removeprefix("name="))
+        # A new one of `cpuset` takes nobody before it is told of processors.
+        if controllers != "cpuset" and (top / "cgroup.procs").exists():
+            group = top / path.lstrip("/") / name
+            group.mkdir(exist_ok=True)
+            groups.append(group)
+    return groups
+
+
 class Overlay:
     """A directory that shows *lower* directories (the first wins), and keeps its own changes."""
 
@@ -242,10 +264,11 @@ class Guest:
         """Boot it; it is powered off at the end."""
         self._links(servicenet=servicenet)
         console = self._console.open("wb")
+        groups = _control_groups(f"rcnetd-{os.getpid()}-{self._console.parent.name}")
         self._nspawn = subprocess.Popen(
             [
                 # Powered off also when the tests are killed.
-                "setpriv", "--pdeathsig", "TERM",
+                "setpriv", "--pdeathsig", "TERM", "sh", "-c", ENTER, "sh", *map(str, groups), "--",
                 "systemd-nspawn", "--quiet", "--directory", str(self.root), "--boot",
                 f"--network-namespace-path={self.topology.server.path}",
                 "--capability=CAP_NET_ADMIN,CAP_NET_RAW", "--register=no", "--keep-unit",
@@ -263,6 +286,10 @@ class Guest:
             yield self
         finally:
             self._power_off()
+            for group in groups:
+                for directory, _, _ in os.walk(group, topdown=False):
+                    with contextlib.suppress(OSError):
+                        Path(directory).rmdir()
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a program in the booted guest; returns what it printed."""
@@ -272,7 +299,9 @@ class Guest:
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb"},
         )  # fmt: skip
         if check:
-            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+            said = f"{command}: {done.stdout}{done.stderr}"
+            why = "" if done.returncode == 0 or command[0] != "systemctl" else self.journal
+            assert done.returncode == 0, f"{said}\n{why}"
         return done.stdout
 
     def call(self, *command: str, user: int = 0) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,10 @@ CODES = {
     "analyze": ((3, 3), (0, 0), (0, 0)),
     "analyze --plot -": ((3, 3), (0, 0), (0, 0)),
     "preflight": ((1, 1), (1, 1), (1, 1)),  # the daemon is disabled here
-    "clean --dry-run": ((0, 0), (1, 1), (0, 1)),
+    "plan": ((0, 75), (0, 0), (0, 75)),
+    "persist": ((3, 3), (0, 1), (0, 1)),
+    "clean --dry-run": ((0, 0), (1, 1), (1, 1)),  # at last, the host's files have the route
+    "revert": ((0, 1), (1, 1), (0, 1)),
     "emulate --list-faults": ((1, 1), (1, 1), (1, 1)),
     "demo": ((1, 1), (1, 1), (1, 1)),
 }

@@ -99,6 +99,7 @@ def test_written_and_put_back(server: Server, capsys: pytest.CaptureFixture[str]
     assert "put back default via 203.0.113.1 dev eth0" in capsys.readouterr().out
     assert not server.places.persisted.exists()
     assert 0 == server.revert()
+    assert "nothing to put back" in capsys.readouterr().out
 
 
 def test_an_edit_of_somebody_stops_the_way_back(

@@ -1,0 +1,80 @@
+"""What real netplan makes of the rendered files: each release's `generate`, as at boot."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rcnetd.checking import NETPLAN
+from rcnetd.model import METRIC
+from rcnetd.options import PublicInterface
+from rcnetd.renderers import Default, Tree, network_manager, networkd
+from rcnetd.renderers.edits import applied
+from rcnetd.renderers.netplan import read_defaults, render
+from tests.boot.conftest import disk
+from tests.boot.guest import chroot
+from tests.boot.trees import RELEASES, tree
+from tests.renderers.trees import HERE, cases, read_tree, wish_of
+
+PLACE = "srv"
+
+
+class Netplan:
+    """A release's netplan."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._generate = next(name for name in NETPLAN if (root / name.lstrip("/")).exists())
+
+    def make(self, files: Tree) -> list[Default]:
+        """The default routes in what it makes of these files. Fails if it rejects them."""
+        place = self._root / PLACE
+        shutil.rmtree(place)
+        for path, file in files.items():
+            target = place / path.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.data)
+            target.chmod(0o600)
+        place.mkdir(exist_ok=True)
+        chroot(self._root, self._generate, "--root-dir", f"/{PLACE}")
+        made = read_tree(place)
+        found = networkd.read_defaults(_below(made, "/run/systemd/network/"))
+        found += network_manager.read_defaults(_below(made, "/run/NetworkManager/"))
+        return list(dict.fromkeys(found))
+
+
+def _below(files: Tree, directory: str) -> Tree:
+    return {path: file for path, file in files.items() if path.startswith(directory)}
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def netplan(request: pytest.FixtureRequest, workplace: Path) -> Iterator[Netplan]:
+    """The netplan of each release."""
+    with contextlib.ExitStack() as stack:
+        yield Netplan(stack.enter_context(disk(workplace, [tree(request.param)])).root)
+
+
+@pytest.mark.parametrize("case", cases("netplan"))
+def test_netplan_makes_what_is_rendered(netplan: Netplan, case: str) -> None:
+    """The winning default is ours and the only winner, whatever other defaults there were."""
+    before = read_tree(HERE / "netplan" / case / "before")
+    try:
+        found = netplan.make(before)
+    except AssertionError as error:
+        pytest.skip(f"this release's netplan rejects the tree as it was: {error}")
+    # NetworkManager's metrics are others, where none is said.
+    known = {default.gateway for default in read_defaults(before)}
+    assert known == {default.gateway for default in found}
+
+    for policy in PublicInterface:
+        wish = wish_of("netplan", case, policy)
+        defaults = netplan.make(applied(before, render(before, wish)))
+        best = min(default.metric for default in defaults)
+        (winner,) = [default for default in defaults if default.metric == best]
+        assert (wish.gateway, METRIC) == (winner.gateway, winner.metric)
+        if policy is PublicInterface.NO_DEFAULT:
+            assert {winner.link} == {default.link for default in defaults}

@@ -83,18 +83,35 @@ exec "$@"
 """
 
 
-def _control_groups(name: str) -> list[Path]:
-    """New control groups below ours, one in each hierarchy; see cgroups(7), /proc/[pid]/cgroup."""
+@contextlib.contextmanager
+def _control_groups(place: Path) -> Iterator[list[Path]]:
+    """New control groups below ours, one in each hierarchy; see cgroups(7), /proc/[pid]/cgroup.
+
+    nspawn goes by the one of version 2, also where that is not mounted; *place* is for it then.
+    """
     groups = []
-    for line in Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines():
-        _, controllers, path = line.split(":", 2)
-        top = Path("/sys/fs/cgroup", controllers.removeprefix("name="))
-        # A new one of `cpuset` takes nobody before it is told of processors.
-        if controllers != "cpuset" and (top / "cgroup.procs").exists():
-            group = top / path.lstrip("/") / name
-            group.mkdir(exist_ok=True)
-            groups.append(group)
-    return groups
+    with contextlib.ExitStack() as stack:
+        for line in Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines():
+            _, controllers, path = line.split(":", 2)
+            top = Path("/sys/fs/cgroup", controllers.removeprefix("name="))
+            if controllers == "cpuset":
+                continue  # a new one takes nobody before it is told of processors
+            if not controllers and not (top / "cgroup.procs").exists():
+                place.mkdir(exist_ok=True)
+                subprocess.run(["mount", "-t", "cgroup2", "none", str(place)], check=True)
+                stack.callback(subprocess.run, ["umount", "--lazy", str(place)], check=True)
+                top = place
+            if (top / "cgroup.procs").exists():
+                group = top / path.lstrip("/") / f"rcnetd-{os.getpid()}-{place.parent.name}"
+                group.mkdir(exist_ok=True)
+                groups.append(group)
+        try:
+            yield groups
+        finally:
+            for group in groups:
+                for directory, _, _ in os.walk(group, topdown=False):
+                    with contextlib.suppress(OSError):
+                        Path(directory).rmdir()
 
 
 class Overlay:
@@ -263,8 +280,16 @@ class Guest:
     def boot(self, *, servicenet: bool = True) -> Iterator[Guest]:
         """Boot it; it is powered off at the end."""
         self._links(servicenet=servicenet)
+        with _control_groups(self.root.parent / "cgroup") as groups:
+            self._start(groups)
+            try:
+                until(self._is_up, BOOT)
+                yield self
+            finally:
+                self._power_off()
+
+    def _start(self, groups: Sequence[Path]) -> None:
         console = self._console.open("wb")
-        groups = _control_groups(f"rcnetd-{os.getpid()}-{self._console.parent.name}")
         self._nspawn = subprocess.Popen(
             [
                 # Powered off also when the tests are killed.
@@ -281,15 +306,6 @@ class Guest:
             stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
         )  # fmt: skip
         console.close()
-        try:
-            until(self._is_up, BOOT)
-            yield self
-        finally:
-            self._power_off()
-            for group in groups:
-                for directory, _, _ in os.walk(group, topdown=False):
-                    with contextlib.suppress(OSError):
-                        Path(directory).rmdir()
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a program in the booted guest; returns what it printed."""

@@ -15,12 +15,9 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.ndmsg import ndmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
+from rcnetd.messages import ifaddrmsg, ifinfmsg, ndmsg, rtmsg
 
-__all__ = ["ifaddrmsg", "ifinfmsg", "ndmsg", "rtmsg"]  # this module is pyroute2's only door
+__all__ = ["ifaddrmsg", "ifinfmsg", "ndmsg", "rtmsg"]
 
 # linux/rtnetlink.h
 RTM_GETLINK, RTM_SETLINK = 18, 19

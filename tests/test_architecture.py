@@ -15,7 +15,7 @@ CORE_MAY_IMPORT = {"__future__", "collections", "dataclasses", "enum", "ipaddres
 DOORS = {
     "requests": {"api"},
     "urllib3": {"api"},
-    "pyroute2": {"rtnetlink"},
+    "pyroute2": {"messages"},
     "systemd": {"notify"},
     "ctypes": {"privileges", "watch", "topology"},
 }

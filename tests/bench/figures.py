@@ -49,7 +49,7 @@ class Measure:
 
     def lines(self) -> list[tuple[str, ...]]:
         """The lines of the table."""
-        found = []
+        found: list[tuple[str, ...]] = []
         for figure in self.figures:
             title = self.title if figure is self.figures[0] else ""
             if not figure.values:

@@ -7,6 +7,7 @@ import random
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rcnetd import rtnetlink
@@ -38,14 +39,15 @@ def from_exec(options: Options) -> list[Measure]:
     with contextlib.ExitStack() as stack:
         lab = Lab(stack, NEVER)
         packets = stack.enter_context(Packets(lab))
+        ways: dict[str, Callable[[], tuple[list[str], dict[str, str]]]] = {
+            ours: lab.without_settings,
+            with_file: lab.with_settings,
+            naive: lambda: ([sys.executable, str(NAIVE), URL, str(lab.api.ca_file)], {}),
+            curl: lambda: (shell(lab), {}),
+        }
         for turn in range(options.times(30) + 1):
             for who, values in found.items():
-                command, environ = {
-                    ours: lab.without_settings,
-                    with_file: lab.with_settings,
-                    naive: lambda: ([sys.executable, str(NAIVE), URL, str(lab.api.ca_file)], {}),
-                    curl: lambda: (shell(lab), {}),
-                }[who]()
+                command, environ = ways[who]()
                 packets.forget()
                 with lab.program(command, **environ) as (begin, _):
                     took = milliseconds(begin, packets.syn())

@@ -83,15 +83,17 @@ class Daemon:
         places: Places,
         journal: Journal,
         reload: Callable[[], tuple[Settings, str]],
+        fetcher: Fetcher,
     ) -> None:
         """*reload* reads the settings again: they and the endpoint, or a `ConfigError`."""
+        self._fetcher = fetcher
         self._journal = journal
         self._reload = reload
         self._places = places
         self._timeline = Timeline(places.timeline)
         self._records = Records(places)
         self._notifier = Notifier(os.environ)
-        self._configure(settings, endpoint)
+        self._ledger = self._open_ledger(settings)
         self._monitor = Monitor()  # subscribe first, then read
         self._kernel = Kernel()
         # The system's entropy, not a seed that servers of one image share.
@@ -119,13 +121,8 @@ class Daemon:
         self._status = ""
         self._status_at = self._extended_at = self._watchdog_at = -inf
 
-    def _configure(self, settings: Settings, endpoint: str) -> None:
-        """What the settings are told to once, and not with each request."""
-        self._ledger = Ledger(self._places.requests, settings.requests_per_minute)
-        self._fetcher = Fetcher(
-            endpoint=endpoint, ca_file=settings.ca_file, api_address=settings.api_address
-        )
-        self._fetcher.start()  # its slow import runs beside ours
+    def _open_ledger(self, settings: Settings) -> Ledger:
+        return Ledger(self._places.requests, settings.requests_per_minute)
 
     def run(self) -> int:
         """Run until SIGTERM, SIGINT or the core's own end; returns the exit code."""
@@ -211,7 +208,8 @@ class Daemon:
             self._journal.log("error", f"{error}; keeping the settings of before")
         else:
             self._close_fetcher()
-            self._configure(settings, endpoint)
+            self._ledger = self._open_ledger(settings)
+            self._fetcher = Fetcher.started(settings, endpoint)
             identity = Identity(machine.facts.identity.machine_id, endpoint)
             self._handle(Reconfigured(settings, identity))
             self._observe()

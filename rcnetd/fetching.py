@@ -27,6 +27,7 @@ from rcnetd.answers import FORMATS
 from rcnetd.events import Answered, RequestFailed
 from rcnetd.failures import PHASES, quoted
 from rcnetd.model import Operation
+from rcnetd.options import Settings
 from rcnetd.replies import BodyReceived, Progress, understand
 
 __all__ = ["BodyReceived", "Fetcher", "fetch_once"]
@@ -78,6 +79,13 @@ class Fetcher:
         self._trouble = ""  # why the request could not even be handed over
         self._phase = "starting"
         self._received = b""
+
+    @classmethod
+    def started(cls, settings: Settings, endpoint: str) -> Fetcher:
+        """A fetcher by these settings, which begins to load its libraries now."""
+        fetcher = cls(endpoint=endpoint, ca_file=settings.ca_file, api_address=settings.api_address)
+        fetcher.start()
+        return fetcher
 
     def start(self) -> None:
         """Start the process if there is none, ahead of need; returns at once."""

@@ -96,11 +96,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if lock is None:
         journal.log("error", f"rcnetd is already running ('{places.lock}' is locked)")
         return 1
-    from rcnetd.daemon import Daemon
+    from rcnetd.fetching import Fetcher
     from rcnetd.privileges import keep_capabilities_here
 
     keep_capabilities_here()
-    return Daemon(settings, instance, url, places, journal, read).run()
+    fetcher = Fetcher.started(settings, url)  # what it loads, it loads beside us
+    from rcnetd.daemon import Daemon
+
+    return Daemon(settings, instance, url, places, journal, read, fetcher).run()
 
 
 def _leave_word(places: Places, reason: str) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rcnetd.emulator.testing import emulator
-from rcnetd.topology import API, GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER, Topology
+from rcnetd.topology import API, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER, Topology
 from tests.netns.daemons import Cloud, Daemon
 
 CLONE_NEWNS = 0x20000  # linux/sched.h
@@ -191,6 +191,3 @@ def cpu_ns(pid: int) -> int:
 def milliseconds(begin: int, end: int) -> float:
     """Between two points in nanoseconds."""
     return (end - begin) / 1e6
-
-
-__all__ = ["GATEWAY", "Lab", "Options", "Packets"]

@@ -74,6 +74,13 @@ class Features:
         return told.pop() if len(told) == 1 else None
 
 
+def check_format(operation: Operation, format: str) -> None:
+    """Raises `ValueError` for a format that the operation does not offer."""
+    if format not in FORMATS[operation]:
+        known = " ".join(FORMATS[operation])
+        raise ValueError(f"'{operation.value}' has no format {quoted(format)}, but {known}")
+
+
 def decode(body: bytes, content_type: str) -> str:
     """The text of *body*. Raises `InvalidAnswer` for another charset, an HTML page, or no text."""
     match = re.search(r"""charset\s*=\s*["']?([^\s"';]*)""", content_type, re.IGNORECASE)

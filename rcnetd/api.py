@@ -21,18 +21,14 @@ imported here and nowhere else.
 from __future__ import annotations
 
 import http.client
-import math
-import os
 import re
 import socket
-import ssl
 from collections.abc import Callable
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -40,8 +36,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from rcnetd import __version__, answers
-from rcnetd.answers import FORMATS, Details, Features, Status, Task
-from rcnetd.connecting import Bounds, Way, secure, trust
+from rcnetd.answers import Details, Features, Status, Task
+from rcnetd.connecting import Connector
 from rcnetd.failures import (
     CUT_SHORT,
     UNANSWERED,
@@ -96,8 +92,6 @@ REGIONS = ("dfw", "hkg", "iad", "lon", "ord", "syd")
 ENDPOINTS = {region: f"https://{region}.api.rackconnect.rackspace.com" for region in REGIONS}
 BODY_LIMIT = 64 * 1024  # bytes
 RETRY_AFTER_MOST = 3600.0  # seconds
-HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
-PORTS = {"http": 80, "https": 443}
 HEADERS = {
     "Accept-Encoding": "identity",
     "Connection": "close",
@@ -140,21 +134,28 @@ class Client:
         timeout: float = 10.0,
         progress: Callable[[str], None] | None = None,
     ) -> None:
-        parts = urlsplit(endpoint)
-        bare = parts.username is None and not parts.query and not parts.fragment
-        if parts.scheme not in PORTS or not HOST.fullmatch(parts.hostname or "") or not bare:
-            raise ValueError(f"endpoint {quoted(endpoint)} is not like https://HOST[:PORT]")
-        if not 0 < timeout < math.inf:
-            raise ValueError(f"timeout {timeout} is not a positive number of seconds")
-        host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
-        self.peer: IPv4Address | None = None
-        self._base = endpoint.rstrip("/")
-        self._is_tls = parts.scheme == "https"
-        self._way = Way(host.rstrip("."), port, source, device, api_address)
-        self._ca_file = ca_file
-        self._context: ssl.SSLContext | None = None
+        self._connector = Connector(
+            endpoint,
+            source=source,
+            device=device,
+            ca_file=ca_file,
+            api_address=api_address,
+            timeout=timeout,
+            progress=progress,
+        )
         self._timeout = timeout
-        self._progress = progress
+
+    @classmethod
+    def over(cls, connector: Connector, timeout: float) -> Client:
+        """A client whose first connection may be open already."""
+        client = cls.__new__(cls)
+        client._connector, client._timeout = connector, timeout
+        return client
+
+    @property
+    def peer(self) -> IPv4Address | None:
+        """The API's address if a connection came about in the last request."""
+        return self._connector.peer
 
     def automation_status(self, format: str = "text") -> Status:
         """The automation status of this server."""
@@ -185,15 +186,12 @@ class Client:
 
     def _ask(self, operation: Operation, format: str) -> _Answer | None:
         """One request; None for "If the gateway IP address has not yet been assigned"."""
-        if format not in FORMATS[operation]:
-            known = " ".join(FORMATS[operation])
-            raise ValueError(f"'{operation.value}' has no format {quoted(format)}, but {known}")
-        self.peer = None
-        bounds = Bounds(self._timeout, self._progress)
-        opened: list[socket.socket] = []
-        pools = _TlsPool if self._is_tls else _PlainPool
-        pool = pools(self._way.host, self._way.port, opener=lambda: self._open(bounds, opened))
-        url = f"{self._base}/v1/{operation.value}?format={format}"
+        answers.check_format(operation, format)
+        connector = self._connector
+        bounds = connector.begin()
+        pools = _TlsPool if connector.is_tls else _PlainPool
+        pool = pools(connector.way.host, connector.way.port, opener=connector.take)
+        url = f"{connector.base}/v1/{operation.value}?format={format}"
         try:
             request = requests.Request("GET", url, headers=HEADERS).prepare()
             # The adapter by itself: a session would add what the environment says, and reads the
@@ -208,28 +206,9 @@ class Client:
             raise _protocol_error(error) from error
         finally:
             pool.close()
-            for sock in opened:
-                _close_for_good(sock)
+            connector.end()
         text = answers.decode(body, response.headers.get("Content-Type", ""))
         return _Answer(body, answers.parse(operation, format, text))
-
-    def _open(self, bounds: Bounds, opened: list[socket.socket]) -> socket.socket:
-        if self._is_tls and self._context is None:
-            self._context = trust(self._ca_file)
-        sock: socket.socket
-        sock, self.peer = self._way.connect(bounds)
-        if self._context is not None:
-            sock = secure(sock, self._context, self._way.host, bounds)
-        opened.append(sock)
-        bounds.enter("asking")
-        return sock
-
-
-def _close_for_good(sock: socket.socket) -> None:
-    """Close *sock*, even if a response that nobody will read still refers to it."""
-    descriptor = sock.detach()
-    if descriptor != -1:
-        os.close(descriptor)
 
 
 class _Answer(NamedTuple):

@@ -7,7 +7,9 @@ every read gets the time that is left.
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import socket
 import ssl
 import time
@@ -18,6 +20,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rcnetd.failures import (
     CUT_SHORT,
@@ -37,6 +40,8 @@ from rcnetd.failures import (
 )
 
 WIRE_LIMIT = 256 * 1024  # bytes of a whole answer: head, chunk sizes and body
+HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
+PORTS = {"http": 80, "https": 443}
 # X509_V_ERR_*, openssl/x509_vfy.h
 NOT_YET_VALID, EXPIRED = 9, 10
 OP_IGNORE_UNEXPECTED_EOF = 0x80  # openssl/ssl.h; a name in Python 3.10
@@ -188,6 +193,86 @@ class Way:
             except OSError as error:
                 text = f"cannot send from address {self.source}: {_why(error)}"
                 raise ConnectError(text, kind="source") from error
+
+
+class Connector:
+    """The connection of one request after the other to an endpoint, from name to TLS.
+
+    The arguments are `rcnetd.api.Client`'s. A connection may be opened ahead, before there is
+    anything that could send a request by it: `take` has it then. *peer* is the API's address once
+    a connection has come about.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        source: IPv4Address | None = None,
+        device: str | None = None,
+        ca_file: Path | None = None,
+        api_address: IPv4Address | None = None,
+        timeout: float = 10.0,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        parts = urlsplit(endpoint)
+        bare = parts.username is None and not parts.query and not parts.fragment
+        if parts.scheme not in PORTS or not HOST.fullmatch(parts.hostname or "") or not bare:
+            raise ValueError(f"endpoint {quoted(endpoint)} is not like https://HOST[:PORT]")
+        if not 0 < timeout < math.inf:
+            raise ValueError(f"timeout {timeout} is not a positive number of seconds")
+        host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+        self.base = endpoint.rstrip("/")
+        self.is_tls = parts.scheme == "https"
+        self.way = Way(host.rstrip("."), port, source, device, api_address)
+        self.peer: IPv4Address | None = None
+        self._ca_file = ca_file
+        self._context: ssl.SSLContext | None = None
+        self._timeout = timeout
+        self._progress = progress
+        self._bounds: Bounds | None = None
+        self._ahead: socket.socket | None = None
+        self._opened: list[socket.socket] = []
+
+    def begin(self) -> Bounds:
+        """What the request may take, from now; from `open_ahead` if that was called."""
+        if self._bounds is None:
+            self.peer = None
+            self._bounds = Bounds(self._timeout, self._progress)
+        return self._bounds
+
+    def open_ahead(self) -> None:
+        """Begin a request with its connection. Raises an `ApiError`."""
+        self._ahead = self.take()
+
+    def take(self) -> socket.socket:
+        """The open connection; `end` closes it. Raises an `ApiError`."""
+        ahead, self._ahead = self._ahead, None
+        return ahead or self._open(self.begin())
+
+    def end(self) -> None:
+        """The request is over."""
+        self._bounds = self._ahead = None
+        while self._opened:
+            _close_for_good(self._opened.pop())
+
+    def _open(self, bounds: Bounds) -> socket.socket:
+        sock: socket.socket
+        sock, self.peer = self.way.connect(bounds)
+        self._opened.append(sock)
+        if self.is_tls:
+            # Not before there is a connection: it takes 20 ms once.
+            self._context = self._context or trust(self._ca_file)
+            sock = secure(sock, self._context, self.way.host, bounds)
+            self._opened.append(sock)
+        bounds.enter("asking")
+        return sock
+
+
+def _close_for_good(sock: socket.socket) -> None:
+    """Close *sock*, even if a response that nobody will read still refers to it."""
+    descriptor = sock.detach()
+    if descriptor != -1:
+        os.close(descriptor)
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:

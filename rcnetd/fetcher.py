@@ -39,6 +39,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -69,15 +70,23 @@ def main() -> int:
         except BrokenPipeError:
             sys.exit(1)  # nobody is there to be answered
 
-    # Before the first request, while nobody waits: what takes long to load.
-    import rcnetd.api
-    from rcnetd.connecting import trust
-
-    with contextlib.suppress(rcnetd.api.ApiError):  # the request itself will say so
-        trust(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    # Beside the first request: its connection can be opened without.
+    ca_file = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    threading.Thread(target=_load, args=(ca_file,), daemon=True).start()
     with open(requests, "rb") as lines:  # noqa: PTH123 -- a descriptor
         _serve(lines, send)
     return 0
+
+
+def _load(ca_file: Path | None) -> None:
+    """Load what takes long, ahead of need."""
+    from rcnetd.connecting import trust
+    from rcnetd.failures import ApiError
+
+    with contextlib.suppress(ImportError, ApiError):  # the request itself will say so
+        import rcnetd.api  # noqa: F401 -- for who imports it next
+
+        trust(ca_file)
 
 
 def _take_standard_streams() -> tuple[int, int]:
@@ -100,28 +109,34 @@ def _serve(requests: io.BufferedReader, send: Send) -> None:
 
 
 def _reply(line: bytes, send: Send) -> dict[str, Any]:
-    from rcnetd.answers import parse_json
-    from rcnetd.api import ApiError, Client, Operation, RateLimitError, TimedOut
+    from rcnetd.answers import check_format, parse_json
+    from rcnetd.connecting import Connector
+    from rcnetd.failures import ApiError, RateLimitError, TimedOut
+    from rcnetd.model import Operation
 
     try:
         given = parse_json(line.decode("utf-8"))
         operation, form, raw = Operation(given["operation"]), _text(given["format"]), given["raw"]
         left = min(given["timeout"], given["deadline"] - time.monotonic())
-        ca_file = _optional(given["ca_file"])
-        client = Client(
+        connector = Connector(
             _text(given["endpoint"]),
             source=_address(given["source"]),
             device=_optional(given["device"]),
-            ca_file=Path(ca_file) if ca_file is not None else None,
+            ca_file=_path(given["ca_file"]),
             api_address=_address(given["api_address"]),
             timeout=max(left, 0.001),
             progress=lambda phase: send({"progress": phase}),
         )
+        check_format(operation, form)
     except (ValueError, TypeError, KeyError) as error:
         return _senseless(error)
     try:
         if left <= 0:
             raise TimedOut(left, "starting")
+        connector.open_ahead()
+        from rcnetd.api import Client
+
+        client = Client.over(connector, left)
         reply = _raw(client, operation, form) if raw else _value(client, operation, form)
     except RateLimitError as error:
         reply = {"answer": "rate-limited", "retry_after": error.retry_after}
@@ -130,9 +145,9 @@ def _reply(line: bytes, send: Send) -> dict[str, Any]:
         reply = _failed(error.kind, TimedOut(given["timeout"], error.phase).reason)
     except ApiError as error:
         reply = _failed(error.kind, error.reason)
-    except ValueError as error:  # a format that the operation has not, a file name with a NUL
-        return _senseless(error)
-    return {**reply, "peer": str(client.peer) if client.peer else None}
+    finally:
+        connector.end()
+    return {**reply, "peer": str(connector.peer) if connector.peer else None}
 
 
 def _raw(client: Client, operation: Any, form: str) -> dict[str, Any]:
@@ -167,6 +182,13 @@ def _text(value: Any) -> str:
 
 def _optional(value: Any) -> str | None:
     return None if value is None else _text(value)
+
+
+def _path(value: Any) -> Path | None:
+    text = _optional(value)
+    if text is not None and "\0" in text:
+        raise ValueError("a file name with a NUL")
+    return None if text is None else Path(text)
 
 
 def _address(value: Any) -> IPv4Address | None:

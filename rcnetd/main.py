@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import os
@@ -11,12 +10,16 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from rcnetd import __version__
 from rcnetd.journal import Journal
 from rcnetd.options import Instance, Settings
 from rcnetd.places import Places
 from rcnetd.settings import ConfigError, load
+
+if TYPE_CHECKING:
+    import argparse
 
 EX_CONFIG = 78  # sysexits.h; systemd does not start us again
 
@@ -45,8 +48,29 @@ def configuration(files: Sequence[Path], instance: Instance) -> tuple[Settings, 
     return settings, "" if instance.is_rackconnect_v3 else endpoint(settings, instance)
 
 
+class Arguments(NamedTuple):
+    """What the command line says."""
+
+    config: Sequence[Path] = ()
+    debug: bool = False
+    check: bool = False
+
+
+def arguments(argv: Sequence[str]) -> Arguments:
+    """Read the command line; ends the process where it is wrong, or asks for help.
+
+    systemd gives us none, and argparse takes 12 ms of the boot.
+    """
+    if not argv:
+        return Arguments()
+    args = parser().parse_args(argv)
+    return Arguments(args.config, args.debug, args.check)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line of `rcnetd`."""
+    import argparse
+
     result = argparse.ArgumentParser(
         prog="rcnetd",
         description="Set the default route of a server behind RackConnect v2.0, and guard it."
@@ -70,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon; returns its exit code (README, "Exit codes")."""
-    args = parser().parse_args(argv)
+    args = arguments(sys.argv[1:] if argv is None else argv)
     journal = Journal(os.environ, debug=args.debug)
     places = Places.from_environ(os.environ)
     instance, warnings = _instance(places)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from rcnetd.main import endpoint, main
+from rcnetd.main import arguments, endpoint, main
 from rcnetd.options import Instance, Settings
 from rcnetd.settings import ConfigError
 
@@ -142,3 +142,9 @@ def test_the_settings_can_be_checked(environ: Path, capfd: pytest.CaptureFixture
     assert 78 == main(["--check", "--config", write(environ, "regoin: dfw\n")])
     assert "'region'" in capfd.readouterr().err
     assert not (environ / "run").exists()
+
+
+def test_without_arguments_nothing_is_parsed() -> None:
+    """As systemd starts us: what argparse would say, without it."""
+    assert arguments([]) == arguments(["--debug"])._replace(debug=False, config=())
+    assert arguments(["--check"]).check

@@ -23,6 +23,9 @@ TREE = Path(__file__).parent.parent.parent
 MEASURES = {
     "exec": ("startup", "from_exec"),
     "address": ("startup", "from_address"),
+    "route": ("repair", "first"),
+    "repair": ("repair", "lost"),
+    "crowd": ("repair", "crowded"),
 }
 
 

@@ -83,7 +83,7 @@ class Lab:
     def reset(self) -> None:
         """The server as it boots: its old default, ServiceNet, nobody in the neighbour table."""
         self.server.ip(
-            "-4 route flush exact default",
+            "route flush exact 0.0.0.0/0",
             f"address replace {SERVICENET} brd + dev eth1",
             *ROUTES,
             f"route add default via {PUBLIC_ROUTER} dev eth0",

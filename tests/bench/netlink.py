@@ -19,7 +19,7 @@ BOOT = 3  # RTPROT_BOOT
 RECEIVE = 8 * 1024 * 1024  # bytes
 
 
-def route(network: str, ifindex: int, gateway: str, metric: int = 0) -> bytes:
+def route(network: str, ifindex: int, gateway: str, *, metric: int = 0, proto: int = BOOT) -> bytes:
     """The body of a message about a route."""
     net = IPv4Network(network)
     attrs: list[tuple[str, object]] = [("RTA_OIF", ifindex), ("RTA_GATEWAY", gateway)]
@@ -33,7 +33,7 @@ def route(network: str, ifindex: int, gateway: str, metric: int = 0) -> bytes:
         family=socket.AF_INET,
         dst_len=net.prefixlen,
         table=TABLE_MAIN,
-        proto=BOOT,
+        proto=proto,
         type=1,
     )
 

@@ -28,6 +28,7 @@ RTEXT_FILTER_SKIP_STATS = 8
 NTF_USE = 0x01
 IFF_UP = 0x1
 
+HEAD = 8192  # bytes; the least that the kernel makes of a list at once (NLMSG_GOODSIZE)
 READINGS_MOST = 8  # in a row, of a state that keeps changing
 
 GONE = (errno.ESRCH, errno.ENODEV)
@@ -197,8 +198,7 @@ def _read(exchange: Exchange, query: Query) -> Network:
         verdicts=verdicts,
         neighbour=neighbour,
         ipv6_defaults=tuple(_ipv6_defaults(exchange)) if query.ipv6 else (),
-        # The last on this socket, because its rest is left unread.
-        defaults=tuple(_defaults(exchange)),
+        defaults=tuple(_defaults()),
     )
 
 
@@ -212,17 +212,34 @@ def _addresses(exchange: Exchange, payload: bytes) -> list[bytes]:
         raise
 
 
-def _defaults(exchange: Exchange) -> Iterator[Route]:
+def _defaults() -> list[Route]:
     """The IPv4 default routes of table main: the head of the list, so the rest is not read.
+
+    Nor is it listed: on a socket that never took more, the kernel lists little at once, where it
+    would write 500 routes for nobody. But its list ends without a word at a route that is larger
+    than that, so an end is believed only with room enough.
+    """
+    with Exchange(HEAD) as exchange:
+        defaults, ended = _head(exchange)
+    if ended:
+        with Exchange() as exchange:
+            defaults, _ = _head(exchange)
+    return defaults
+
+
+def _head(exchange: Exchange) -> tuple[list[Route], bool]:
+    """The default routes that come before any other, and whether there was no other.
 
     The kernel lists by address and of one address the longest prefix first: a VPN's 0.0.0.0/1
     comes before the defaults.
     """
+    defaults: list[Route] = []
     for data in exchange.dump(rtnetlink.RTM_GETROUTE, _routes_body(socket.AF_INET)):
         if any(decoding.destination(data)):
-            return
+            return defaults, False
         if decoding.prefixlen(data) == 0:
-            yield decoding.route(data)
+            defaults.append(decoding.route(data))
+    return defaults, True
 
 
 def _ipv6_defaults(exchange: Exchange) -> Iterator[Route]:

@@ -151,8 +151,10 @@ class Exchange:
     end never meets the next question.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, buffer: int | None = None) -> None:
+        """*buffer* is how many bytes the kernel lists at once: it fills them, read or not."""
         self._sequence = 0
+        self._buffer = buffer or BUFFER
         try:
             flags = socket.SOCK_RAW | socket.SOCK_CLOEXEC
             self._socket = socket.socket(socket.AF_NETLINK, flags, socket.NETLINK_ROUTE)
@@ -222,7 +224,7 @@ class Exchange:
         """The next datagram from the kernel; anybody else's is dropped."""
         while True:
             try:
-                data, _, flags, sender = self._socket.recvmsg(BUFFER)
+                data, _, flags, sender = self._socket.recvmsg(self._buffer)
             except OSError as error:
                 raise _broken(error) from error
             if flags & socket.MSG_TRUNC:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
@@ -14,7 +15,7 @@ from rcnetd.actions import AddRoute
 from rcnetd.model import METRIC, PROTOCOL, Address, Neighbour, Network, Query, Route
 from rcnetd.monitor import RTNLGRP_IPV4_ROUTE
 from rcnetd.netlink import Kernel, Monitor, NetlinkError
-from rcnetd.rtnetlink import RTM_DELROUTE, RTM_NEWROUTE, messages
+from rcnetd.rtnetlink import RTM_DELROUTE, RTM_NEWROUTE, messages, pack_attribute
 from rcnetd.topology import (
     API,
     GATEWAY,
@@ -53,6 +54,20 @@ def defaults(kernel: Kernel) -> tuple[Route, ...]:
 
 
 # Reading
+
+
+def test_a_default_that_is_larger_than_the_kernel_lists_at_once(
+    server: Namespace, kernel: Kernel
+) -> None:
+    """600 next hops: it is asked for again, with room enough."""
+    (before,) = defaults(kernel)
+    hop = decoding.RTNEXTHOP.pack(16, 0, 0, ETH1) + pack_attribute(5, SERVICENET_ROUTER.packed)
+    head = decoding.RTMSG.pack(socket.AF_INET, 0, 0, 0, 254, 3, 0, 1, 0)
+    metric = pack_attribute(decoding.RTA_PRIORITY, (9).to_bytes(4, sys.byteorder))
+    hops = pack_attribute(decoding.RTA_MULTIPATH, hop * 600)
+    kernel.restore_route(head + metric + hops)
+    assert [0, 9] == [route.metric for route in defaults(kernel)]
+    assert defaults(kernel)[0] == before
 
 
 def test_the_server_as_it_boots(server: Namespace, kernel: Kernel) -> None:

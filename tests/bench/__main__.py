@@ -26,6 +26,10 @@ MEASURES = {
     "route": ("repair", "first"),
     "repair": ("repair", "lost"),
     "crowd": ("repair", "crowded"),
+    "memory": ("waiting", "memory"),
+    "waits": ("waiting", "waits"),
+    "pacing": ("pacing", "measure"),
+    "emulator": ("emulator", "measure"),
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -17,15 +18,16 @@ from rcnetd import decoding, rtnetlink
 from rcnetd.actions import AddRoute
 from rcnetd.model import PROTOCOL, TABLE_MAIN, Neighbour, Network, Query, Route, Verdict
 from rcnetd.monitor import Monitor
-from rcnetd.rtnetlink import Exchange, Interrupted, NetlinkError, body
+from rcnetd.rtnetlink import Exchange, Interrupted, NetlinkError, body, pack_attribute
 
 __all__ = ["Kernel", "Monitor", "NetlinkError"]
 
-# linux/rtnetlink.h, linux/neighbour.h, linux/if.h
+# linux/rtnetlink.h, linux/neighbour.h, linux/if_link.h, linux/if.h
 RT_SCOPE_UNIVERSE = 0
 RTM_F_LOOKUP_TABLE, RTM_F_FIB_MATCH = 0x1000, 0x2000
 RTEXT_FILTER_SKIP_STATS = 8
 NTF_USE = 0x01
+IFLA_EXT_MASK = 29
 IFF_UP = 0x1
 
 HEAD = 8192  # bytes; the least that the kernel makes of a list at once (NLMSG_GOODSIZE)
@@ -95,7 +97,7 @@ class Kernel:
         Down first: whoever manages the link sees it lose its carrier before its addresses.
         """
         what = f"set link {ifindex} down"
-        down = body(rtnetlink.ifinfmsg, index=ifindex, change=IFF_UP, flags=0)
+        down = _link_body(index=ifindex, change=IFF_UP)
         if not self._change(what, rtnetlink.RTM_SETLINK, down, but=GONE):
             return
         for family in (socket.AF_INET, socket.AF_INET6):
@@ -108,10 +110,8 @@ class Kernel:
     def bring_link_up(self, ifindex: int, addresses: Iterable[IPv4Interface]) -> None:
         """Set the link up with these addresses; one that it has already is no error."""
         what = f"set link {ifindex} up"
-        self._change(
-            what, rtnetlink.RTM_SETLINK, body(rtnetlink.ifinfmsg, index=ifindex, change=IFF_UP,
-                                              flags=IFF_UP)
-        )  # fmt: skip
+        up = _link_body(index=ifindex, flags=IFF_UP, change=IFF_UP)
+        self._change(what, rtnetlink.RTM_SETLINK, up)
         for address in addresses:
             payload = body(
                 rtnetlink.ifaddrmsg,
@@ -278,7 +278,13 @@ def _neighbour_state(exchange: Exchange, ifindex: int, address: IPv4Address) -> 
 
 @lru_cache(maxsize=1)
 def _links_body() -> bytes:
-    return body(rtnetlink.ifinfmsg, ("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS))
+    skip = struct.pack("=I", RTEXT_FILTER_SKIP_STATS)
+    return _link_body() + pack_attribute(IFLA_EXT_MASK, skip)
+
+
+def _link_body(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
+    """What pyroute2's class for links would write (see `messages`)."""
+    return decoding.IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, flags, change)
 
 
 @lru_cache(maxsize=1)

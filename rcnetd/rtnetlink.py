@@ -15,9 +15,9 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from rcnetd.messages import ifaddrmsg, ifinfmsg, ndmsg, rtmsg
+from rcnetd.messages import ifaddrmsg, ndmsg, rtmsg
 
-__all__ = ["ifaddrmsg", "ifinfmsg", "ndmsg", "rtmsg"]
+__all__ = ["ifaddrmsg", "ndmsg", "rtmsg"]
 
 # linux/rtnetlink.h
 RTM_GETLINK, RTM_SETLINK = 18, 19

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from rcnetd import decoding, rtnetlink
 from rcnetd.decoding import RTMSG
@@ -33,7 +34,7 @@ DECODERS: list[Callable[[bytes], object]] = [
 def test_link() -> None:
     """Index, name, MAC in lower case, flags and kind."""
     data = body(
-        rtnetlink.ifinfmsg,
+        ifinfmsg,
         ("IFLA_IFNAME", "eth1"),
         ("IFLA_ADDRESS", "BC:76:4E:20:00:11"),
         ("IFLA_LINKINFO", {"attrs": [["IFLA_INFO_KIND", "bridge"]]}),
@@ -45,21 +46,21 @@ def test_link() -> None:
 
 def test_a_link_without_much() -> None:
     """No MAC (a tunnel), all zeros (loopback), no kind (a physical link), not up."""
-    data = body(rtnetlink.ifinfmsg, ("IFLA_IFNAME", "tun0"), index=9, flags=0x10000)
+    data = body(ifinfmsg, ("IFLA_IFNAME", "tun0"), index=9, flags=0x10000)
     assert decoding.link(data) == Link(9, "tun0", "", up=False, carrier=False, kind=None)
-    data = body(rtnetlink.ifinfmsg, ("IFLA_ADDRESS", "00:00:00:00:00:00"), index=1, flags=0x10049)
+    data = body(ifinfmsg, ("IFLA_ADDRESS", "00:00:00:00:00:00"), index=1, flags=0x10049)
     assert decoding.link(data) == Link(1, "", "", up=True, carrier=True)
 
 
 def test_carrier_needs_the_link_up() -> None:
     """A link that is set down has no carrier, whatever the cable says."""
     for flags, carrier in ((0x1, False), (0x10000, False), (0x10001, True), (0x0, False)):
-        assert decoding.link(body(rtnetlink.ifinfmsg, flags=flags)).carrier is carrier
+        assert decoding.link(body(ifinfmsg, flags=flags)).carrier is carrier
 
 
 def test_a_strange_name_survives() -> None:
     """A name that is no UTF-8 can still be logged and written as JSON."""
-    data = body(rtnetlink.ifinfmsg) + pack_attribute(3, b"e\xff%\0")
+    data = body(ifinfmsg) + pack_attribute(3, b"e\xff%\0")
     assert decoding.link(data).name == "e\\xff%"
 
 

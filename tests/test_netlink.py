@@ -7,11 +7,12 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 
 import pytest
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from rcnetd import netlink
 from rcnetd.model import Network, Query, Route
 from rcnetd.netlink import READINGS_MOST, Kernel, Monitor, NetlinkError
-from rcnetd.rtnetlink import Exchange, Interrupted
+from rcnetd.rtnetlink import Exchange, Interrupted, body
 
 LOOPBACK = IPv4Address("127.0.0.1")
 
@@ -112,3 +113,9 @@ def test_nothing_stays_open() -> None:
     monitor.close()
     kernel.close()
     assert monitor.fileno() == -1
+
+
+def test_links_are_asked_for_as_pyroute2_would() -> None:
+    """Its class for links is not loaded."""
+    assert netlink._links_body() == body(ifinfmsg, ("IFLA_EXT_MASK", 8))
+    assert netlink._link_body(index=7, change=1) == body(ifinfmsg, index=7, change=1)

@@ -15,6 +15,7 @@ from collections import deque
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from rcnetd import rtnetlink
 from rcnetd.rtnetlink import (
@@ -39,7 +40,7 @@ from rcnetd.rtnetlink import (
 )
 from tests.fuzzing import fuzz
 
-LINKS = body(rtnetlink.ifinfmsg)
+LINKS = body(ifinfmsg)
 
 
 def message(kind: int, payload: bytes = b"", flags: int = 0, sequence: int = 1) -> bytes:
@@ -118,7 +119,7 @@ def test_requests_are_written_by_pyroute2() -> None:
     assert made.hex() == "02000000fe520001000000000800040003000000080005000a010203"
     assert body(rtnetlink.ndmsg, family=2, ifindex=7, state=16).hex() == "020000000700000010000000"
     assert body(rtnetlink.ifaddrmsg, family=2, index=7).hex() == "0200000007000000"
-    assert body(rtnetlink.ifinfmsg, index=7, change=1).hex() == "00000000070000000000000001000000"
+    assert body(ifinfmsg, index=7, change=1).hex() == "00000000070000000000000001000000"
 
 
 def error_message(code: int, words: bytes = b"", kind: int = NLMSG_ERROR) -> Message:
@@ -188,9 +189,9 @@ def test_the_real_kernel_answers() -> None:
     """Several questions on one socket, without any privilege."""
     with Exchange() as exchange:
         assert list(exchange.dump(RTM_GETLINK, LINKS))
-        assert exchange.get(RTM_GETLINK, body(rtnetlink.ifinfmsg, index=1))
+        assert exchange.get(RTM_GETLINK, body(ifinfmsg, index=1))
         with pytest.raises(NetlinkError) as refused:
-            exchange.get(RTM_GETLINK, body(rtnetlink.ifinfmsg, index=0x7FFFFFF0))
+            exchange.get(RTM_GETLINK, body(ifinfmsg, index=0x7FFFFFF0))
         assert refused.value.code == errno.ENODEV
         assert list(exchange.dump(RTM_GETLINK, LINKS))
 
@@ -208,7 +209,7 @@ def test_only_the_kernel_is_believed() -> None:
         exchange._socket = Other(fileno=real.detach())
         exchange._socket.settimeout(0.01)
         with pytest.raises(NetlinkError, match="timed out"):
-            exchange.get(RTM_GETLINK, body(rtnetlink.ifinfmsg, index=1))
+            exchange.get(RTM_GETLINK, body(ifinfmsg, index=1))
 
 
 def test_too_long_an_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

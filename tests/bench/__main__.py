@@ -30,6 +30,8 @@ MEASURES = {
     "waits": ("waiting", "waits"),
     "pacing": ("pacing", "measure"),
     "emulator": ("emulator", "measure"),
+    "boots": ("boots", "boots"),
+    "peers": ("boots", "peers"),
 }
 
 

@@ -15,6 +15,7 @@ from tests.bench.lab import Lab, Options, cpu_ns
 from tests.bench.repair import DEPLOYED
 from tests.netns.daemons import Daemon
 from tests.test_simulation import SPACING
+from tests.waiting import until
 
 DEPLOYING = "limit: 1000000\nservers: [{timeline: [{at: 0, gateway: 10.180.31.254}]}]"
 WAIT = 600.0  # seconds that RackConnect may well take
@@ -30,24 +31,27 @@ def memory(options: Options) -> list[Measure]:
         lab = Lab(stack, DEPLOYED)
         for _ in range(options.times(5)):
             lab.reset()
-            daemon = lab.daemon()
-            daemon.until_ready()
-            time.sleep(1)  # the fetcher is gone
-            assert daemon.children() == []
-            used = resident(daemon.process.pid)
+            command, environ = lab.with_settings()
+            place = Path(environ["RUNTIME_DIRECTORY"])
+            with lab.program(command, **environ) as (_, process):
+                until((place / "ready.json").exists)
+                time.sleep(1)  # the fetcher is gone
+                used = resident(process.pid)
             pss.append(used["Pss"])
             rss.append(used["Rss"])
-            daemon.close()
     figures = [Figure("rcnetd, Rss", rss, "MB"), Figure("rcnetd, Pss", pss, "MB")]
     return [Measure("resident memory after READY", "Rss 20 MB", figures)]
 
 
 def resident(pid: int) -> dict[str, float]:
     """Pss and Rss of a process in MB."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    return {
-        name: int(size) / 1024 for name, size in re.findall(r"^(Pss|Rss): +(\d+) kB", text, re.M)
-    }
+    return sizes(Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii"))
+
+
+def sizes(text: str) -> dict[str, float]:
+    """Pss and Rss in MB from a `smaps_rollup`."""
+    lines = re.findall(r"^(Pss|Rss): +(\d+) kB", text, re.MULTILINE)
+    return {name: int(size) / 1024 for name, size in lines}
 
 
 def waits(options: Options) -> list[Measure]:
@@ -59,12 +63,12 @@ def waits(options: Options) -> list[Measure]:
         waiter.until_state("WAITING_FOR_DEPLOYED")
         idler = ready.daemon(WATCHDOG_USEC=WATCHDOG)
         idler.until_ready()
-        time.sleep(6)  # both are past their start
+        _sleep(6, waiter, idler)  # both are past their start
         loop = _loop(looped)
         stack.callback(loop.kill)
         before, idle_before = _cpu(waiter), cpu_ns(idler.process.pid)
         woken = _wake_ups(idler.process.pid)
-        time.sleep(span)
+        _sleep(span, waiter, idler)
         ours = (_cpu(waiter) - before) / 1e9
         idle = (cpu_ns(idler.process.pid) - idle_before) / 1e9
         woken = _wake_ups(idler.process.pid) - woken
@@ -99,6 +103,15 @@ def _loop(lab: Lab) -> subprocess.Popen[bytes]:
     )
     with lab.server:
         return subprocess.Popen(["sh", "-c", script])
+
+
+def _sleep(seconds: float, *daemons: Daemon) -> None:
+    """Wait, and read what they say, as systemd does: an unheard one tries again and again."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.5)
+        for daemon in daemons:
+            daemon.hear()
 
 
 def _cpu(daemon: Daemon) -> int:

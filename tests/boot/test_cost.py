@@ -44,10 +44,8 @@ def took(guest: Guest, unit: str) -> float:
     return (int(guest.show(unit, "ActiveEnterTimestampMonotonic")) - begin) / 1000
 
 
-@pytest.mark.parametrize("release", RELEASES)
-def test_cost(make_guest: MakeGuest, release: str) -> None:
-    """Unit start to READY: in the boot itself, and started again as on a first boot."""
-    guest = make_guest(release, "ifupdown")
+def costs(guest: Guest, times: int) -> tuple[float, dict[str, list[float]]]:
+    """What it took in the boot, and what each unit took later, in turn; in milliseconds."""
     write(guest.root, f"/etc/systemd/system/{SHELL}", UNIT)
     write(guest.root, "/usr/local/bin/shell-loop", LOOP, 0o755)
     guest.emulate(DEPLOYED)
@@ -55,7 +53,7 @@ def test_cost(make_guest: MakeGuest, release: str) -> None:
         check_ready(guest)
         in_the_boot = took(guest, DAEMON)
         measured: dict[str, list[float]] = {DAEMON: [], SHELL: []}
-        for _ in range(TIMES):
+        for _ in range(times):
             for unit, figures in measured.items():
                 guest.run("systemctl", "stop", DAEMON, SHELL)
                 guest.run("sh", "-c", "rm -f /run/rcnetd/requests /var/lib/rcnetd/gateway.json;"
@@ -64,6 +62,13 @@ def test_cost(make_guest: MakeGuest, release: str) -> None:
                 guest.run("systemctl", "start", unit)
                 assert guest.goes_by_gateway()
                 figures.append(took(guest, unit))
+    return in_the_boot, measured
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_cost(make_guest: MakeGuest, release: str) -> None:
+    """Unit start to READY: in the boot itself, and started again as on a first boot."""
+    in_the_boot, measured = costs(make_guest(release, "ifupdown"), TIMES)
     medians = {unit: statistics.median(figures) for unit, figures in measured.items()}
     print(
         f"\n{release}: {in_the_boot:.0f} ms in the boot; median of {TIMES}: rcnetd"

@@ -16,6 +16,7 @@ from rcnetd.options import Persist
 from rcnetd.persisting import Host, read_removed, renderer
 from rcnetd.renderers import Change, Refusal
 from rcnetd.transaction import Changed
+from tests.conftest import missing
 
 PATTERN = ("/etc/netplan/*.yaml", "/etc/more/deep/*.yaml")
 OWN = "/etc/more/deep/own.yaml"
@@ -212,11 +213,12 @@ def calls(root: Path, what: str, log: Path) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("what", ["write", "revert"])
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 def test_killed_at_any_call_it_is_whole_or_can_be_put_back(
     root: Path, tmp_path: Path, what: str
 ) -> None:
     """SIGKILL at each system call that changes something, one run each."""
+    if shutil.which("strace") is None:
+        missing("strace", "strace is not installed")
     state, saved = tmp_path / "state", tmp_path / "saved"
 
     def fresh() -> None:

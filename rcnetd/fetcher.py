@@ -43,7 +43,7 @@ import threading
 import time
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 if TYPE_CHECKING:
     from rcnetd.api import Client
@@ -52,8 +52,8 @@ LINE_LIMIT = 4096  # bytes; PIPE_BUF
 Send = Callable[[dict[str, Any]], None]
 
 
-def main() -> int:
-    """Give up all privileges, then serve requests until the input ends."""
+def main() -> NoReturn:
+    """Give up all privileges, then serve requests until the input ends; ends the process."""
     from rcnetd.privileges import die_with_parent, drop_capabilities
 
     drop_capabilities()
@@ -68,14 +68,14 @@ def main() -> int:
             while line:
                 line = line[os.write(replies, line) :]
         except BrokenPipeError:
-            sys.exit(1)  # nobody is there to be answered
+            os._exit(1)  # nobody is there to be answered
 
     # Beside the first request: its connection can be opened without.
     ca_file = Path(sys.argv[2]) if len(sys.argv) > 2 else None
     threading.Thread(target=_load, args=(ca_file,), daemon=True).start()
     with open(requests, "rb") as lines:  # noqa: PTH123 -- a descriptor
         _serve(lines, send)
-    return 0
+    os._exit(0)  # an interpreter that ends in order may crash in the thread that still loads
 
 
 def _load(ca_file: Path | None) -> None:
@@ -208,4 +208,4 @@ if __name__ == "__main__":
     PACKAGES = str(Path(__file__).resolve().parent.parent)
     if PACKAGES not in sys.path:
         sys.path.insert(0, PACKAGES)
-    sys.exit(main())
+    main()

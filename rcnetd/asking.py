@@ -35,7 +35,9 @@ def wanted(
         return Operation.GATEWAY, 0.0
     if facts.gateway_is_remembered and _is_older(Operation.GATEWAY, Operation.STATUS, asked_at):
         return Operation.GATEWAY, 0.0
-    if now >= asked_at.get(Operation.GATEWAY, -inf) + recheck:
+    # In turn with the status: a short `recheck` must not leave it no slot.
+    is_due = now >= asked_at.get(Operation.GATEWAY, -inf) + recheck
+    if is_due and _is_older(Operation.GATEWAY, Operation.STATUS, asked_at):
         return Operation.GATEWAY, 0.0
     return Operation.STATUS, FAILED_INTERVAL if state is State.FAILED else 0.0
 

@@ -471,6 +471,16 @@ def test_the_recheck_comes_while_waiting_too() -> None:
     assert book.asked.count(ASK_GATEWAY) == 2
 
 
+def test_a_short_recheck_leaves_the_status_its_turn() -> None:
+    """Also one that is shorter than the polls' spacing: DEPLOYED is noticed."""
+    settings = replace(SETTINGS, gateway=GatewaySettings(recheck=2.0))
+    book = boot(HANDS_ON, ASSIGNED, DEPLOYING, settings=settings)
+    for _ in range(20):
+        book.wait(4.3).tell(DEPLOYING if book.asked[-1] is STATUS else ASSIGNED)
+
+    assert {STATUS, ASK_GATEWAY} == set(book.asked[-2:])
+
+
 def test_recheck_zero_is_never() -> None:
     """`gateway.recheck: 0` asks no more after READY."""
     settings = replace(SETTINGS, gateway=GatewaySettings(recheck=0.0))

@@ -84,7 +84,7 @@ exec "$@"
 
 
 @contextlib.contextmanager
-def _control_groups(place: Path) -> Iterator[list[Path]]:
+def control_groups(place: Path) -> Iterator[list[Path]]:
     """New control groups below ours, one in each hierarchy; see cgroups(7), /proc/[pid]/cgroup.
 
     nspawn goes by the one of version 2, also where that is not mounted; *place* is for it then.
@@ -280,7 +280,7 @@ class Guest:
     def boot(self, *, servicenet: bool = True) -> Iterator[Guest]:
         """Boot it; it is powered off at the end."""
         self._links(servicenet=servicenet)
-        with _control_groups(self.root.parent / "cgroup") as groups:
+        with control_groups(self.root.parent / "cgroup") as groups:
             self._start(groups)
             try:
                 until(self._is_up, BOOT)

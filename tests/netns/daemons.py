@@ -119,12 +119,12 @@ class Daemon:
 
     def until_state(self, name: str, timeout: float = LONG) -> None:
         """Wait until the daemon is in this state."""
-        with self._told():
+        with self.told():
             until(lambda: self._is_alive() and self.status.get("state") == name, timeout)
 
     def until_ready(self, timeout: float = LONG) -> None:
         """Wait until READY=1 was sent."""
-        with self._told():
+        with self.told():
             until(lambda: self._is_alive() and "READY=1" in self.hear(), timeout)
 
     def until_end(self, timeout: float = LONG) -> int:
@@ -136,7 +136,8 @@ class Daemon:
         return True
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def told(self) -> Iterator[None]:
+        """Have a failed assertion say what the daemon did."""
         try:
             yield
         except AssertionError as error:

@@ -1,0 +1,152 @@
+"""Every fault of the emulated API in every state that asks: `tests/run faults`.
+
+The real daemon: it neither hangs nor crashes, changes no route, says what it is, and goes on with
+the first poll after the fault has ended.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import NamedTuple
+
+import pytest
+
+from rcnetd.emulator.faults import CONNECTION, FAULTS
+from tests.netns.daemons import Cloud, Daemon
+from tests.waiting import until
+
+pytestmark = [pytest.mark.netns, pytest.mark.faults]
+
+SETTINGS = "requests_per_minute: 30\ngateway: {recheck: 2s}\n"
+SILENT = "10.180.30.77"  # a gateway that answers no ARP until it is given the address
+GOES_ON = 6.0  # seconds after the API's start until it would answer what ends the state
+REQUEST_MOST = 11.0  # seconds until a request has failed
+POLL_MOST = 32.0  # seconds between two polls, the longest backoff included
+SILENCE = 62.0  # seconds after a 403
+
+
+class Situation(NamedTuple):
+    """A state, how the API brings it about and ends it, and what it asks meanwhile."""
+
+    server: str
+    goal: str = "READY"  # the state after the fault; the same state: nothing is failing any more
+    fresh: int = 2  # requests that the way there may take
+
+
+ASSIGNED = "{at: 0, gateway: 10.180.31.254}"
+SITUATIONS = {
+    "ASKING_FEATURES": Situation(f"timeline: [{ASSIGNED}, {{at: 0, status: DEPLOYED}}]", fresh=3),
+    "WAITING_FOR_GATEWAY": Situation(
+        "timeline: [{at: 6s, gateway: 10.180.31.254}, {at: 6s, status: DEPLOYED}]", fresh=3
+    ),
+    "CHECKING_GATEWAY": Situation(
+        f"timeline: [{{at: 0, gateway: {SILENT}}}, {{at: 0, status: DEPLOYED}}]"
+    ),
+    "WAITING_FOR_DEPLOYED": Situation(f"timeline: [{ASSIGNED}, {{at: 6s, status: DEPLOYED}}]"),
+    "WAITING_HANDS_OFF": Situation(
+        "features: {ConfigureNetworkStack: true}, timeline: [{at: 6s, status: DEPLOYED}]",
+        goal="READY_HANDS_OFF",
+    ),
+    "READY": Situation(f"timeline: [{ASSIGNED}, {{at: 0, status: DEPLOYED}}]"),
+    "FAILED": Situation(f"timeline: [{ASSIGNED}, {{at: 0, status: FAILED}}]", goal="FAILED"),
+}
+
+# What is said of it, where it is not an answer that the API page knows.
+SAID = {
+    "refuse": "cannot connect .*refused",
+    "tls-garbage": "the TLS handshake failed",
+    "expired": "certificate has expired",
+    "not-yet-valid": "certificate is not yet valid",
+    "wrong-name": "certificate is not for",
+    "untrusted": "certificate is not trusted",
+    "hang": "within 10 s",
+    "drip": "within 10 s",
+    "drip-body": "within 10 s",
+    "truncate": "ended",
+    "reset": "reset",
+    "oversize": "65,?536|64 KiB",
+    "garbage": "HTTP",
+    "html": "HTML",
+    "empty": "empty",
+    "two-addresses": "10.180.31.254 10.180.31.253",
+    "ipv6": "2001:db8::1",
+    "bad-charset": "charset|text",
+    "unknown-word": "MIGRATING",
+    "redirect": "302",
+    "rate-limit": "rate limit is reached",
+    "not-found": "404",
+    "http-204": "204",
+    "http-400": "400",
+    "http-500": "500",
+    "http-503": "503",
+}
+# 404 is "not assigned yet"; a status that the API page does not know is "not DEPLOYED".
+ANSWERS = {("not-found", "gateway_ip")} | {
+    (fault, "automation_status") for fault in ("unknown-word", "two-addresses", "ipv6")
+}
+
+
+def test_all_faults_are_here() -> None:
+    """What the emulator learns is learnt here too."""
+    assert FAULTS.keys() == SAID.keys()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("state", list(SITUATIONS)[::-1])  # FAILED takes longest
+def test_a_fault_in_a_state(cloud: Cloud, state: str, fault: str) -> None:
+    """It is said, changes nothing, and is over with the first poll after it."""
+    situation = SITUATIONS[state]
+    cloud.emulate(f"limit: 1000\nservers: [{{{situation.server}}}]")
+    goes_on = time.monotonic() + GOES_ON
+    if state == "ASKING_FEATURES":
+        cloud.api.set_fault(fault)
+    daemon = cloud.start(SETTINGS)
+    daemon.until_state(state)
+    if state != "ASKING_FEATURES":
+        cloud.api.set_fault(fault)
+    routes = cloud.defaults()
+
+    until(lambda: met(cloud, daemon, fault), 75.0 if state == "FAILED" else 20.0)
+    failure = daemon.status["requests"]["last_failure"]
+    assert state == daemon.status["state"], daemon.log.read_text()
+    assert routes == cloud.defaults()
+    if failure is not None:
+        assert re.search(SAID[fault], failure["reason"])
+        # Who is ready is ready: `rcnetctl status` has the failure then.
+        word = "STATUS=ready" if state == "READY" else failure["reason"]
+        until(lambda: any(word in line for line in statuses(daemon)))
+    until(lambda: time.monotonic() > goes_on, GOES_ON + 1)
+
+    cloud.api.clear_fault()
+    cleared = len(cloud.api.requests)
+    if state == "CHECKING_GATEWAY":
+        cloud.topology.gateway.ip(f"address add {SILENT}/19 dev eth1")
+    limit = SILENCE if fault == "rate-limit" else POLL_MOST
+    with daemon.told():
+        until(lambda: recovered(daemon, situation.goal), limit + REQUEST_MOST)
+    fresh = [one for one in cloud.api.requests[cleared:] if one.fault is None]
+    assert len(fresh) <= situation.fresh, fresh
+    assert "Traceback" not in daemon.log.read_text()
+
+
+def met(cloud: Cloud, daemon: Daemon, fault: str) -> bool:
+    """Whether a request has had the fault: a failure is noted, or it was an answer after all."""
+    assert daemon.process.poll() is None, daemon.log.read_text()
+    if daemon.status["requests"]["last_failure"] is not None:
+        return True
+    struck = [one for one in cloud.api.requests if one.fault == fault and fault not in CONNECTION]
+    operations = {one.target.partition("?")[0].rpartition("/")[2] for one in struck}
+    return any((fault, operation) in ANSWERS for operation in operations)
+
+
+def statuses(daemon: Daemon) -> list[str]:
+    """What systemd was told."""
+    return [line for line in daemon.hear() if line.startswith("STATUS=")]
+
+
+def recovered(daemon: Daemon, goal: str) -> bool:
+    """Whether the daemon is where it belongs, and nothing fails any more."""
+    assert daemon.process.poll() is None, daemon.log.read_text()
+    status = daemon.status
+    return status["state"] == goal and status["requests"]["last_failure"] is None

@@ -253,10 +253,15 @@ class GuestLab:
     def calm(self) -> None:
         """The manager brings back the most; the rest is done as a person would."""
         Lab.calm(self)  # type: ignore[arg-type] # the same namespace
+        # Killed, it comes back after RestartSec=.
+        until(lambda: self._guest.show("rcnetd.service", "MainPID") != "0", 4 * LONG)
 
     def check(self) -> None:
-        """systemd has not given up."""
-        until(lambda: self._guest.is_active("rcnetd.service"), LONG)
+        """systemd has not given up, and nothing was raised. Not ready is no fault of ours here."""
+        going = ("active", "activating", "reloading")
+        until(lambda: self._guest.show("rcnetd.service", "ActiveState") in going, LONG)
+        if "Traceback" in self.said():
+            raise Violation("the daemon has ended")
 
     def is_fighting(self) -> bool:
         """Whether a fight is declared."""

@@ -7,6 +7,7 @@ the first poll after the fault has ended.
 from __future__ import annotations
 
 import re
+import signal
 import time
 from typing import NamedTuple
 
@@ -63,8 +64,8 @@ SAID = {
     "hang": "within 10 s",
     "drip": "within 10 s",
     "drip-body": "within 10 s",
-    "truncate": "ended",
-    "reset": "reset",
+    "truncate": "cut short",
+    "reset": "cut short|reset",
     "oversize": "65,?536|64 KiB",
     "garbage": "HTTP",
     "html": "HTML",
@@ -81,10 +82,13 @@ SAID = {
     "http-500": "500",
     "http-503": "503",
 }
-# 404 is "not assigned yet"; a status that the API page does not know is "not DEPLOYED".
-ANSWERS = {("not-found", "gateway_ip")} | {
-    (fault, "automation_status") for fault in ("unknown-word", "two-addresses", "ipv6")
-}
+# 404 is "not assigned yet"; a status that the API page does not know is "not DEPLOYED"; a short
+# body that drips is whole in time.
+ANSWERS = {
+    ("not-found", "gateway_ip"),
+    ("drip-body", "gateway_ip"),
+    ("drip-body", "automation_status"),
+} | {(fault, "automation_status") for fault in ("unknown-word", "two-addresses", "ipv6")}
 
 
 def test_all_faults_are_here() -> None:
@@ -106,10 +110,12 @@ def test_a_fault_in_a_state(cloud: Cloud, state: str, fault: str) -> None:
     if state != "ASKING_FEATURES":
         cloud.api.set_fault(fault)
     routes = cloud.defaults()
+    ask_now(daemon, state)
 
-    until(lambda: met(cloud, daemon, fault), 75.0 if state == "FAILED" else 20.0)
+    until(lambda: met(cloud, daemon, fault), 20.0)
     failure = daemon.status["requests"]["last_failure"]
-    assert state == daemon.status["state"], daemon.log.read_text()
+    may_go_on = fault == "drip-body"
+    assert daemon.status["state"] in (state, situation.goal if may_go_on else state)
     assert routes == cloud.defaults()
     if failure is not None:
         assert re.search(SAID[fault], failure["reason"])
@@ -122,12 +128,19 @@ def test_a_fault_in_a_state(cloud: Cloud, state: str, fault: str) -> None:
     cleared = len(cloud.api.requests)
     if state == "CHECKING_GATEWAY":
         cloud.topology.gateway.ip(f"address add {SILENT}/19 dev eth1")
+    ask_now(daemon, state)
     limit = SILENCE if fault == "rate-limit" else POLL_MOST
     with daemon.told():
         until(lambda: recovered(daemon, situation.goal), limit + REQUEST_MOST)
     fresh = [one for one in cloud.api.requests[cleared:] if one.fault is None]
     assert len(fresh) <= situation.fresh, fresh
     assert "Traceback" not in daemon.log.read_text()
+
+
+def ask_now(daemon: Daemon, state: str) -> None:
+    """A FAILED automation is looked at once a minute; with settings read again, all is asked."""
+    if state == "FAILED":
+        daemon.process.send_signal(signal.SIGHUP)
 
 
 def met(cloud: Cloud, daemon: Daemon, fault: str) -> bool:

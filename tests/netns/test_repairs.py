@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pyroute2 import IPRoute
 
 from rcnetd.topology import GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
-from tests.netns.daemons import ONCE, Cloud
+from tests.netns.daemons import ONCE, Cloud, Daemon
 from tests.waiting import until
 
 pytestmark = pytest.mark.netns
 
 REPETITIONS = int(os.environ.get("RCNETD_REPETITIONS", "0"))
 NO_FIGHT = 2.1  # seconds between two repairs that are not blows of a fight
+FIGHT_FOR = 22.0  # seconds
 WORST = 2.0  # seconds; this machine may be busy, and no test fails on a time
 Break = Callable[[Any], float]  # returns when the route could be back
 
@@ -108,3 +111,32 @@ def test_repair_times(cloud: Cloud, case: str) -> None:
         f" worst {took[-1] * 1000:.1f} ms of {len(took)}"
     )
     assert took[-1] < WORST
+
+
+def test_a_fight_costs_little(cloud: Cloud) -> None:
+    """Against a program that sets its own route 20 times a second: one repair per 10 s once the
+    fight is declared, and CPU that nobody notices (printed)."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start()
+    daemon.until_ready()
+    rival = f"while :; do ip route replace default via {PUBLIC_ROUTER} dev eth0; sleep 0.05; done"
+    with cloud.topology.server:
+        process = subprocess.Popen(["sh", "-c", rival])
+    try:
+        until(lambda: daemon.status["route"]["fighting"])
+        begin, before, cpu = time.monotonic(), daemon.status["route"]["repairs"], used(daemon)
+        until(lambda: time.monotonic() >= begin + FIGHT_FOR, FIGHT_FOR + 1)
+        repairs, cpu = daemon.status["route"]["repairs"] - before, used(daemon) - cpu
+    finally:
+        process.kill()
+        process.wait()
+    print(f"\na fight: {repairs} repairs in {FIGHT_FOR:g} s, {cpu / FIGHT_FOR:.2%} of a core")
+    assert repairs <= FIGHT_FOR / 10 + 1
+    assert cpu / FIGHT_FOR < 0.1  # loosely; a test fails on no time
+    until(cloud.goes_by_gateway, 13)
+
+
+def used(daemon: Daemon) -> float:
+    """The CPU time of the daemon so far, in seconds."""
+    tasks = Path(f"/proc/{daemon.process.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9

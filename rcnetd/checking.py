@@ -20,6 +20,13 @@ from rcnetd.renderers import Default, File, Refusal, Tree, Wish, network_manager
 # Not its command line, which calls udevadm and daemon-reload even with --root-dir.
 NETPLAN = ("/usr/libexec/netplan/generate", "/lib/netplan/generate")
 IFQUERY = "/sbin/ifquery"
+# Who reads ifcfg files: NetworkManager's plugin (gone from EL10), or the scripts of EL7 and 8.
+ROOT = Path("/")
+IFCFG_READERS = (
+    "usr/lib*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so",
+    "usr/lib*/NetworkManager/libnm-settings-plugin-ifcfg-rh.so",
+    "etc/sysconfig/network-scripts/ifup-eth",
+)
 SOURCE = re.compile(rb"^([ \t]*source\S*[ \t]+)/(?=(?:etc|run)/network/)", re.MULTILINE)
 TIMEOUT = 30.0  # seconds
 SIZE_MOST = 256 * 1024  # bytes of a file that a tool has made
@@ -28,12 +35,17 @@ SIZE_MOST = 256 * 1024  # bytes of a file that a tool has made
 def check(persist: Persist, tree: Tree, wish: Wish) -> None:
     """Whether the host will come up from *tree* as *wish* says. Raises `Refusal`, `OSError`.
 
-    ifcfg has no tool that reads a copy; networkd has none at all.
+    ifcfg has no tool that reads a copy, but it must have a reader; networkd has no tool at all.
     """
     if persist is Persist.NETPLAN:
         _netplan(tree, wish)
     elif persist is Persist.IFUPDOWN:
         _ifupdown(tree, wish)
+    elif persist is Persist.IFCFG and not any(any(ROOT.glob(name)) for name in IFCFG_READERS):
+        raise Refusal(
+            "nothing here reads ifcfg files: NetworkManager has no plugin for them (EL10), and"
+            " there are no network-scripts; set 'persist' to 'network-manager'; nothing is written"
+        )
 
 
 @contextlib.contextmanager

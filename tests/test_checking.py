@@ -105,7 +105,18 @@ def test_ifquery_reads_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         check(Persist.IFUPDOWN, tree, WISH)
 
 
-@pytest.mark.parametrize("kind", [Persist.NETWORKD, Persist.NETWORK_MANAGER, Persist.IFCFG])
+def test_ifcfg_needs_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EL10's NetworkManager has none: what is written there nobody reads."""
+    monkeypatch.setattr(checking, "ROOT", tmp_path)
+    with pytest.raises(Refusal, match="nothing here reads ifcfg files"):
+        check(Persist.IFCFG, TREE, WISH)
+    plugin = tmp_path / "usr/lib64/NetworkManager/1.46.0-8.el9/libnm-settings-plugin-ifcfg-rh.so"
+    plugin.parent.mkdir(parents=True)
+    plugin.touch()
+    check(Persist.IFCFG, TREE, WISH)
+
+
+@pytest.mark.parametrize("kind", [Persist.NETWORKD, Persist.NETWORK_MANAGER])
 def test_what_no_tool_reads_is_not_checked(kind: Persist) -> None:
-    """networkd, NetworkManager and ifcfg have none that reads a copy."""
+    """networkd and NetworkManager have none that reads a copy."""
     check(kind, TREE, WISH)

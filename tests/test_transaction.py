@@ -102,3 +102,16 @@ def test_reads_what_is_there(tmp_path: Path) -> None:
     assert read(tmp_path / "a" / "b") is None
     with pytest.raises(ValueError, match="is not a regular file"):
         read(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_an_odd_owner_stays(tmp_path: Path) -> None:
+    """Whoever owns the file, with whatever mode, owns what it becomes."""
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    os.chown(path, 12, 34)
+    path.chmod(0o604)
+    old = read(path)
+    assert old == Kept(b"old", 0o604, 12, 34)
+    apply([Write(path, Kept(b"new", old.mode, old.uid, old.gid), old)])
+    assert Kept(b"new", 0o604, 12, 34) == read(path)

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from rcnetd import persistence
+from rcnetd.checking import check
 from rcnetd.commands import ask, status
 from rcnetd.commands.persist import ROOT, prepare
 from rcnetd.main import configuration
@@ -21,6 +22,7 @@ from rcnetd.options import Instance, Persist, PublicInterface, Settings
 from rcnetd.persisting import Host
 from rcnetd.places import Places
 from rcnetd.renderers import Refusal
+from rcnetd.renderers.edits import applied
 from rcnetd.routes import OUTSIDE, describe
 from rcnetd.servicenet import ServiceNet
 from rcnetd.sessions import ssh_sessions
@@ -148,6 +150,9 @@ def _show_files(
             before = prepared.found.tree.get(path)
             data = before.data if before else None
             sys.stdout.writelines(persistence.diff(path, data, change.data))
+        if prepared.changes:
+            after = applied(prepared.found.tree, prepared.changes)
+            check(prepared.renderer.persist, after, prepared.wish)
     for line in _what_breaks(settings, network, public):
         print(f"WARNING     {line}")
 

@@ -169,6 +169,15 @@ class Lab:
             f"route replace 10.176.0.0/12 via {SERVICENET_ROUTER} dev eth1",
             f"route replace 10.208.0.0/12 via {SERVICENET_ROUTER} dev eth1",
         )
+        self.until_there()
+
+    def until_there(self) -> None:
+        """Wait for what was killed: how long a start takes on a busy machine is not held here."""
+        pid = self._daemon.process.pid
+        until(lambda: self._daemon.status.get("pid") == pid or self._has_ended(), 4 * LONG)
+
+    def _has_ended(self) -> bool:
+        return self._daemon.process.poll() is not None
 
     def check(self) -> None:
         """Nothing has ended by itself."""
@@ -253,7 +262,9 @@ class GuestLab:
     def calm(self) -> None:
         """The manager brings back the most; the rest is done as a person would."""
         Lab.calm(self)  # type: ignore[arg-type] # the same namespace
-        # Killed, it comes back after RestartSec=.
+
+    def until_there(self) -> None:
+        """Wait for what was killed: it comes back after RestartSec=."""
         until(lambda: self._guest.show("rcnetd.service", "MainPID") != "0", 4 * LONG)
 
     def check(self) -> None:

@@ -127,6 +127,7 @@ def _add_persist(commands: Any) -> None:
         help="put back the host's files and routes as they were before rcnetd",
         description="rcnetd must not run: 'systemctl mask --now rcnetd' first.",
     )
+    _add_root(revert)
     revert.set_defaults(run=_revert)
 
 
@@ -225,10 +226,11 @@ def _persist(args: argparse.Namespace) -> int:
     return persist.run(Places.from_environ(os.environ), args.config)
 
 
-def _revert(_: argparse.Namespace) -> int:
+def _revert(args: argparse.Namespace) -> int:
     from rcnetd.commands import persist
 
-    return persist.revert(Places.from_environ(os.environ))
+    places = Places.from_environ(os.environ).below(args.root)
+    return persist.revert(places, args.root, image=args.root != Path("/"))
 
 
 def _instance(args: argparse.Namespace) -> int:

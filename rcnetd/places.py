@@ -27,6 +27,14 @@ class Places:
             instance=Path(environ.get("RCNETD_INSTANCE") or "/run/rcnetd-instance/instance.json"),
         )
 
+    def below(self, root: Path) -> Places:
+        """The same in the tree of an image."""
+        if root == Path("/"):
+            return self
+        return Places(
+            *(root / str(path).lstrip("/") for path in (self.run, self.state, self.instance))
+        )
+
     @property
     def status(self) -> Path:
         """The present state, readable by all."""

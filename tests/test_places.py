@@ -30,3 +30,10 @@ def test_systemds_directories_come_first() -> None:
     )
 
     assert (Path("/a"), Path("/c"), Path("/d")) == (places.run, places.state, places.instance)
+
+
+def test_the_places_of_an_image() -> None:
+    """Below its directory, wherever they are."""
+    places = Places.from_environ({})
+    assert places is places.below(Path("/"))
+    assert Path("/image/var/lib/rcnetd-persist") == places.below(Path("/image")).undo

@@ -82,6 +82,7 @@ complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -
 complete -c rcnetctl -n '_shtab_rcnetctl_using persist' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a revert -d 'put back the host'"'"'s files and routes as they were before rcnetd'
 complete -c rcnetctl -n '_shtab_rcnetctl_using revert' -s h -l help -d 'show this help message and exit'
+complete -c rcnetctl -n '_shtab_rcnetctl_using revert' -l root -x -d 'the image'"'"'s directory'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a instance -d 'what the platform says of this server'
 complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l format -xka "text json" -d 'for people, or for programs'

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from rcnetd.places import Places
@@ -18,12 +17,7 @@ from rcnetd.places import Places
 
 def run(places: Places, root: Path, *, dry_run: bool) -> int:
     """Remove what is ours below *root*, and say what."""
-    places = replace(
-        places,
-        run=_below(root, places.run),
-        state=_below(root, places.state),
-        instance=_below(root, places.instance),
-    )
+    places = places.below(root)
     try:
         if _is_running(places):
             return _fail("rcnetd runs, and would remember it all again; 'systemctl stop rcnetd'")
@@ -43,10 +37,6 @@ def run(places: Places, root: Path, *, dry_run: bool) -> int:
         print(f"rcnetctl: '{machine_id}' is not empty: servers of this image would share it; empty"
               " it", file=sys.stderr)  # fmt: skip
     return code
-
-
-def _below(root: Path, path: Path) -> Path:
-    return root / str(path).lstrip("/") if root != Path("/") else path
 
 
 def _remove(path: Path, *, dry_run: bool) -> int:

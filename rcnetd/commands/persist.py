@@ -144,9 +144,9 @@ def _note(places: Places, content: dict[str, Any]) -> None:
         write_atomic(places.persisted, text, durable=False)
 
 
-def revert(places: Places, root: Path = ROOT) -> int:
-    """Put back the files, and the routes that were removed since boot."""
-    if status.is_running(_status(places)):
+def revert(places: Places, root: Path = ROOT, *, image: bool = False) -> int:
+    """Put back the files, and the routes that were removed since boot; of an *image* only files."""
+    if not image and status.is_running(_status(places)):
         text = "rcnetd runs, and would take it all back; 'systemctl mask --now rcnetd' first"
         return _fail(text, 1)
     try:
@@ -159,6 +159,8 @@ def revert(places: Places, root: Path = ROOT) -> int:
             files = host.revert()
         for path in files:
             print(f"put back {path}")
+        if image:
+            return 0  # the kernel here is another's
         routes, links = list(record.routes), list(record.links)
         if record.boot_id != _boot_id():
             routes, links = [], []

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from rcnetd.cli import main
 from tests.boot.conftest import Image, MakeGuest, disk
 from tests.boot.guest import chroot, configure, write
 from tests.boot.test_boot import DEPLOYED, NEWEST, check_ready
+from tests.boot.test_persistence import until_persisted
 from tests.boot.trees import RELEASES, tree
 from tests.test_snippets import SNIPPETS
 
@@ -33,16 +35,22 @@ def test_a_baked_image_is_fit(images: Image, deb: Path, workplace: Path, release
 def test_servers_of_an_image_share_nothing(make_guest: MakeGuest) -> None:
     """The image has been booted before; cleaned, each of its servers begins as on a first boot."""
     guest = make_guest(NEWEST, "ifupdown")
+    interfaces = (guest.root / "etc/network/interfaces").read_bytes()
     machines, memory = set(), guest.root / "var/lib/rcnetd/gateway.json"
     for _ in range(3):
         guest.emulate(DEPLOYED)
         with guest.boot():
             check_ready(guest)
             machines.add(guest.run("cat", "/etc/machine-id"))
+            until_persisted(guest)
             assert "remembered" not in guest.run("journalctl", "-b", "-u", "rcnetd")
         guest.silence()
         assert memory.exists()
         write(guest.root, "/etc/machine-id", "")
+        with pytest.raises(AssertionError, match="'rcnetctl revert' first"):
+            chroot(guest.root, "rcnetctl", "clean", "--dry-run")
+        assert 0 == main(["revert", "--root", str(guest.root)])
+        assert interfaces == (guest.root / "etc/network/interfaces").read_bytes()
         said = chroot(guest.root, "rcnetctl", "clean")
         assert "removed /var/lib/rcnetd/gateway.json" in said
         assert not memory.exists()

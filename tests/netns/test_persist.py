@@ -216,3 +216,14 @@ def test_what_cannot_be_written_changes_nothing(
     assert not (server.root / "state-persist/undo/record.json").exists()
     assert "READY" == server.daemon.status["state"]
     assert server.cloud.goes_by_gateway()
+
+
+def test_of_an_image_only_the_files(server: Server) -> None:
+    """The kernel that runs is another's."""
+    before = server.files()
+    server.persist()
+    routes = server.cloud.defaults()
+    with server.cloud.topology.server:
+        assert 0 == revert(server.places, server.root, image=True)
+    assert before == server.files()
+    assert routes == server.cloud.defaults()

@@ -116,6 +116,8 @@ class Emulator:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(2):  # what was closed is let go in the loop's next turns
+            await asyncio.sleep(0)
 
     def set_fault(self, fault: Fault | None) -> None:
         """Have this fault for all servers, over what the timeline says; None ends it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import shutil
 import signal
@@ -11,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 
@@ -19,8 +21,10 @@ import pytest
 
 from rcnetd.emulator import testing
 from rcnetd.emulator.command import main
-from rcnetd.emulator.faults import ANSWER, FAULTS, OPERATIONS
+from rcnetd.emulator.faults import ANSWER, FAULTS, OPERATIONS, Fault
+from rcnetd.emulator.server import Emulator
 from rcnetd.emulator.testing import RunningEmulator, emulator
+from rcnetd.emulator.timeline import parse
 from tests.conftest import missing
 
 rackconnect = testing.rackconnect  # the fixture, as somebody's conftest.py would import it
@@ -177,6 +181,26 @@ def test_refused_connections(api: RunningEmulator) -> None:
     api.clear_fault()
 
     assert ANSWERED == get(api)
+
+
+@pytest.mark.parametrize("end", ["refuse", "stop"])
+@pytest.mark.parametrize("turns", range(6))
+def test_a_connection_just_accepted_is_closed(turns: int, end: str) -> None:
+    async def connect_and_end() -> None:
+        emulator = Emulator(parse(TIMELINE), [("127.0.0.1", 0)])
+        await emulator.start()
+        with socket.create_connection(emulator.addresses[0], source_address=(ONE, 0)) as client:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if end == "refuse":
+                emulator.set_fault(Fault("refuse"))
+            await emulator.stop()
+            client.settimeout(PATIENCE)
+            with suppress(ConnectionResetError):
+                assert client.recv(1) == b""
+
+    asyncio.run(connect_and_end())
+    gc.collect()  # what was not closed would be told now
 
 
 def test_one_server_can_be_refused_alone() -> None:

@@ -7,7 +7,6 @@ a refusal) is decided by its source address before the first byte.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 import struct
@@ -30,6 +29,8 @@ from rcnetd.emulator.timeline import REGIONS, Server, State, Timeline
 IDLE_MOST = 30.0  # seconds a connection may wait for its next request
 HANDSHAKE_MOST = 10.0  # seconds
 CONNECTIONS_MOST = 4096
+ACCEPTED_AT_ONCE = 64  # before others get a turn
+ACCEPT_AGAIN = 0.05  # seconds
 REQUESTS_KEPT = 100_000  # of the log
 DRIP_EVERY = 0.2  # seconds
 HANG_FOR = 3600.0  # seconds
@@ -81,8 +82,7 @@ class Emulator:
         self._fault = fault
         self._on_request = on_request
         self._sockets: list[socket.socket] = []
-        self._accepting: list[asyncio.Task[None]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], socket.socket] = {}
         self._refusing: asyncio.Task[None] | None = None
         self.requests: deque[Request] = deque(maxlen=REQUESTS_KEPT)
 
@@ -111,7 +111,7 @@ class Emulator:
 
     async def stop(self) -> None:
         """Close everything."""
-        tasks = [task for task in (self._refusing, *self._tasks) if task is not None]
+        tasks = [task for task in (self._refusing, *self._connections) if task is not None]
         self._close()
         for task in tasks:
             task.cancel()
@@ -134,16 +134,13 @@ class Emulator:
             listener.setblocking(False)
             listener.bind((host, port))
             listener.listen(1024)
-            self._accepting.append(asyncio.ensure_future(self._accept(listener)))
+            asyncio.get_event_loop().add_reader(listener, self._accept, listener)
 
     def _close(self) -> None:
-        for task in self._accepting:
-            task.cancel()
         for listener in self._sockets:
-            with contextlib.suppress(OSError):
-                asyncio.get_event_loop().remove_reader(listener)
+            asyncio.get_event_loop().remove_reader(listener)
             listener.close()
-        self._accepting, self._sockets = [], []
+        self._sockets = []
 
     async def _refuse_when_told(self) -> None:
         """Close the listeners while every server refuses: then the kernel itself refuses."""
@@ -161,20 +158,35 @@ class Emulator:
         elif not refuses and not self._sockets:
             self._open()
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_event_loop()
-        while True:
+    def _accept(self, listener: socket.socket) -> None:
+        """Take what waits. No task of its own: one that is cancelled with a connection just
+        accepted would lose it."""
+        for _ in range(ACCEPTED_AT_ONCE):
             try:
-                connection, address = await loop.sock_accept(listener)
+                connection, (source, _port) = listener.accept()
+            except BlockingIOError:
+                return
             except OSError:
-                await asyncio.sleep(0.05)  # no descriptors left: some will be
-                continue
-            if len(self._tasks) >= CONNECTIONS_MOST:
+                self._pause(listener)  # no descriptors left: some will be
+                return
+            if len(self._connections) >= CONNECTIONS_MOST:
                 connection.close()
                 continue
-            task = asyncio.ensure_future(self._connection(connection, address[0]))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task = asyncio.ensure_future(self._connection(connection, source))
+            self._connections[task] = connection
+            task.add_done_callback(self._done)
+
+    def _pause(self, listener: socket.socket) -> None:
+        loop = asyncio.get_event_loop()
+        loop.remove_reader(listener)
+        loop.call_later(ACCEPT_AGAIN, self._resume, listener)
+
+    def _resume(self, listener: socket.socket) -> None:
+        if listener in self._sockets:
+            asyncio.get_event_loop().add_reader(listener, self._accept, listener)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._connections.pop(task).close()
 
     # One connection
 
@@ -194,8 +206,6 @@ class Emulator:
             await self._serve(connection, source, name)
         except (OSError, ssl.SSLError, asyncio.TimeoutError, h11.RemoteProtocolError):
             pass  # the client's affair: it went away, or did not trust us
-        finally:
-            connection.close()
 
     async def _serve(self, connection: socket.socket, source: str, fault: str | None) -> None:
         loop = asyncio.get_event_loop()

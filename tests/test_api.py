@@ -509,13 +509,13 @@ def test_a_drip_does_not_buy_time(lab: Lab, tls: bool, where: str, phase: str) -
     """The time-out is for the whole request, however alive the server seems."""
     server = lab.server(dripping(where), tls=tls)
     started = time.monotonic()
-    error = failure(client(lab, server, timeout=0.5))
+    error = failure(client(lab, server, timeout=1.0))
 
-    assert ("timeout", f"no answer within 0.5 s, still waiting for {phase}") == (
+    assert ("timeout", f"no answer within 1 s, still waiting for {phase}") == (
         error.kind,
         error.reason,
     )
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 2.0
 
 
 @pytest.mark.parametrize(
@@ -527,9 +527,9 @@ def test_a_drip_does_not_buy_time(lab: Lab, tls: bool, where: str, phase: str) -
 )
 def test_silence(lab: Lab, respond: Callable[[Connection], None], phase: str) -> None:
     """A server that accepts and says nothing more: the reason tells how far it went."""
-    error = failure(client(lab, lab.server(respond), timeout=0.3))
+    error = failure(client(lab, lab.server(respond), timeout=1.0))
 
-    assert f"no answer within 0.3 s, still waiting for {phase}" == error.reason
+    assert f"no answer within 1 s, still waiting for {phase}" == error.reason
 
 
 def test_progress(lab: Lab) -> None:

@@ -59,7 +59,7 @@ def wait(fetcher: Fetcher) -> Answered:
         if select.select([descriptor], [], [], left)[0]:
             started = time.monotonic()
             answer = fetcher.receive()
-            assert time.monotonic() - started < 0.5
+            assert time.monotonic() - started < 2.0
             if answer is not None:
                 return answer
 
@@ -237,7 +237,7 @@ def test_the_process_gives_up_by_itself(make: Make, lab: Lab) -> None:
     """A server that hangs: the fetcher says what it waited for, and lives on."""
     server = lab.server(Connection.hang)
     fetcher = make(server)
-    submit(fetcher, timeout=0.6)
+    submit(fetcher, timeout=2.0)
     answer = wait(fetcher)
 
     assert (
@@ -245,7 +245,7 @@ def test_the_process_gives_up_by_itself(make: Make, lab: Lab) -> None:
             GATEWAY,
             PEER,
             kind="timeout",
-            reason="no answer within 0.6 s, still waiting for the TLS handshake",
+            reason="no answer within 2 s, still waiting for the TLS handshake",
         )
         == answer
     )
@@ -263,7 +263,7 @@ def test_a_stopped_process_is_killed_at_the_deadline(make: Make, lab: Lab) -> No
     started = time.monotonic()
     answer = wait(fetcher)
 
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 2.0
     assert (
         RequestFailed(
             GATEWAY,
@@ -445,7 +445,7 @@ def test_one_that_does_not_read(
     for _ in range(25):
         started = time.monotonic()
         submit(fetcher)
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 2.0
         assert isinstance(wait(fetcher), (GatewayNotAssigned, RequestFailed))
     fetcher.close()
 

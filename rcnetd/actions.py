@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from rcnetd.memory import Memory
 from rcnetd.model import DEFAULT, METRIC, Address, Operation, Route
+from rcnetd.values import dataclass
 
 
 class Action:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from rcnetd.states import State
+from rcnetd.values import dataclass, field
 
 FIRST = State.WAITING_FOR_SERVICENET  # what a daemon begins with; it is no change of state
 WITH_ROUTE = {"WAITING_FOR_DEPLOYED", "READY", "FAILED"}

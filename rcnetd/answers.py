@@ -13,12 +13,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any, Union
 
 from rcnetd.failures import SHOWN, InvalidAnswer, plain, quoted
 from rcnetd.model import AutomationStatus, Operation
+from rcnetd.values import dataclass
 
 # "Response formats", the default one first (the API page).
 FORMATS = {

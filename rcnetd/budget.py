@@ -6,7 +6,7 @@ the two, in a minute whose beginning nobody knows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from rcnetd.values import dataclass
 
 SLOT_HELD = 61.0  # seconds after its end for which a request still counts
 ENTRIES_MOST = 64  # more than any budget; a ledger with more is not ours

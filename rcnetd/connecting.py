@@ -14,7 +14,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 from ipaddress import IPv4Address
@@ -38,6 +37,7 @@ from rcnetd.failures import (
     plain,
     quoted,
 )
+from rcnetd.values import dataclass
 
 WIRE_LIMIT = 256 * 1024  # bytes of a whole answer: head, chunk sizes and body
 HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)

@@ -6,12 +6,12 @@ never exceptions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from rcnetd.memory import Identity
 from rcnetd.model import AutomationStatus, Network, Operation
 from rcnetd.options import Settings
+from rcnetd.values import dataclass
 
 UNSPECIFIED = IPv4Address(0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from math import inf
 
@@ -11,6 +10,7 @@ from rcnetd.model import AutomationStatus, Mode, Network
 from rcnetd.options import Instance, Settings
 from rcnetd.routes import RouteState
 from rcnetd.servicenet import ServiceNet
+from rcnetd.values import dataclass, field
 
 
 @dataclass

@@ -18,7 +18,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,6 +28,7 @@ from rcnetd.failures import PHASES, quoted
 from rcnetd.model import Operation
 from rcnetd.options import Settings
 from rcnetd.replies import BodyReceived, Progress, understand
+from rcnetd.values import dataclass
 
 __all__ = ["BodyReceived", "Fetcher", "fetch_once"]
 

@@ -6,7 +6,6 @@ not seen in the kernel, nothing is removed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from math import inf
 
@@ -23,6 +22,7 @@ from rcnetd.model import PROTOCOL, Link, Neighbour, Network, Route
 from rcnetd.options import PublicInterface, PublicIPv6
 from rcnetd.routes import describe, probe_address
 from rcnetd.servicenet import ServiceNet
+from rcnetd.values import dataclass, field
 
 PROBE_AGAIN = 5.0  # seconds until a silent gateway is asked again; the kernel itself takes 3.1 s
 FIGHT_WITHIN = 2.0  # seconds: a foreign route that wins again so soon is a fight's blow …

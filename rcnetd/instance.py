@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import fields
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rcnetd.files import read_bounded
 from rcnetd.options import REGIONS, Instance
+from rcnetd.values import fields
 
 SIZE_MOST = 64 * 1024  # bytes
 TEXT_MOST = 80  # characters of a text that is only shown

@@ -26,11 +26,11 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from rcnetd import budget
 from rcnetd.budget import Book, Budget, Entry
+from rcnetd.values import dataclass
 
 SIZE_MOST = 16 * 1024  # bytes
 MAGIC = "rcnetd1"

@@ -8,7 +8,6 @@ even if nothing happens; `query` is what that reading has to contain.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import IPv4Address
 from math import inf
 
@@ -56,6 +55,7 @@ from rcnetd.states import (
     Condition,
     State,
 )
+from rcnetd.values import replace
 
 REQUEST_TIMEOUT = 10.0  # seconds for one request, all in all
 RELEASE_AFTER = 60.0  # seconds without a request for which the fetcher is not kept

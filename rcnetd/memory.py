@@ -6,11 +6,11 @@ server that did not remember its gateway could wait for itself for ever.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from rcnetd.model import Mode
 from rcnetd.servicenet import ServiceNet
+from rcnetd.values import dataclass
 
 
 @dataclass(frozen=True)

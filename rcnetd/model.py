@@ -7,8 +7,9 @@ here.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
+
+from rcnetd.values import dataclass, field
 
 # A number of our own in the kernel's route protocol field, so that every tool can tell our route
 # from others'. `rt_protos.d/rcnetd.conf` gives it a name for `ip route`.

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+
+from rcnetd.values import dataclass, field
 
 # "Use the endpoint that matches the region where your cloud server resides." (the API page)
 REGIONS = ("dfw", "hkg", "iad", "lon", "ord", "syd")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from difflib import unified_diff
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv4Interface
@@ -19,6 +18,7 @@ from rcnetd.renderers import Change, Changes, Default, Nic, Refusal, Tree, Wish
 from rcnetd.renderers.edits import documents
 from rcnetd.routes import OUTSIDE
 from rcnetd.servicenet import ServiceNet, choose, objection
+from rcnetd.values import dataclass
 
 
 @dataclass(frozen=True)

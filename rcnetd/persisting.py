@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from rcnetd.persistence import Renderer
 from rcnetd.renderers import Changes, File, Refusal, Tree
 from rcnetd.transaction import Write
 from rcnetd.undo import Kept, Undo
+from rcnetd.values import dataclass, replace
 
 FILES_MOST = 500  # configuration files of one kind
 RECORD_MOST = 16 * 1024 * 1024  # bytes

@@ -7,10 +7,10 @@ warnings and failures on stderr, and only a FAIL makes the exit code other than 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import Enum
 
 from rcnetd.options import PublicIPv6, Settings
+from rcnetd.values import dataclass, field
 
 PYTHON_LEAST = (3, 9)
 # What the distributions ship that rcnetd is for: Debian 11 on, Enterprise Linux 9 on.

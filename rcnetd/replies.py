@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -25,6 +24,7 @@ from rcnetd.events import (
 )
 from rcnetd.failures import PHASES, SHOWN, plain
 from rcnetd.model import AutomationStatus, Operation
+from rcnetd.values import dataclass
 
 REASON_LIMIT = 300  # characters
 

@@ -6,11 +6,11 @@ the kernel's own verdict for an outside address is our route.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from rcnetd.model import METRIC, PROTOCOL, Network, Route, Verdict
 from rcnetd.servicenet import ServiceNet
+from rcnetd.values import dataclass
 
 # An address outside of every private network: a.root-servers.net. Nothing is ever sent to it; the
 # kernel is asked how it would go there.

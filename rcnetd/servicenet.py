@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from rcnetd.model import Link, Network
 from rcnetd.options import ServiceNetSettings
+from rcnetd.values import dataclass
 
 # Kinds of links that programs on this host make for themselves: containers and virtual machines
 # may use addresses of ServiceNet's space for their own.

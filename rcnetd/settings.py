@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from rcnetd.options import (
     ServiceNetSettings,
     Settings,
 )
+from rcnetd.values import dataclass, fields
 
 SIZE_MOST = 64 * 1024  # bytes of one file
 VENDOR = Path("/usr/lib/rcnetd")

@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rcnetd.files import read_bounded, sync_directory
 from rcnetd.undo import Kept
+from rcnetd.values import dataclass
 
 SIZE_MOST = 256 * 1024  # bytes of one file
 

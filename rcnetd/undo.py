@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from rcnetd.renderers import Changes, Refusal
 from rcnetd.renderers.edits import unedited
+from rcnetd.values import dataclass, field, replace
 
 VERSION = 1
 

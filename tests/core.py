@@ -5,7 +5,7 @@ from __future__ import annotations
 CORE = frozenset(
     {
         "actions", "asking", "budget", "events", "facts", "guard", "machine", "memory", "model",
-        "options", "pacing", "routes", "servicenet", "states",
+        "options", "pacing", "routes", "servicenet", "states", "values",
     }
 )  # fmt: skip
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from rcnetd.actions import (
@@ -45,6 +45,7 @@ from rcnetd.model import (
     Verdict,
 )
 from rcnetd.options import Instance, Settings
+from rcnetd.values import replace
 
 ETH0 = Link(2, "eth0", "bc:76:4e:20:6c:5a")
 ETH1 = Link(3, "eth1", "bc:76:4e:20:6c:5b")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -13,6 +12,7 @@ from rcnetd.guard import PROBE_AGAIN, WARNINGS_MOST, Guard, public_link, service
 from rcnetd.model import METRIC, PROTOCOL, Address, Neighbour, Network, Route, Verdict
 from rcnetd.options import GatewaySettings, Instance, PublicInterface, PublicIPv6
 from rcnetd.routes import OUTSIDE
+from rcnetd.values import replace
 from tests.playbook import (
     ASSIGNED,
     DEPLOYED,

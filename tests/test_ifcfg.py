@@ -6,7 +6,6 @@ There is no Enterprise Linux here to ask: what was made is judged by a second re
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Network
 
 import pytest
@@ -17,6 +16,7 @@ from rcnetd.options import PublicInterface, PublicIPv6
 from rcnetd.renderers import File, Nic, Refusal, Tree, Wish
 from rcnetd.renderers.edits import OFF, applied
 from rcnetd.renderers.ifcfg import PATTERNS, read_defaults, render
+from rcnetd.values import replace
 from tests.renderers.properties import check, examples
 from tests.renderers.trees import GATEWAY, HERE, PUBLIC, SERVICENET, cases, read_tree, wish_of
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
@@ -32,6 +31,7 @@ from rcnetd.events import (
 from rcnetd.model import Address, AutomationStatus, Operation
 from rcnetd.options import GatewaySettings, Instance, Manage
 from rcnetd.states import Condition, State
+from rcnetd.values import replace
 from tests.playbook import (
     ASSIGNED,
     DEPLOYED,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
@@ -14,6 +13,7 @@ from rcnetd.model import Address, Mode, Operation
 from rcnetd.options import GatewaySettings, Instance, Manage, Settings
 from rcnetd.report import document, status_text
 from rcnetd.states import State
+from rcnetd.values import replace
 from tests.playbook import (
     ASSIGNED,
     DEPLOYED,

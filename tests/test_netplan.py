@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -17,6 +16,7 @@ from rcnetd.options import PublicInterface, PublicIPv6
 from rcnetd.renderers import Default, File, Nic, Refusal, Tree, Wish
 from rcnetd.renderers.edits import applied
 from rcnetd.renderers.netplan import OWN, PATTERNS, read_defaults, render
+from rcnetd.values import replace
 from tests.renderers.properties import check, examples
 from tests.renderers.trees import (
     GATEWAY,

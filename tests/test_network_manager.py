@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Network
 
 import pytest
@@ -14,6 +13,7 @@ from rcnetd.options import PublicInterface, PublicIPv6
 from rcnetd.renderers import Default, File, Nic, Refusal, Tree, Wish
 from rcnetd.renderers.edits import OFF, applied
 from rcnetd.renderers.network_manager import PATTERNS, read_defaults, render
+from rcnetd.values import replace
 from tests.renderers.properties import check, examples
 from tests.renderers.trees import (
     GATEWAY,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
@@ -27,6 +26,7 @@ from rcnetd.renderers import File, Refusal
 from rcnetd.renderers.edits import applied
 from rcnetd.renderers.netplan import PATTERNS, read_defaults, render
 from rcnetd.routes import OUTSIDE
+from rcnetd.values import replace
 
 GATEWAY = IPv4Address("10.180.31.254")
 ETH0, ETH1 = Link(2, "eth0", "00:00:00:00:00:02"), Link(3, "eth1", "00:00:00:00:00:03")

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from rcnetd.cli import main
 from rcnetd.options import PublicIPv6, Settings
 from rcnetd.preflight import Image, Level, judge
+from rcnetd.values import replace
 from tests.conftest import missing
 
 SETTINGS = Settings(region="dfw")

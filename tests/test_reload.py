@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from rcnetd.actions import Fetch, Remember, RemoveRoutes, TakeLinkDown
@@ -18,6 +16,7 @@ from rcnetd.options import (
     Settings,
 )
 from rcnetd.states import State
+from rcnetd.values import replace
 from tests.playbook import (
     ASSIGNED,
     DEPLOYED,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcnetd.remembering import load, machine_id, save
+from rcnetd.values import replace
 from tests.fuzzing import fuzz
 from tests.test_memory import MEMORY, OFF
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from ipaddress import IPv4Address
 from math import inf
 from pathlib import Path
@@ -28,6 +27,7 @@ from rcnetd.report import (
     not_begun,
     status_text,
 )
+from rcnetd.values import replace
 from tests.playbook import (
     ASSIGNED,
     DEPLOYED,

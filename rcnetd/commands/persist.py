@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from rcnetd.routes import OUTSIDE, describe
 from rcnetd.servicenet import ServiceNet
 from rcnetd.settings import ConfigError, load
 from rcnetd.transaction import Changed
+from rcnetd.values import dataclass
 
 EX_CONFIG = 78  # sysexits.h
 NOT_RUNNING = 3

@@ -15,10 +15,10 @@ survives byte by byte. What cannot be done safely is a `Refusal`, never a guess.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from rcnetd.options import PublicInterface, PublicIPv6
+from rcnetd.values import dataclass, field
 
 MARK = "rcnetd"  # is in the name of each file of ours, and in each edit of somebody else's
 

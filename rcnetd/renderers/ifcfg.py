@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from posixpath import basename
 
@@ -27,6 +26,7 @@ from rcnetd.options import PublicInterface, PublicIPv6
 from rcnetd.renderers import Changes, Nic, Refusal, Tree, Wish
 from rcnetd.renderers.edits import Document, applied, changes, documents, own
 from rcnetd.renderers.ifcfg_reader import read_defaults
+from rcnetd.values import dataclass
 
 __all__ = ["PATTERNS", "read_defaults", "render"]
 

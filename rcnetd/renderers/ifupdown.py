@@ -13,7 +13,6 @@ A default route by DHCP cannot be asked away: it gets a metric that loses (dhcli
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address
 
@@ -33,6 +32,7 @@ from rcnetd.renderers.stanzas import (
     matches,
     read,
 )
+from rcnetd.values import dataclass, field
 
 PATTERNS = (MAIN, *(f"{directory}/*" for directory in DIRECTORIES))
 # The first that is sourced: `source-directory` takes no dots, `source …/*.cfg` wants one.

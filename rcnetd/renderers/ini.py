@@ -7,10 +7,10 @@ systemd also `;`) and do not continue; a line of systemd's that ends with a back
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from rcnetd.renderers import Refusal
 from rcnetd.renderers.edits import Document
+from rcnetd.values import dataclass, field
 
 
 @dataclass(frozen=True)

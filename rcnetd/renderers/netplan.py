@@ -10,7 +10,6 @@ any number. The default route is written as `0.0.0.0/0`: Debian 11's netplan kno
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address
 from posixpath import basename, dirname
@@ -23,6 +22,7 @@ from rcnetd.options import PublicInterface, PublicIPv6
 from rcnetd.renderers import Change, Changes, Default, Nic, Refusal, Tree, Wish
 from rcnetd.renderers.edits import HEADER, Document, applied, changes, documents
 from rcnetd.renderers.yaml_edits import Node, YamlDocument, get, items, pairs, text
+from rcnetd.values import dataclass, field
 
 DIRECTORIES = ("/lib/netplan", "/etc/netplan", "/run/netplan")  # the last one counts
 PATTERNS = tuple(f"{directory}/*.yaml" for directory in DIRECTORIES)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address
 from posixpath import basename, dirname
@@ -19,6 +18,7 @@ from rcnetd.options import PublicInterface, PublicIPv6
 from rcnetd.renderers import Change, Changes, Default, Nic, Refusal, Tree, Wish
 from rcnetd.renderers.edits import Document, applied, changes, documents
 from rcnetd.renderers.ini import Entry, Section, sections
+from rcnetd.values import dataclass, field
 
 ETC = "/etc/NetworkManager/system-connections"
 DIRECTORIES = (

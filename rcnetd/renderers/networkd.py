@@ -9,7 +9,6 @@ back a route that the file has, so competing defaults go by marked edits.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, ip_address
 from posixpath import basename, dirname
@@ -20,6 +19,7 @@ from rcnetd.options import PublicInterface, PublicIPv6
 from rcnetd.renderers import Changes, Default, Nic, Refusal, Tree, Wish
 from rcnetd.renderers.edits import Document, applied, changes, documents, own
 from rcnetd.renderers.ini import Entry, Section, sections
+from rcnetd.values import dataclass, field
 
 ETC = "/etc/systemd/network"
 # The first wins. /lib is /usr/lib wherever systemd is now.

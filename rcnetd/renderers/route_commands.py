@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from posixpath import basename
+
+from rcnetd.values import dataclass, replace
 
 _ADDING = ("add", "replace", "append", "prepend", "change")
 _DELETING = ("delete", "del")

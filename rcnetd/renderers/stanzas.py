@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from posixpath import basename, dirname, join, normpath
 
 from rcnetd.renderers import Refusal
 from rcnetd.renderers.edits import Document
+from rcnetd.values import dataclass, field
 
 MAIN = "/etc/network/interfaces"
 DIRECTORIES = ("/etc/network/interfaces.d", "/run/network/interfaces.d")

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from rcnetd.memory import Memory
 from rcnetd.model import DEFAULT, METRIC, Address, Operation, Route
+from rcnetd.options import Settings
 from rcnetd.values import dataclass
 
 
@@ -68,10 +69,11 @@ class ProbeNeighbour(Action):
 
 @dataclass(frozen=True)
 class WriteRoute(Action):
-    """Tell the persister (`route.json`) which default route is in effect."""
+    """Tell the persister (`route.json`) which default route is in effect, by which settings."""
 
     ifindex: int
     gateway: IPv4Address
+    settings: Settings
 
 
 @dataclass(frozen=True)

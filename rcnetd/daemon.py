@@ -364,7 +364,7 @@ class Daemon:
     def _write_route(self, action: WriteRoute) -> Iterable[Event]:
         link = self._machine.facts.network.link(action.ifindex)
         try:
-            self._records.in_effect(link, action.gateway)
+            self._records.in_effect(link, action.gateway, action.settings)
         except OSError as error:
             self._complain(self._places.route, error)
         return ()

@@ -33,12 +33,21 @@ KEEP_AGAIN = 1.0  # seconds until a ServiceNet route that did not take is added 
 WARNINGS_MOST = 100  # different messages that are said once; then no more
 
 
+@dataclass(frozen=True)
+class Repair:
+    """When the route was put back, and who or what had taken it."""
+
+    at: float
+    reason: str
+
+
 @dataclass
 class Guard:
     """Decides about routes. `wake_at` is when to look again even if nothing happens."""
 
     wake_at: float = inf
     repairs: int = 0
+    last_repair: Repair | None = None
     public_settled: bool = False
     _public: int | None = None  # the public interface's index, once known
     _probe_at: float = -inf
@@ -117,8 +126,9 @@ class Guard:
     ) -> list[Action]:
         actions = self._keep_servicenet(facts, servicenet, now)
         if facts.applied:
-            self.repairs += 1
-            actions.append(Log("warning", f"default route via {gateway} was lost, putting it back"))
+            reason = f"default route via {gateway} was lost"
+            self._repaired(reason, now)
+            actions.append(Log("warning", f"{reason}, putting it back"))
         onlink = gateway not in servicenet.address.network
         actions.append(AddRoute(servicenet.link.ifindex, gateway, onlink=onlink))
         return actions
@@ -144,14 +154,18 @@ class Guard:
             return actions
         if not facts.applied:
             actions.append(Log("info", f"removing {names}, kept in removed.json"))
-        elif not self._fighting:
-            actions.append(Log("warning", f"{names} took over the default route, removing it"))
-        if facts.applied:
-            self.repairs += 1
+        else:
+            reason = f"{names} took over the default route"
+            self._repaired(reason, now)
+            actions += [] if self._fighting else [Log("warning", f"{reason}, removing it")]
         actions += _keep_public(facts, unwanted, self._public)
         foreign = tuple(route for route in unwanted if route.protocol != PROTOCOL)
         actions.append(RemoveRoutes(unwanted, record=foreign))
         return actions
+
+    def _repaired(self, reason: str, now: float) -> None:
+        self.repairs += 1
+        self.last_repair = Repair(now, reason)
 
     def _blow(self, names: str, now: float) -> list[Action]:
         """Somebody's route has to go (again): count the blows of a fight, and damp it.

@@ -450,13 +450,14 @@ class Machine:
         facts = self.facts
         if not facts.route.in_effect or facts.servicenet is None or facts.gateway is None:
             return
-        route = WriteRoute(facts.servicenet.link.ifindex, facts.gateway)
-        if route != self._written:
-            self._written = route
-            self._actions.append(route)
-            self._log(
-                "info", f"default route is via {facts.gateway} dev '{facts.servicenet.link.name}'"
-            )
+        link, before = facts.servicenet.link, self._written
+        route = WriteRoute(link.ifindex, facts.gateway, facts.settings)
+        if route == before:
+            return
+        self._written = route
+        self._actions.append(route)
+        if before is None or (before.ifindex, before.gateway) != (route.ifindex, route.gateway):
+            self._log("info", f"default route is via {facts.gateway} dev '{link.name}'")
 
     def _remember(self) -> None:
         """What the API has confirmed and works is worth remembering."""

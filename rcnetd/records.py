@@ -1,7 +1,8 @@
 """The JSON files that the daemon writes for others. Their forms are versioned; all are version 1.
 
 `status.json`: see `report.py`. `ready.json`: pid, the daemon that reported READY. `route.json`
-(what to persist): interface, mac, gateway. `removed.json` (what `rcnetctl revert` puts back):
+(what to persist): interface, mac, gateway, and the settings that say how, so that their change is
+one of the file. `removed.json` (what `rcnetctl revert` puts back):
 `routes`, each with `text` for people and `raw`, the kernel's own description in hex; `links`, each
 with name, mac and its addresses.
 """
@@ -14,6 +15,7 @@ from typing import Any
 
 from rcnetd.files import read_bounded, write_atomic
 from rcnetd.model import Address, Link, Network, Route
+from rcnetd.options import Settings
 from rcnetd.places import Places
 from rcnetd.routes import describe
 
@@ -35,13 +37,17 @@ class Records:
         """Write `ready.json`; a path unit starts the gate that failed before."""
         self._write(self._places.ready, {"version": 1, "pid": pid})
 
-    def in_effect(self, link: Link | None, gateway: IPv4Address) -> None:
-        """Write `route.json`: the default route in effect."""
+    def in_effect(self, link: Link | None, gateway: IPv4Address, settings: Settings) -> None:
+        """Write `route.json`: the default route in effect; a path unit starts the persister."""
         content = {
             "version": 1,
             "interface": link.name if link else None,
             "mac": link.mac if link else None,
             "gateway": str(gateway),
+            "persist": settings.persist.value,
+            "public_interface": settings.public_interface.value,
+            "public_ipv6": settings.public_ipv6.value,
+            "public_routes": [str(network) for network in settings.public_routes],
         }
         self._write(self._places.route, content)
 

@@ -16,7 +16,8 @@ step of the wall clock does not move; `null` means not known (yet).
     servicenet  interface, address (with prefix), mac, why
     gateway     address (in use), candidate (not in use yet), objection, remembered (from an earlier
                 boot, the API has not confirmed it yet)
-    route       in_effect, present, diversion, fighting, repairs (how often it was put back)
+    route       in_effect, present, diversion, fighting, repairs (how often it was put back),
+                last_repair (at, reason: who took it, or that it was lost)
     automation  status (RackConnect's word), trusted (no answer, but DEPLOYED in an earlier boot)
     requests    limit, used, next_at, last_failure (kind, reason)
     answers     for each operation: what it answered last (answer, ok), and `at`
@@ -172,7 +173,7 @@ def document(
     """The content of `status.json`, form version 1 (the module's docstring)."""
     facts, servicenet, error = machine.facts, machine.facts.servicenet, machine.last_error
     kind_reason = _failure(error) if error is not None else None
-    diversion = facts.route.diversion
+    diversion, repair = facts.route.diversion, machine.guard.last_repair
     return {
         "version": VERSION,
         "pid": pid,
@@ -205,6 +206,7 @@ def document(
             "diversion": describe_diversion(diversion) if diversion else None,
             "fighting": machine.guard.is_fighting(now),
             "repairs": machine.guard.repairs,
+            "last_repair": repair and {"at": repair.at, "reason": repair.reason},
         },
         "automation": {"status": facts.status_word or None, "trusted": facts.is_trusted},
         "requests": {

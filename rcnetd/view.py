@@ -28,7 +28,7 @@ def rows(content: dict[str, Any], now: float, *, running: bool) -> list[Row]:
     if content["mode"]:
         found.append(("Mode", f"hands {content['mode']}: {content['mode_why']}", ""))
     found += _platform(content["instance"])
-    found += _network(content)
+    found += _network(content, now)
     found += _answers(content, now)
     found += _requests(content, now, running)
     return found
@@ -72,7 +72,7 @@ def _platform(instance: dict[str, Any]) -> list[Row]:
     return found
 
 
-def _network(content: dict[str, Any]) -> list[Row]:
+def _network(content: dict[str, Any], now: float) -> list[Row]:
     found: list[Row] = []
     servicenet, gateway, route = content["servicenet"], content["gateway"], content["route"]
     if servicenet:
@@ -89,6 +89,13 @@ def _network(content: dict[str, Any]) -> list[Row]:
         found.append(("Gateway", f"{gateway['candidate']}, not in use yet", "busy"))
     if gateway["objection"]:
         found.append(("Refused", f"gateway {gateway['objection']}", "bad"))
+    repair = route.get("last_repair")  # an older daemon's status has none
+    if repair:
+        text = f"{duration(now - repair['at'])} ago: {repair['reason']}"
+        found.append(("Put back", text, "busy" if route["in_effect"] else "bad"))
+    if route["fighting"]:
+        text = "another program keeps taking the route, which is put back every 10 s"
+        found.append(("Fight", text, "bad"))
     if route["diversion"]:
         found.append(("Diverted", f"traffic takes {route['diversion']}", "bad"))
     return found

@@ -8,7 +8,7 @@ import pytest
 
 from rcnetd.actions import AddRoute, ProbeNeighbour, RemoveRoutes, TakeLinkDown
 from rcnetd.facts import Facts
-from rcnetd.guard import PROBE_AGAIN, WARNINGS_MOST, Guard, public_link, servicenet_probes
+from rcnetd.guard import PROBE_AGAIN, WARNINGS_MOST, Guard, Repair, public_link, servicenet_probes
 from rcnetd.model import METRIC, PROTOCOL, Address, Neighbour, Network, Route, Verdict
 from rcnetd.options import GatewaySettings, Instance, PublicInterface, PublicIPv6
 from rcnetd.routes import OUTSIDE
@@ -123,8 +123,9 @@ def test_a_competitor_is_removed_at_once(metric: int) -> None:
     book.look()
 
     assert competitor not in book.world.routes
-    assert any("proto dhcp" in line and "took over" in line for line in book.said)
+    (line,) = [line for line in book.said if "proto dhcp" in line and "took over" in line]
     assert book.machine.guard.repairs == 1
+    assert book.machine.guard.last_repair == Repair(book.now, line.removesuffix(", removing it"))
 
 
 def test_a_losing_competitor_is_left_alone() -> None:

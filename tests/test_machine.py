@@ -28,8 +28,9 @@ from rcnetd.events import (
     RequestRefused,
     StatusReceived,
 )
+from rcnetd.guard import Repair
 from rcnetd.model import Address, AutomationStatus, Operation
-from rcnetd.options import GatewaySettings, Instance, Manage
+from rcnetd.options import GatewaySettings, Instance, Manage, Settings
 from rcnetd.states import Condition, State
 from rcnetd.values import replace
 from tests.playbook import (
@@ -392,6 +393,8 @@ def test_the_guard_puts_a_lost_route_back() -> None:
     assert GATEWAY == book.world.default.gateway
     assert State.READY is state_of(book)
     assert book.machine.guard.repairs == 1
+    lost = Repair(book.now, f"default route via {GATEWAY} was lost")
+    assert lost == book.machine.guard.last_repair
     assert len(book.taken(NotifyReady)) == 1
 
 
@@ -553,7 +556,7 @@ def test_route_json_is_written_once_per_route() -> None:
     """The persister is told when a route comes into effect, not at every look."""
     book = boot(HANDS_ON, ASSIGNED, DEPLOYED).wait(300)
 
-    assert [WriteRoute(3, GATEWAY)] == book.taken(WriteRoute)
+    assert [WriteRoute(3, GATEWAY, Settings())] == book.taken(WriteRoute)
 
 
 def test_an_unknown_event_is_a_bug_with_a_name() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rcnetd.model import Address, Network
+from rcnetd.options import PublicInterface, Settings
 from rcnetd.places import Places
 from rcnetd.records import ENTRIES_MOST, Records
 from tests.playbook import ETH0, ETH1, GATEWAY, PUBLIC, foreign_default
@@ -40,16 +41,25 @@ def test_each_ready_is_news(places: Places) -> None:
 
 
 def test_the_route_in_effect(places: Places) -> None:
-    """What the persister needs: link, MAC and gateway."""
-    Records(places).in_effect(ETH1, GATEWAY)
+    """What the persister needs: link, MAC and gateway; and what it reads elsewhere, as news."""
+    Records(places).in_effect(ETH1, GATEWAY, Settings())
 
     assert json.loads(places.route.read_text()) == {
         "version": 1,
         "interface": "eth1",
         "mac": ETH1.mac,
         "gateway": "10.180.31.254",
+        "persist": "auto",
+        "public_interface": "no-default",
+        "public_ipv6": "keep",
+        "public_routes": [],
     }
-    Records(places).in_effect(None, GATEWAY)
+    written = places.route.stat().st_ino
+    Records(places).in_effect(ETH1, GATEWAY, Settings(requests_per_minute=5))
+    assert written == places.route.stat().st_ino
+    Records(places).in_effect(ETH1, GATEWAY, Settings(public_interface=PublicInterface.DOWN))
+    assert written != places.route.stat().st_ino
+    Records(places).in_effect(None, GATEWAY, Settings())
     assert json.loads(places.route.read_text())["interface"] is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rcnetd.actions import Fetch, Remember, RemoveRoutes, TakeLinkDown
+from rcnetd.actions import Fetch, Remember, RemoveRoutes, TakeLinkDown, WriteRoute
 from rcnetd.events import Event, Reconfigured, RequestFailed
 from rcnetd.memory import Identity
 from rcnetd.model import Mode, Operation
@@ -21,6 +21,7 @@ from tests.playbook import (
     ASSIGNED,
     DEPLOYED,
     DEPLOYING,
+    ETH1,
     FAILED,
     GATEWAY,
     HANDS_OFF,
@@ -57,6 +58,18 @@ def test_nothing_is_lost() -> None:
     assert [Operation.GATEWAY] == book.asked
     book.tell(ASSIGNED).wait(60)
     assert [Operation.GATEWAY] == book.asked
+
+
+def test_what_is_persisted_follows() -> None:
+    """The persister is told of other settings, without another word about the route."""
+    book = server(HANDS_ON, ASSIGNED, DEPLOYED)
+    said = reload(book, public_interface=PublicInterface.DOWN)
+
+    settings = Settings(public_interface=PublicInterface.DOWN)
+    assert [WriteRoute(ETH1.ifindex, GATEWAY, settings)] == book.taken(WriteRoute)
+    assert not any("default route is via" in line for line in said)
+    reload(book)
+    assert not book.taken(WriteRoute)
 
 
 @pytest.mark.parametrize(

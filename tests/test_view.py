@@ -110,12 +110,17 @@ def test_troubles_are_seen() -> None:
     full = content("route")
     full["gateway"].update(objection="10.180.31.255 is the broadcast address", remembered=True)
     full["route"].update(repairs=2, in_effect=False, diversion="a route of prefix length 1")
+    taken = "default via 203.0.113.1 dev eth0 proto dhcp metric 0"
+    repair = {"at": full["at"] - 65, "reason": f"'{taken}' took over the default route"}
+    full["route"].update(fighting=True, last_repair=repair)
     full["automation"]["trusted"] = True
     shown = rows(full)
 
     assert "gateway 10.180.31.255 is the broadcast address" == shown["Refused"]
     assert "10.180.31.254, remembered" == shown["Gateway"]
     assert "not in effect, put back 2 times" == shown["Route"]
+    assert f"1min 5s ago: '{taken}' took over the default route" == shown["Put back"]
+    assert "another program keeps taking the route, which is put back every 10 s" == shown["Fight"]
     assert "traffic takes a route of prefix length 1" == shown["Diverted"]
     assert "DEPLOYED in an earlier boot" == shown["Automation"]
 

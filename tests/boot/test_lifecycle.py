@@ -204,15 +204,22 @@ def test_the_way_back(make_guest: MakeGuest, release: str) -> None:
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_reload(make_guest: MakeGuest, release: str) -> None:
-    """New settings without a restart; wrong ones fail the reload, and are said in the journal."""
+    """New settings without a restart, also in the host's files; wrong ones fail the reload, and are
+    said in the journal."""
     guest = make_guest(release, "ifupdown")
     guest.emulate(DEPLOYED)
+    interfaces = guest.root / "etc/network/interfaces"
     with guest.boot():
         check_ready(guest)
         pid = guest.show(DAEMON, "MainPID")
+        guest.until(lambda: b"#rcnetd#     gateway" in interfaces.read_bytes())
         guest.run("sh", "-c", "echo 'trust_after: 1min' > /etc/rcnetd/conf.d/lab.yaml")
         guest.run("systemctl", "reload", DAEMON)
         guest.until(lambda: "the settings were read again" in guest.journal)
+
+        guest.run("sh", "-c", "echo 'public_interface: down' > /etc/rcnetd/conf.d/lab.yaml")
+        guest.run("systemctl", "reload", DAEMON)
+        guest.until(lambda: b"#rcnetd# auto lo eth0 eth1" in interfaces.read_bytes())
 
         guest.run("sh", "-c", "echo 'regoin: dfw' > /etc/rcnetd/conf.d/lab.yaml")
         with pytest.raises(AssertionError):

@@ -18,7 +18,7 @@ from rcnetd.actions import (
     TakeLinkDown,
 )
 from rcnetd.facts import Facts
-from rcnetd.model import PROTOCOL, Link, Neighbour, Network, Route
+from rcnetd.model import PROTOCOL, TABLE_MAIN, Link, Neighbour, Network, Route, Verdict
 from rcnetd.options import PublicInterface, PublicIPv6
 from rcnetd.routes import describe, probe_address
 from rcnetd.servicenet import ServiceNet
@@ -58,6 +58,7 @@ class Guard:
     _hold_until: float = -inf
     _refused_network: Network | None = None
     _kept_at: dict[IPv4Network, float] = field(default_factory=dict)
+    _routers: dict[IPv4Network, IPv4Address] = field(default_factory=dict)  # as seen on ServiceNet
     _warned: set[str] = field(default_factory=set)
 
     def check(self, facts: Facts, now: float) -> list[Action]:
@@ -220,14 +221,17 @@ class Guard:
     def _keep_servicenet(self, facts: Facts, servicenet: ServiceNet, now: float) -> list[Action]:
         """What was reached through ServiceNet must not follow our default: add its routes.
 
-        Where the instance data names no router in our subnet, a warning names what is missing.
+        A link flap takes them as silently as the default, so what they were is kept in mind. Where
+        neither that nor the instance data names a router in our subnet, a warning names what is
+        missing.
         """
         actions: list[Action] = []
-        router = facts.instance.servicenet_router
         for network, probe in servicenet_probes(facts):
             verdict = facts.network.verdict(probe)
             if verdict is not None and verdict.prefixlen > 0:
+                self._keep_in_mind(network, verdict, servicenet)
                 continue
+            router = self._routers.get(network, facts.instance.servicenet_router)
             if router is None or router not in servicenet.address.network:
                 actions += self._once(
                     f"no route keeps {network} on ServiceNet, it is reached through the gateway;"
@@ -240,6 +244,11 @@ class Guard:
             else:
                 self.wake_at = self._kept_at[network] + KEEP_AGAIN
         return actions
+
+    def _keep_in_mind(self, network: IPv4Network, verdict: Verdict, servicenet: ServiceNet) -> None:
+        is_servicenet = verdict.ifindex == servicenet.link.ifindex and verdict.table == TABLE_MAIN
+        if is_servicenet and verdict.gateway is not None:
+            self._routers[network] = verdict.gateway
 
     def _once(self, text: str, level: str = "warning") -> list[Action]:
         if text in self._warned or len(self._warned) >= WARNINGS_MOST:

@@ -9,7 +9,7 @@ import pytest
 from rcnetd.actions import AddRoute, ProbeNeighbour, RemoveRoutes, TakeLinkDown
 from rcnetd.facts import Facts
 from rcnetd.guard import PROBE_AGAIN, WARNINGS_MOST, Guard, Repair, public_link, servicenet_probes
-from rcnetd.model import METRIC, PROTOCOL, Address, Neighbour, Network, Route, Verdict
+from rcnetd.model import DEFAULT, METRIC, PROTOCOL, Address, Neighbour, Network, Route, Verdict
 from rcnetd.options import GatewaySettings, Instance, PublicInterface, PublicIPv6
 from rcnetd.routes import OUTSIDE
 from rcnetd.values import replace
@@ -24,6 +24,7 @@ from tests.playbook import (
     PUBLIC,
     PUBLIC_ROUTER,
     ROUTER,
+    SERVICENET_NETWORKS,
     SETTINGS,
     Playbook,
     World,
@@ -255,6 +256,38 @@ def test_a_servicenet_route_that_is_lost_again_comes_back() -> None:
 
     book.wait(1.1)
     assert all(route in book.world.routes for route in lost)
+
+
+def test_servicenet_routes_come_back_as_they_were_seen() -> None:
+    """A flap takes them with the default: by the router that they had, whoever set them."""
+    book = ready()
+    servicenet = book.world.addresses[-1]
+    book.world.flush(3)
+    book.look()
+    book.world.addresses.append(servicenet)
+    book.actions.clear()
+    book.look()
+
+    added = {(one.destination, one.gateway) for one in book.actions if isinstance(one, AddRoute)}
+    assert {(network, ROUTER) for network in SERVICENET_NETWORKS} | {(DEFAULT, GATEWAY)} == added
+    assert not any("no route keeps" in line for line in book.said)
+
+
+def test_a_way_around_servicenet_is_not_kept_in_mind() -> None:
+    """Routes by another link, or of another table, are no way to ServiceNet."""
+    book = ready()
+    vpn = IPv4Address("203.0.113.9")
+    book.world.routes = [
+        replace(route, ifindex=2, gateway=vpn) if route.gateway == ROUTER else route
+        for route in book.world.routes
+    ]
+    book.look()
+    book.world.routes = [route for route in book.world.routes if route.gateway != vpn]
+    book.actions.clear()
+    book.look()
+
+    gateways = {action.gateway for action in book.actions if isinstance(action, AddRoute)}
+    assert {ROUTER} == gateways
 
 
 @pytest.mark.parametrize("router", [None, IPv4Address("10.99.0.1")])

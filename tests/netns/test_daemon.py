@@ -451,6 +451,7 @@ GUARDED = {
         "address flush dev eth1",
         f"address add {SERVICENET} brd + dev eth1",
     ],
+    "renamed": ["link set eth1 down", "link set eth1 name snet0", "link set snet0 up"],
 }
 
 
@@ -466,6 +467,45 @@ def test_the_guard_puts_the_route_back(cloud: Cloud, case: str) -> None:
     until(cloud.goes_by_gateway)
     # The file comes after the route.
     until(lambda: daemon.status["route"]["repairs"] and daemon.status["route"]["in_effect"])
+
+
+def test_an_interface_with_a_new_name_is_asked_by(cloud: Cloud) -> None:
+    """The link is the same: what is said and asked from then on is by its new name."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start("gateway: {recheck: 2s}")
+    daemon.until_ready()
+    cloud.topology.server.ip(*GUARDED["renamed"])
+    until(cloud.goes_by_gateway)
+
+    asked = len(cloud.api.requests)
+    with daemon.told():
+        until(lambda: len(cloud.api.requests) > asked)
+    assert "snet0" == daemon.status["servicenet"]["interface"]
+    assert daemon.status["requests"]["last_failure"] is None
+
+
+def test_an_address_that_moves_takes_the_route_with_it(cloud: Cloud) -> None:
+    """To where the gateway is another: asked for at once, and the old route goes."""
+    cloud.emulate(
+        f"servers: [{{timeline: [{{at: 0, gateway: {GATEWAY}}}, {{at: 0, status: DEPLOYED}},"
+        " {at: 4s, gateway: 10.180.63.254}]}]"
+    )
+    daemon = cloud.start()
+    daemon.until_ready()
+    until(lambda: time.monotonic() > daemon.messages[0][0] + 4)
+    cloud.topology.gateway.ip("address add 10.180.63.254/19 dev eth1")
+    cloud.topology.servicenet_router.ip("address add 10.180.32.1/19 dev eth1")
+    cloud.topology.server.ip(
+        "address add 10.180.33.7/19 brd + dev eth1",
+        "route replace 10.176.0.0/12 via 10.180.32.1 dev eth1",
+        "route replace 10.208.0.0/12 via 10.180.32.1 dev eth1",
+        f"address del {SERVICENET} dev eth1",
+    )
+
+    with daemon.told():
+        until(lambda: any("via 10.180.63.254 dev eth1" in line for line in cloud.defaults()))
+    until(lambda: not any(f"via {GATEWAY}" in line for line in cloud.defaults()))
+    until(lambda: daemon.status["servicenet"]["address"] == "10.180.33.7/19")
 
 
 def test_public_interface_down(cloud: Cloud) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from pyroute2 import IPRoute
 
+from rcnetd.model import METRIC, PROTOCOL
 from rcnetd.topology import GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
 from tests.netns.daemons import ONCE, Cloud, Daemon
 from tests.waiting import until
@@ -60,6 +61,22 @@ def flushed(kernel: IPRoute) -> float:
     return begin
 
 
+def unsourced(kernel: IPRoute) -> float:
+    """The address that the route has as its source goes, another stays: the route goes silently."""
+    number = index(kernel, "eth1")
+    address, _, length = str(SERVICENET).partition("/")
+    kernel.route(
+        "replace", dst="default", gateway=str(GATEWAY), oif=number, priority=METRIC,
+        proto=PROTOCOL, prefsrc=address,
+    )  # fmt: skip
+    kernel.addr("replace", index=number, address="192.0.2.9", prefixlen=24)
+    kernel.addr("del", index=number, address=address, prefixlen=int(length))
+    assert not kernel.get_default_routes(), "the kernel has kept the route"
+    begin = time.monotonic()
+    kernel.addr("add", index=number, address=address, prefixlen=int(length))
+    return begin
+
+
 def outbid(kernel: IPRoute) -> float:
     """Somebody's default at metric 0."""
     begin = time.monotonic()
@@ -82,6 +99,7 @@ CASES: dict[str, tuple[Break, int, float]] = {
     "deleted": (deleted, 20, 0.0),
     "link flap": (flapped, 20, 0.0),
     "addresses flushed": (flushed, 20, 0.0),
+    "its source address gone": (unsourced, 20, 0.0),
     "lower metric": (outbid, 3, NO_FIGHT),
     "replaced": (replaced, 3, NO_FIGHT),
 }

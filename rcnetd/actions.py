@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 
 from rcnetd.memory import Memory
-from rcnetd.model import DEFAULT, METRIC, Address, Operation, Route
+from rcnetd.model import DEFAULT, METRIC, PROTOCOL, Address, Operation, Route
 from rcnetd.options import Settings
 from rcnetd.values import dataclass
 
@@ -30,13 +30,14 @@ class Fetch(Action):
 
 @dataclass(frozen=True)
 class AddRoute(Action):
-    """Add a route of ours beside whatever is there; nothing is replaced."""
+    """Add a route beside whatever is there; nothing is replaced."""
 
     ifindex: int
     gateway: IPv4Address
     destination: IPv4Network = DEFAULT
     metric: int = METRIC
     onlink: bool = False
+    protocol: int = PROTOCOL
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from rcnetd.actions import (
     TakeLinkDown,
 )
 from rcnetd.facts import Facts
-from rcnetd.model import PROTOCOL, TABLE_MAIN, Link, Neighbour, Network, Route, Verdict
+from rcnetd.model import PROTOCOL, STATIC, TABLE_MAIN, Link, Neighbour, Network, Route, Verdict
 from rcnetd.options import PublicInterface, PublicIPv6
 from rcnetd.routes import describe, probe_address
 from rcnetd.servicenet import ServiceNet
@@ -240,7 +240,8 @@ class Guard:
             elif now >= self._kept_at.get(network, -inf) + KEEP_AGAIN:
                 self._kept_at[network] = now
                 actions += self._once(f"adding the ServiceNet route {network} via {router}", "info")
-                actions.append(AddRoute(servicenet.link.ifindex, router, destination=network))
+                index = servicenet.link.ifindex
+                actions.append(AddRoute(index, router, destination=network, protocol=STATIC))
             else:
                 self.wake_at = self._kept_at[network] + KEEP_AGAIN
         return actions
@@ -272,7 +273,9 @@ def _keep_public(facts: Facts, unwanted: tuple[Route, ...], public: int | None) 
             if entry.ifindex == public
         )
         actions += [
-            AddRoute(public, route.gateway, destination=network, onlink=not on_link)
+            AddRoute(
+                public, route.gateway, destination=network, onlink=not on_link, protocol=STATIC
+            )
             for network in facts.settings.public_routes
         ]
     return actions

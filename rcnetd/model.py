@@ -11,9 +11,11 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 
 from rcnetd.values import dataclass, field
 
-# A number of our own in the kernel's route protocol field, so that every tool can tell our route
-# from others'. `rt_protos.d/rcnetd.conf` gives it a name for `ip route`.
+# A number of our own in the kernel's route protocol field, so that every tool can tell our default
+# route from others'. `rt_protos.d/rcnetd.conf` gives it a name for `ip route`. Other routes that we
+# add are as an administrator's: by our number there is no gateway but those that the API gave.
 PROTOCOL = 82
+STATIC = 4  # RTPROT_STATIC, rtnetlink(7): "installed by the administrator"
 # Metric 0 makes `ifup` and other agents fail with "File exists", and a netlink replace at metric 0
 # destroys or misses their route; 1 still wins over every DHCP client and network manager.
 METRIC = 1

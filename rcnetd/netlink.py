@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from rcnetd import decoding, rtnetlink
 from rcnetd.actions import AddRoute
-from rcnetd.model import PROTOCOL, TABLE_MAIN, Neighbour, Network, Query, Route, Verdict
+from rcnetd.model import TABLE_MAIN, Neighbour, Network, Query, Route, Verdict
 from rcnetd.monitor import Monitor
 from rcnetd.rtnetlink import Exchange, Interrupted, NetlinkError, body, pack_attribute
 
@@ -59,7 +59,7 @@ class Kernel:
         return self._ask("read the network's state", lambda exchange: _read(exchange, query))
 
     def add_route(self, action: AddRoute) -> None:
-        """Add a route of ours beside whatever is there; one that is there already is no error."""
+        """Add a route beside whatever is there; one that is there already is no error."""
         attrs = [
             ("RTA_OIF", action.ifindex),
             ("RTA_GATEWAY", str(action.gateway)),
@@ -73,7 +73,7 @@ class Kernel:
             family=socket.AF_INET,
             dst_len=action.destination.prefixlen,
             table=TABLE_MAIN,
-            proto=PROTOCOL,
+            proto=action.protocol,
             scope=RT_SCOPE_UNIVERSE,
             type=decoding.RTN_UNICAST,
             flags=decoding.RTNH_F_ONLINK if action.onlink else 0,

@@ -34,7 +34,6 @@ from rcnetd.machine import Machine
 from rcnetd.memory import Identity, Memory
 from rcnetd.model import (
     DEFAULT,
-    PROTOCOL,
     Address,
     AutomationStatus,
     Link,
@@ -161,9 +160,14 @@ class World:
         return None
 
     def _add(self, action: AddRoute) -> None:
-        raw = f"{action.ifindex} {action.gateway} {action.metric} {PROTOCOL}".encode()
+        raw = f"{action.ifindex} {action.gateway} {action.metric} {action.protocol}".encode()
         route = Route(
-            action.ifindex, action.gateway, action.metric, PROTOCOL, action.destination, raw=raw
+            action.ifindex,
+            action.gateway,
+            action.metric,
+            action.protocol,
+            action.destination,
+            raw=raw,
         )
         if route not in self.routes:
             self.routes.append(route)

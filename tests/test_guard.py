@@ -9,7 +9,16 @@ import pytest
 from rcnetd.actions import AddRoute, ProbeNeighbour, RemoveRoutes, TakeLinkDown
 from rcnetd.facts import Facts
 from rcnetd.guard import PROBE_AGAIN, WARNINGS_MOST, Guard, Repair, public_link, servicenet_probes
-from rcnetd.model import DEFAULT, METRIC, PROTOCOL, Address, Neighbour, Network, Route, Verdict
+from rcnetd.model import (
+    METRIC,
+    PROTOCOL,
+    STATIC,
+    Address,
+    Neighbour,
+    Network,
+    Route,
+    Verdict,
+)
 from rcnetd.options import GatewaySettings, Instance, PublicInterface, PublicIPv6
 from rcnetd.routes import OUTSIDE
 from rcnetd.values import replace
@@ -268,8 +277,9 @@ def test_servicenet_routes_come_back_as_they_were_seen() -> None:
     book.actions.clear()
     book.look()
 
-    added = {(one.destination, one.gateway) for one in book.actions if isinstance(one, AddRoute)}
-    assert {(network, ROUTER) for network in SERVICENET_NETWORKS} | {(DEFAULT, GATEWAY)} == added
+    added = [action for action in book.actions if isinstance(action, AddRoute)]
+    kept = [AddRoute(3, ROUTER, network, protocol=STATIC) for network in SERVICENET_NETWORKS]
+    assert [*kept, AddRoute(3, GATEWAY)] == added
     assert not any("no route keeps" in line for line in book.said)
 
 
@@ -320,7 +330,8 @@ def test_public_routes_stay_by_the_old_gateway() -> None:
         public_routes=networks,
     )
     kept = [one for one in book.taken(AddRoute) if getattr(one, "destination", None) in networks]
-    assert [AddRoute(2, IPv4Address("203.0.113.1"), network) for network in networks] == kept
+    via = IPv4Address("203.0.113.1")
+    assert [AddRoute(2, via, network, protocol=STATIC) for network in networks] == kept
     order = [action for action in book.actions if action in (*kept, *book.taken(RemoveRoutes))]
     assert kept == order[: len(kept)]
     assert book.is_ready

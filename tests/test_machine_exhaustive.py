@@ -124,8 +124,11 @@ class Watch:
 
     def _look(self, action: Action) -> None:
         facts = self.machine.facts
-        if isinstance(action, AddRoute) and action.destination == DEFAULT:
+        if isinstance(action, AddRoute) and action.protocol != PROTOCOL:
+            assert action.destination != DEFAULT
+        elif isinstance(action, AddRoute):
             assert self.assigned
+            assert action.destination == DEFAULT
             assert action.gateway == GATEWAY
             assert facts.servicenet is not None
         elif isinstance(action, RemoveRoutes):

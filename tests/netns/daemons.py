@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from tests.waiting import LONG, until
 ONCE = "servers: [{timeline: [{at: 0, gateway: 10.180.31.254}, {at: 0, status: DEPLOYED}]}]"
 ASSIGNED = "servers: [{timeline: [{at: 0, gateway: 10.180.31.254}]}]"
 NEVER = "servers: [{}]"
+RCNETD = (sys.executable, "-m", "rcnetd")
 
 
 class Daemon:
@@ -37,8 +38,9 @@ class Daemon:
         settings: str,
         environ: dict[str, str],
         instead_of: dict[str, Path] | None = None,
+        program: Sequence[str] = RCNETD,
     ) -> None:
-        """*instead_of* has the files that it sees in the place of others."""
+        """*instead_of* has the files that it sees in the place of others; *program* runs it."""
         self.cloud = cloud
         self.directory = cloud.directory
         self.run = self.directory / "run"
@@ -60,7 +62,7 @@ class Daemon:
             "RCNETD_INSTANCE": str(self.directory / "instance.json"),
             **environ,
         }
-        self._command = [sys.executable, "-m", "rcnetd", "--config", str(config)]
+        self._command = [*program, "--config", str(config)]
         if instead_of:
             mounts = [f"mount --bind {file} {place}" for place, file in instead_of.items()]
             script = " && ".join([*mounts, 'exec "$@"'])
@@ -163,10 +165,12 @@ class Cloud:
             self.api = self._stack.enter_context(running)
         return self.api
 
-    def start(self, settings: str = "", **environ: str) -> Daemon:
+    def start(
+        self, settings: str = "", *, program: Sequence[str] = RCNETD, **environ: str
+    ) -> Daemon:
         """Start the daemon with the lab's settings and these."""
         text = f"region: dfw\napi_address: {API}\nca_file: {self.api.ca_file}\n{settings}"
-        daemon = Daemon(self, text, environ)
+        daemon = Daemon(self, text, environ, program=program)
         self._stack.callback(daemon.close)
         return daemon
 

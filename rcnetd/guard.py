@@ -28,7 +28,9 @@ PROBE_AGAIN = 5.0  # seconds until a silent gateway is asked again; the kernel i
 FIGHT_WITHIN = 2.0  # seconds: a foreign route that wins again so soon is a fight's blow …
 FIGHT_BLOWS = 5  # … and more than so many in a row make a fight
 FIGHT_PAUSE = 10.0  # seconds between repairs while a fight lasts
-REFUSED_FIRST, REFUSED_MOST = 0.05, 10.0  # seconds until a refused change is tried again
+# Seconds until a refused change is tried again. What makes the kernel take it may come without a
+# message: a connected route that is back is a route like 100,000 others.
+REFUSED_FIRST, REFUSED_MOST = 0.05, 1.0
 KEEP_AGAIN = 1.0  # seconds until a ServiceNet route that did not take is added again
 WARNINGS_MOST = 100  # different messages that are said once; then no more
 
@@ -94,10 +96,14 @@ class Guard:
         self._warned.clear()
 
     def refused(self, reason: str, network: Network, now: float) -> list[Action]:
-        """Note that the kernel refused a change: try again later, or when something changes."""
-        delay = min(REFUSED_FIRST * 2.0**self._refusals, REFUSED_MOST)
-        self._refusals = min(self._refusals + 1, 10)
-        self._hold_until, self._refused_network = now + delay, network
+        """Note that the kernel refused a change: try again later, or when something changes.
+
+        What is refused together with it counts once.
+        """
+        if now >= self._hold_until or network != self._refused_network:
+            delay = min(REFUSED_FIRST * 2.0**self._refusals, REFUSED_MOST)
+            self._refusals = min(self._refusals + 1, 10)
+            self._hold_until, self._refused_network = now + delay, network
         return self._once(f"{reason}, trying again until it works")
 
     def step(self, facts: Facts, now: float) -> list[Action]:

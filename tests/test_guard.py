@@ -226,12 +226,12 @@ def test_a_diversion_before_the_first_apply_is_not_in_effect() -> None:
 
 
 def test_a_refused_change_is_tried_again_later() -> None:
-    """The kernel's refusal is said once; the pause doubles up to 10 s, a change ends it."""
+    """The kernel's refusal is said once; the pause doubles up to 1 s, a change ends it."""
     world = World(refuse="Failed to add route: Network is unreachable").servicenet_routes()
     book = Playbook(world).look().tell(HANDS_ON, ASSIGNED).wait(60)
 
     tries = len(book.taken(AddRoute))
-    assert 8 <= tries <= 16
+    assert 62 <= tries <= 65
     assert sum("Network is unreachable" in line for line in book.said) == 1
     assert book.taken(RemoveRoutes) == []
 
@@ -239,6 +239,16 @@ def test_a_refused_change_is_tried_again_later() -> None:
     world.addresses.append(Address(2, PUBLIC))
     book.look()
     assert GATEWAY == world.routes[-1].gateway
+
+
+def test_what_is_refused_together_counts_once() -> None:
+    """ServiceNet's routes are added with the default: that makes the pauses no longer."""
+    world = World(refuse="Failed to add route: Nexthop has invalid gateway")
+    book = Playbook(world, instance=Instance(servicenet_router=ROUTER)).look()
+    book.tell(HANDS_ON, ASSIGNED).wait(1.6)
+
+    defaults = [one for one in book.actions if one == AddRoute(3, GATEWAY)]
+    assert 6 == len(defaults)  # at 0, 0.05, 0.15, 0.35, 0.75 and 1.55 s
 
 
 def test_missing_servicenet_routes_are_added_by_the_known_router() -> None:

@@ -508,6 +508,20 @@ def test_an_address_that_moves_takes_the_route_with_it(cloud: Cloud) -> None:
     until(lambda: daemon.status["servicenet"]["address"] == "10.180.33.7/19")
 
 
+def test_what_the_kernel_refuses_for_long_is_tried_often(cloud: Cloud) -> None:
+    """With the connected route gone the gateway is "invalid", and no message tells that it is back:
+    the route comes within 2 s all the same."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start()
+    daemon.until_ready()
+    server, flushed = cloud.topology.server, time.monotonic()
+    server.ip("route flush table main")
+    until(lambda: "has invalid gateway" in daemon.log.read_text())
+    until(lambda: time.monotonic() > flushed + 4)
+    server.ip(f"route add {SERVICENET.network} dev eth1 scope link src {SERVICENET.ip}")
+    until(cloud.goes_by_gateway, 2)
+
+
 def test_public_interface_down(cloud: Cloud) -> None:
     """Flushed and set down once our route is in effect; what was there is recorded."""
     cloud.emulate(ONCE)

@@ -30,7 +30,7 @@ FIGHT_BLOWS = 5  # … and more than so many in a row make a fight
 FIGHT_PAUSE = 10.0  # seconds between repairs while a fight lasts
 # Seconds until a refused change is tried again. What makes the kernel take it may come without a
 # message: a connected route that is back is a route like 100,000 others.
-REFUSED_FIRST, REFUSED_MOST = 0.05, 1.0
+REFUSED_FIRST, REFUSED_MOST = 0.01, 1.0
 KEEP_AGAIN = 1.0  # seconds until a ServiceNet route that did not take is added again
 WARNINGS_MOST = 100  # different messages that are said once; then no more
 
@@ -100,7 +100,7 @@ class Guard:
 
         What is refused together with it counts once.
         """
-        if now >= self._hold_until or network != self._refused_network:
+        if now >= self._hold_until:
             delay = min(REFUSED_FIRST * 2.0**self._refusals, REFUSED_MOST)
             self._refusals = min(self._refusals + 1, 10)
             self._hold_until, self._refused_network = now + delay, network
@@ -109,9 +109,11 @@ class Guard:
     def step(self, facts: Facts, now: float) -> list[Action]:
         """The next thing to do so that our route is in effect; nothing when it is."""
         servicenet, gateway = facts.servicenet, facts.gateway
+        if facts.network != self._refused_network:
+            self._hold_until = -inf  # also if it becomes again what it was
         if servicenet is None or gateway is None:
             return []
-        if now < self._hold_until and facts.network == self._refused_network:
+        if now < self._hold_until:
             self.wake_at = self._hold_until
             return []
         if not facts.route.present:

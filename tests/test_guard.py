@@ -231,7 +231,7 @@ def test_a_refused_change_is_tried_again_later() -> None:
     book = Playbook(world).look().tell(HANDS_ON, ASSIGNED).wait(60)
 
     tries = len(book.taken(AddRoute))
-    assert 62 <= tries <= 65
+    assert 64 <= tries <= 68
     assert sum("Network is unreachable" in line for line in book.said) == 1
     assert book.taken(RemoveRoutes) == []
 
@@ -245,10 +245,25 @@ def test_what_is_refused_together_counts_once() -> None:
     """ServiceNet's routes are added with the default: that makes the pauses no longer."""
     world = World(refuse="Failed to add route: Nexthop has invalid gateway")
     book = Playbook(world, instance=Instance(servicenet_router=ROUTER)).look()
-    book.tell(HANDS_ON, ASSIGNED).wait(1.6)
+    book.tell(HANDS_ON, ASSIGNED).wait(0.32)
 
     defaults = [one for one in book.actions if one == AddRoute(3, GATEWAY)]
-    assert 6 == len(defaults)  # at 0, 0.05, 0.15, 0.35, 0.75 and 1.55 s
+    assert 6 == len(defaults)  # at 0, 0.01, 0.03, 0.07, 0.15 and 0.31 s
+
+
+def test_a_network_that_comes_back_as_it_was_is_tried_at_once() -> None:
+    """What was refused while the address went is no reason to wait once it is there again."""
+    book = ready()
+    addresses, book.world.refuse = book.world.addresses, "Nexthop has invalid gateway"
+    book.world.routes = [route for route in book.world.routes if route.gateway != GATEWAY]
+    book.look()
+    assert book.world.default is None
+    book.world.addresses, book.world.refuse = [], None
+    book.look()
+    book.world.addresses = addresses
+    book.look()
+
+    assert book.world.default is not None
 
 
 def test_missing_servicenet_routes_are_added_by_the_known_router() -> None:

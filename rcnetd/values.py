@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from dataclasses import dataclass, field, fields, replace
-
 __all__ = ["dataclass", "field", "fields", "replace"]
 
-if not TYPE_CHECKING:
+if TYPE_CHECKING:
+    from dataclasses import dataclass, field, fields, replace
+else:
     MISSING = object()
 
     class Field:

@@ -111,8 +111,12 @@ class Emulator:
 
     async def stop(self) -> None:
         """Close everything."""
-        tasks = [task for task in (self._refusing, *self._connections) if task is not None]
         self._close()
+        if self._refusing is not None:
+            self._refusing.cancel()
+        for _ in range(3):  # what was accepted just now has its transport then, which can be closed
+            await asyncio.sleep(0)
+        tasks = [task for task in (self._refusing, *self._connections) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -211,19 +215,19 @@ class Emulator:
         loop = asyncio.get_event_loop()
         assert isinstance(loop, asyncio.BaseEventLoop)
         reader = asyncio.StreamReader(limit=65536)
-        protocol = asyncio.StreamReaderProtocol(reader)
+        protocol = _Abortable(reader)
         context = self._certificates.context(fault) if self._certificates else None
         options: dict[str, Any] = {}
         if context is not None:
             options = {"ssl": context, "ssl_handshake_timeout": HANDSHAKE_MOST}
-        transport, _ = await loop.connect_accepted_socket(
-            lambda: protocol, sock=connection, **options
-        )
-        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         try:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, sock=connection, **options
+            )
+            writer = asyncio.StreamWriter(transport, protocol, reader, loop)
             await self._conversation(_Http(reader, writer), source)
         finally:
-            writer.transport.abort()
+            protocol.abort()
 
     async def _conversation(self, http: _Http, source: str) -> None:
         while True:
@@ -315,6 +319,25 @@ def _with_fault(answer: Answer, fault: Fault) -> Answer:
         status = int(name[len("http-") :])
         return Answer(status, b"" if status == 204 else page, "text/html", retry)
     return answer
+
+
+class _Abortable(asyncio.StreamReaderProtocol):
+    """Knows its transport from the end of the handshake on.
+
+    Who is cancelled then has none yet, and asyncio would wait for the client's farewell.
+    """
+
+    _made: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._made = transport
+        super().connection_made(transport)
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        if self._made is not None:
+            self._made.abort()
 
 
 class _Http:

@@ -59,7 +59,7 @@ def wait(fetcher: Fetcher) -> Answered:
         if select.select([descriptor], [], [], left)[0]:
             started = time.monotonic()
             answer = fetcher.receive()
-            assert time.monotonic() - started < 2.0
+            assert time.monotonic() - started < 0.5
             if answer is not None:
                 return answer
 
@@ -263,7 +263,7 @@ def test_a_stopped_process_is_killed_at_the_deadline(make: Make, lab: Lab) -> No
     started = time.monotonic()
     answer = wait(fetcher)
 
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 0.5
     assert (
         RequestFailed(
             GATEWAY,
@@ -445,7 +445,7 @@ def test_one_that_does_not_read(
     for _ in range(25):
         started = time.monotonic()
         submit(fetcher)
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 0.5
         assert isinstance(wait(fetcher), (GatewayNotAssigned, RequestFailed))
     fetcher.close()
 

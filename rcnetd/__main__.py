@@ -2,6 +2,6 @@
 
 import sys
 
-from rcnetd.main import main
+from rcnetd.daemon.main import main
 
 sys.exit(main())

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from rcnetd.emulator.timeline import REGIONS
+from rcnetd.emulator.scenario import REGIONS
 
 NAMES = tuple(f"{region}.api.rackconnect.rackspace.com" for region in REGIONS)
 DAY = datetime.timedelta(days=1)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from rcnetd.emulator.certificates import context_of
 from rcnetd.emulator.faults import CONNECTION, FAULTS, OPERATIONS, Fault
+from rcnetd.emulator.scenario import TimelineError, load, read_duration
 from rcnetd.emulator.server import Emulator, Request
-from rcnetd.emulator.timeline import TimelineError, load, read_duration
 
 EX_OSERR, EX_CONFIG = 71, 78  # sysexits.h
 

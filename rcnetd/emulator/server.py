@@ -19,12 +19,12 @@ from typing import Any
 
 import h11
 
-from rcnetd.emulator import answers
-from rcnetd.emulator.answers import Answer
+from rcnetd.emulator import responses as answers
 from rcnetd.emulator.certificates import Certificates
 from rcnetd.emulator.faults import CONNECTION, Fault
 from rcnetd.emulator.ratelimit import RateLimit
-from rcnetd.emulator.timeline import REGIONS, Server, State, Timeline
+from rcnetd.emulator.responses import Answer
+from rcnetd.emulator.scenario import REGIONS, Server, State, Timeline
 
 IDLE_MOST = 30.0  # seconds a connection may wait for its next request
 HANDSHAKE_MOST = 10.0  # seconds

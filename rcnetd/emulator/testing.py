@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from rcnetd.emulator.faults import Fault
+from rcnetd.emulator.scenario import Timeline, load, parse
 from rcnetd.emulator.server import Emulator, Request
-from rcnetd.emulator.timeline import Timeline, load, parse
 
 PATIENCE = 10.0  # seconds for the emulator to start or stop
 

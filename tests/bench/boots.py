@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from rcnetd.emulator.certificates import Authority
-from rcnetd.topology import Topology
+from rcnetd.lab.topology import Topology
 from tests.bench.figures import Figure, Measure
 from tests.bench.lab import Options
 from tests.bench.waiting import sizes

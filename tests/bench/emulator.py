@@ -136,8 +136,8 @@ def _started(who: str, *words: str, servers: int = 1) -> Iterator[Contender]:
 def main(kind: str, path: str) -> None:
     """One of the servers: prints its port, then serves until it is killed."""
     if kind == "emulator":
+        from rcnetd.emulator.scenario import load
         from rcnetd.emulator.server import Emulator
-        from rcnetd.emulator.timeline import load
 
         served = Emulator(load(Path(path)), [("127.0.0.1", 0)])
         loop = asyncio.new_event_loop()

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rcnetd.emulator.testing import emulator
-from rcnetd.topology import API, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER, Topology
+from rcnetd.lab.topology import API, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER, Topology
 from tests.netns.daemons import Cloud, Daemon
 
 CLONE_NEWNS = 0x20000  # linux/sched.h

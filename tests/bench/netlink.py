@@ -8,9 +8,9 @@ import socket
 import time
 from ipaddress import IPv4Network
 
-from rcnetd import rtnetlink
-from rcnetd.model import TABLE_MAIN
-from rcnetd.topology import GATEWAY, Namespace
+from rcnetd.core.model import TABLE_MAIN
+from rcnetd.lab.topology import GATEWAY, Namespace
+from rcnetd.netlink import socket as rtnetlink
 from tests.bench.lab import PATIENCE
 
 RTNLGRP_IPV4_ROUTE = 7  # linux/rtnetlink.h
@@ -86,7 +86,7 @@ class Routes:
             )
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE)
         # linux/filter.h by the daemon's own monitor: defaults only
-        from rcnetd.monitor import _attach_filter
+        from rcnetd.netlink.monitor import _attach_filter
 
         _attach_filter(self._socket)
         self._socket.bind((0, 0))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from statistics import mean
 
-from rcnetd.model import Operation
+from rcnetd.core.model import Operation
 from tests.bench.figures import Figure, Measure
 from tests.bench.lab import Options
-from tests.simulation import random_boot
-from tests.test_simulation import SPACING
+from tests.support.simulation import random_boot
+from tests.unit.core.test_simulation import SPACING
 
 
 def measure(options: Options) -> list[Measure]:

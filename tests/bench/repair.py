@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from rcnetd import rtnetlink
-from rcnetd.topology import GATEWAY, PUBLIC_ROUTER, Namespace
+from rcnetd.lab.topology import GATEWAY, PUBLIC_ROUTER, Namespace
+from rcnetd.netlink import socket as rtnetlink
 from tests.bench.figures import Figure, Measure
 from tests.bench.lab import (
     ETH_P_ARP,

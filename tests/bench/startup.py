@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rcnetd import rtnetlink
-from rcnetd.topology import API, SERVICENET
+from rcnetd.lab.topology import API, SERVICENET
+from rcnetd.netlink import socket as rtnetlink
 from tests.bench.figures import Figure, Measure
 from tests.bench.lab import Lab, Options, Packets, milliseconds
 from tests.bench.netlink import Batch, route

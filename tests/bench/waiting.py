@@ -9,13 +9,13 @@ import subprocess
 import time
 from pathlib import Path
 
-from rcnetd.topology import API
+from rcnetd.lab.topology import API
 from tests.bench.figures import Figure, Measure
 from tests.bench.lab import Lab, Options, cpu_ns
 from tests.bench.repair import DEPLOYED
 from tests.netns.daemons import Daemon
-from tests.test_simulation import SPACING
-from tests.waiting import until
+from tests.support.waiting import until
+from tests.unit.core.test_simulation import SPACING
 
 DEPLOYING = "limit: 1000000\nservers: [{timeline: [{at: 0, gateway: 10.180.31.254}]}]"
 WAIT = 600.0  # seconds that RackConnect may well take

@@ -15,7 +15,7 @@ from typing import Optional, cast
 import pytest
 
 from rcnetd.emulator.certificates import Authority
-from rcnetd.topology import Topology
+from rcnetd.lab.topology import Topology
 from tests.boot.guest import Guest, Overlay, bake, chroot, configure, remove
 from tests.boot.trees import TOOLS, alone, cache, tree
 from tests.conftest import missing

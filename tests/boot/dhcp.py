@@ -8,7 +8,7 @@ import struct
 import threading
 from ipaddress import IPv4Address, IPv4Interface
 
-from rcnetd.topology import Namespace
+from rcnetd.lab.topology import Namespace
 
 COOKIE = bytes.fromhex("63825363")
 DISCOVER, OFFER, REQUEST, ACK = 1, 2, 3, 5

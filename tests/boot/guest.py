@@ -18,12 +18,11 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from rcnetd.core.model import Query, Route, Verdict
+from rcnetd.core.routes import OUTSIDE
 from rcnetd.emulator.certificates import NAMES, Authority
 from rcnetd.emulator.testing import RunningEmulator, emulator
-from rcnetd.model import Query, Route, Verdict
-from rcnetd.netlink import Kernel
-from rcnetd.routes import OUTSIDE
-from rcnetd.topology import (
+from rcnetd.lab.topology import (
     API,
     GATEWAY,
     PUBLIC,
@@ -34,7 +33,8 @@ from rcnetd.topology import (
     SERVICENET_ROUTER,
     Topology,
 )
-from tests.waiting import until
+from rcnetd.netlink.kernel import Kernel
+from tests.support.waiting import until
 
 MANAGERS = ("netplan", "network-manager", "ifupdown")
 # What each manager's guest runs at boot, and no other's does.

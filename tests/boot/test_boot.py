@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.model import METRIC, PROTOCOL
-from rcnetd.topology import API, GATEWAY, PUBLIC_ROUTER, SERVICENET_ROUTER
+from rcnetd.core.model import METRIC, PROTOCOL
+from rcnetd.lab.topology import API, GATEWAY, PUBLIC_ROUTER, SERVICENET_ROUTER
 from tests.boot.conftest import MakeGuest
 from tests.boot.guest import MANAGERS, SERVICES, Guest, write
 from tests.boot.trees import RELEASES
-from tests.waiting import until
+from tests.support.waiting import until
 
 NEWEST = RELEASES[-1]
 DEPLOYED = "servers: [{timeline: [{at: 0, gateway: 10.180.31.254, status: DEPLOYED}]}]"

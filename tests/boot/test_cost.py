@@ -9,7 +9,7 @@ import statistics
 
 import pytest
 
-from rcnetd.topology import PUBLIC_ROUTER
+from rcnetd.lab.topology import PUBLIC_ROUTER
 from tests.boot.conftest import MakeGuest
 from tests.boot.guest import Guest, write
 from tests.boot.test_boot import DAEMON, check_ready

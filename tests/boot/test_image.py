@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.cli import main
+from rcnetd.ctl.main import main
 from tests.boot.conftest import Image, MakeGuest, disk
 from tests.boot.guest import chroot, configure, write
 from tests.boot.test_boot import DEPLOYED, NEWEST, check_ready
 from tests.boot.test_persistence import until_persisted
 from tests.boot.trees import RELEASES, tree
-from tests.test_snippets import SNIPPETS
+from tests.project.test_snippets import SNIPPETS
 
 
 @pytest.mark.parametrize("release", RELEASES)

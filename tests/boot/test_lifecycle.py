@@ -25,7 +25,7 @@ from tests.boot.test_boot import (
 )
 from tests.boot.test_persistence import until_persisted
 from tests.boot.trees import RELEASES
-from tests.waiting import LONG, until
+from tests.support.waiting import LONG, until
 
 UPGRADE = {".deb": ("dpkg", "--install"), ".rpm": ("rpm", "--upgrade", "--nodeps")}
 REMOVE = {".deb": ("dpkg", "--remove", "rcnetd"), ".rpm": ("rpm", "--erase", "rcnetd")}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.model import METRIC
-from rcnetd.topology import GATEWAY, PUBLIC_ROUTER
+from rcnetd.core.model import METRIC
+from rcnetd.lab.topology import GATEWAY, PUBLIC_ROUTER
 from tests.boot.conftest import INSTALL, MakeGuest
 from tests.boot.guest import DNS, Guest
 from tests.boot.test_boot import (

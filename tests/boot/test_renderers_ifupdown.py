@@ -11,19 +11,19 @@ from typing import NamedTuple
 
 import pytest
 
-from rcnetd.model import METRIC, PROTOCOL, Query, Route, Verdict
-from rcnetd.netlink import Kernel
-from rcnetd.options import PublicInterface
-from rcnetd.renderers import Tree
-from rcnetd.renderers.edits import applied
-from rcnetd.renderers.ifupdown import read_defaults, render
-from rcnetd.routes import OUTSIDE
-from rcnetd.topology import Namespace
+from rcnetd.core.model import METRIC, PROTOCOL, Query, Route, Verdict
+from rcnetd.core.routes import OUTSIDE
+from rcnetd.core.settings import PublicInterface
+from rcnetd.hostconfig.renderers.ifupdown import read_defaults, render
+from rcnetd.hostconfig.renderers.marked_edits import applied
+from rcnetd.hostconfig.renderers.model import Tree
+from rcnetd.lab.topology import Namespace
+from rcnetd.netlink.kernel import Kernel
 from tests.boot.conftest import disk
 from tests.boot.dhcp import DhcpServer
 from tests.boot.guest import chroot
 from tests.boot.trees import RELEASES, tree
-from tests.renderers.trees import HERE, cases, read_tree, wish_of
+from tests.support.trees import HERE, cases, read_tree, wish_of
 
 ROUTERS = {
     "eth0": (IPv4Interface("203.0.113.10/24"), IPv4Address("203.0.113.1")),

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.checking import NETPLAN
-from rcnetd.model import METRIC
-from rcnetd.options import PublicInterface
-from rcnetd.renderers import Default, Tree, network_manager, networkd
-from rcnetd.renderers.edits import applied
-from rcnetd.renderers.netplan import read_defaults, render
+from rcnetd.core.model import METRIC
+from rcnetd.core.settings import PublicInterface
+from rcnetd.hostconfig.renderers import network_manager, networkd
+from rcnetd.hostconfig.renderers.marked_edits import applied
+from rcnetd.hostconfig.renderers.model import Default, Tree
+from rcnetd.hostconfig.renderers.netplan import read_defaults, render
+from rcnetd.hostconfig.verify import NETPLAN
 from tests.boot.conftest import disk
 from tests.boot.guest import chroot
 from tests.boot.trees import RELEASES, tree
-from tests.renderers.trees import HERE, cases, read_tree, wish_of
+from tests.support.trees import HERE, cases, read_tree, wish_of
 
 PLACE = "srv"
 

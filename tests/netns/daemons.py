@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
+from rcnetd.core.model import Query, Verdict
+from rcnetd.core.routes import OUTSIDE
 from rcnetd.emulator.testing import RunningEmulator, emulator
-from rcnetd.model import Query, Verdict
-from rcnetd.netlink import Kernel
-from rcnetd.routes import OUTSIDE
-from rcnetd.topology import API, Topology
-from tests.waiting import LONG, until
+from rcnetd.lab.topology import API, Topology
+from rcnetd.netlink.kernel import Kernel
+from tests.support.waiting import LONG, until
 
 ONCE = "servers: [{timeline: [{at: 0, gateway: 10.180.31.254}, {at: 0, status: DEPLOYED}]}]"
 ASSIGNED = "servers: [{timeline: [{at: 0, gateway: 10.180.31.254}]}]"

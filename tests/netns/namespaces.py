@@ -1,6 +1,6 @@
 """Fixtures: network namespaces for the tests, gone when the test is.
 
-Ask for `namespace` (one, empty, entered), `topology` (the small cloud of `rcnetd.topology`, not
+Ask for `namespace` (one, empty, entered), `topology` (the small cloud of `rcnetd.lab.topology`, not
 entered) or `server` (that cloud's server, entered). Without root the whole pytest process moves
 into a user namespace first.
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rcnetd.topology import Namespace, Topology, become_root_of_nothing, may_make_namespaces
+from rcnetd.lab.topology import Namespace, Topology, become_root_of_nothing, may_make_namespaces
 from tests.conftest import missing
 
 

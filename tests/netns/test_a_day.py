@@ -14,21 +14,26 @@ from typing import NamedTuple
 import pytest
 
 from tests.netns.daemons import ONCE, Cloud, Daemon
-from tests.waiting import LONG, until
+from tests.support.waiting import LONG, until
 
 pytestmark = pytest.mark.netns
 
 HURRIED = """
 import sys
-from rcnetd import asking, budget, machine, main, pacing
-from rcnetd.values import replace
+from rcnetd.core import polling
+from rcnetd.store import budget
+from rcnetd.core import machine
+from rcnetd.daemon import main
+from rcnetd.core import pacing
+from rcnetd.basic.dataclass import replace
+from rcnetd.config import load as config
 
-load = main.load
+load = config.load
 def hurried(*files, **options):
     settings = load(*files, **options)
     return replace(settings, gateway=replace(settings.gateway, recheck=0.2))
 
-main.load = hurried
+config.load = hurried
 machine.RESYNC, machine.RELEASE_AFTER = 0.02, 0.05
 budget.SLOT_HELD = 0.02
 pacing.Pacer.limit_to = lambda pacer, limit: pacer.__dict__.update(limit=limit, interval=0.02)

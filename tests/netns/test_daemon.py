@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.topology import API, GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
+from rcnetd.lab.topology import API, GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
 from tests.netns.daemons import ASSIGNED, NEVER, ONCE, Cloud, Daemon
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.netns
 

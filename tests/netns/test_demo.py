@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import missing
 
 pytestmark = pytest.mark.netns
-DEMO = [sys.executable, "-m", "rcnetd.cli", "demo"]
+DEMO = [sys.executable, "-m", "rcnetd.ctl.main", "demo"]
 QUICK = """
 servers:
   - address: 10.180.1.2

@@ -15,7 +15,7 @@ import pytest
 
 from rcnetd.emulator.faults import CONNECTION, FAULTS
 from tests.netns.daemons import Cloud, Daemon
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.netns, pytest.mark.faults]
 

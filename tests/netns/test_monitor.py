@@ -8,15 +8,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from rcnetd import monitor as module
-from rcnetd.actions import AddRoute
-from rcnetd.model import Query, Route
-from rcnetd.monitor import Monitor
-from rcnetd.netlink import Kernel, NetlinkError
-from rcnetd.rtnetlink import HEADER
-from rcnetd.topology import GATEWAY, INTERNET, PUBLIC_ROUTER, SERVICENET_ROUTER, Namespace, Topology
+from rcnetd.core.actions import AddRoute
+from rcnetd.core.model import Query, Route
+from rcnetd.lab.topology import (
+    GATEWAY,
+    INTERNET,
+    PUBLIC_ROUTER,
+    SERVICENET_ROUTER,
+    Namespace,
+    Topology,
+)
+from rcnetd.netlink import monitor as module
+from rcnetd.netlink.kernel import Kernel, NetlinkError
+from rcnetd.netlink.monitor import Monitor
+from rcnetd.netlink.socket import HEADER
 from tests.netns.namespaces import readable
-from tests.waiting import LONG, until
+from tests.support.waiting import LONG, until
 
 pytestmark = pytest.mark.netns
 

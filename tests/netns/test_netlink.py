@@ -10,13 +10,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 
 import pytest
 
-from rcnetd import decoding, netlink
-from rcnetd.actions import AddRoute
-from rcnetd.model import METRIC, PROTOCOL, Address, Neighbour, Network, Query, Route
-from rcnetd.monitor import RTNLGRP_IPV4_ROUTE
-from rcnetd.netlink import Kernel, Monitor, NetlinkError
-from rcnetd.rtnetlink import RTM_DELROUTE, RTM_NEWROUTE, messages, pack_attribute
-from rcnetd.topology import (
+from rcnetd.core.actions import AddRoute
+from rcnetd.core.model import METRIC, PROTOCOL, Address, Neighbour, Network, Query, Route
+from rcnetd.lab.topology import (
     API,
     GATEWAY,
     INTERNET,
@@ -29,8 +25,13 @@ from rcnetd.topology import (
     Namespace,
     Topology,
 )
+from rcnetd.netlink import decode
+from rcnetd.netlink import kernel as netlink
+from rcnetd.netlink.kernel import Kernel, Monitor, NetlinkError
+from rcnetd.netlink.monitor import RTNLGRP_IPV4_ROUTE
+from rcnetd.netlink.socket import RTM_DELROUTE, RTM_NEWROUTE, messages, pack_attribute
 from tests.netns.namespaces import open_descriptors, readable
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.netns
 
@@ -61,10 +62,10 @@ def test_a_default_that_is_larger_than_the_kernel_lists_at_once(
 ) -> None:
     """600 next hops: it is asked for again, with room enough."""
     (before,) = defaults(kernel)
-    hop = decoding.RTNEXTHOP.pack(16, 0, 0, ETH1) + pack_attribute(5, SERVICENET_ROUTER.packed)
-    head = decoding.RTMSG.pack(socket.AF_INET, 0, 0, 0, 254, 3, 0, 1, 0)
-    metric = pack_attribute(decoding.RTA_PRIORITY, (9).to_bytes(4, sys.byteorder))
-    hops = pack_attribute(decoding.RTA_MULTIPATH, hop * 600)
+    hop = decode.RTNEXTHOP.pack(16, 0, 0, ETH1) + pack_attribute(5, SERVICENET_ROUTER.packed)
+    head = decode.RTMSG.pack(socket.AF_INET, 0, 0, 0, 254, 3, 0, 1, 0)
+    metric = pack_attribute(decode.RTA_PRIORITY, (9).to_bytes(4, sys.byteorder))
+    hops = pack_attribute(decode.RTA_MULTIPATH, hop * 600)
     kernel.restore_route(head + metric + hops)
     assert [0, 9] == [route.metric for route in defaults(kernel)]
     assert defaults(kernel)[0] == before
@@ -444,7 +445,7 @@ def test_make_before_break(server: Namespace, kernel: Kernel) -> None:
         seen = []
         while readable(witness.fileno()):
             for message in messages(witness.recv(65536)):
-                seen.append((message.kind, decoding.route(message.payload).gateway))
+                seen.append((message.kind, decode.route(message.payload).gateway))
     assert seen == [(RTM_NEWROUTE, GATEWAY), (RTM_DELROUTE, PUBLIC_ROUTER)]
 
 
@@ -586,7 +587,7 @@ def test_an_entry_that_goes_just_before_it_is_probed(
         if believed:
             neighbours.believe(GATEWAY, believed)
         with monkeypatch.context() as patch:
-            patch.setattr(netlink, "_neighbour_state", lambda *_: decoding.NUD_STALE)
+            patch.setattr(netlink, "_neighbour_state", lambda *_: decode.NUD_STALE)
             Kernel().probe_neighbour(ETH1, GATEWAY)
         until(lambda: neighbours.state(GATEWAY) is Neighbour.ANSWERS)
         neighbours.forget(GATEWAY)

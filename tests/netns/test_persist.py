@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.commands.persist import revert, run
-from rcnetd.places import Places
-from rcnetd.topology import PUBLIC_ROUTER
+from rcnetd.ctl.persist import revert, run
+from rcnetd.lab.topology import PUBLIC_ROUTER
+from rcnetd.store.paths import Places
 from tests.netns.daemons import ONCE, Cloud, Daemon
 
 pytestmark = pytest.mark.netns
@@ -178,8 +178,8 @@ def test_the_old_route_stays_while_there_is_no_other(
 COMMAND = """
 import sys
 from pathlib import Path
-from rcnetd.commands.persist import run
-from rcnetd.places import Places
+from rcnetd.ctl.persist import run
+from rcnetd.store.paths import Places
 root = Path(sys.argv[2])
 places = Places(Path(sys.argv[1]), root / "state", root / "none")
 sys.exit(run(places, [Path(sys.argv[3])], root))

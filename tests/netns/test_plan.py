@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.commands.plan import run
-from rcnetd.places import Places
-from rcnetd.topology import API, GATEWAY
+from rcnetd.ctl.plan import run
+from rcnetd.lab.topology import API, GATEWAY
+from rcnetd.store.paths import Places
 from tests.netns.daemons import NEVER, ONCE, Cloud
 
 pytestmark = pytest.mark.netns

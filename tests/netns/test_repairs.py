@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from pyroute2 import IPRoute
 
-from rcnetd.model import METRIC, PROTOCOL
-from rcnetd.topology import GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
+from rcnetd.core.model import METRIC, PROTOCOL
+from rcnetd.lab.topology import GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
 from tests.netns.daemons import ONCE, Cloud, Daemon
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.netns
 

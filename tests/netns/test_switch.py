@@ -8,15 +8,15 @@ import time
 
 import pytest
 
-from rcnetd.actions import Action, AddRoute, ProbeNeighbour, RemoveRoutes
-from rcnetd.events import Event, RouteRefused
-from rcnetd.machine import Machine
-from rcnetd.model import Network
-from rcnetd.netlink import Kernel, NetlinkError
-from rcnetd.options import GatewaySettings, Settings
-from rcnetd.rtnetlink import RTM_DELROUTE, RTM_NEWROUTE, messages
-from rcnetd.topology import GATEWAY, PUBLIC_ROUTER, Namespace
-from tests.playbook import ASSIGNED, HANDS_ON, Playbook, World
+from rcnetd.core.actions import Action, AddRoute, ProbeNeighbour, RemoveRoutes
+from rcnetd.core.events import Event, RouteRefused
+from rcnetd.core.machine import Machine
+from rcnetd.core.model import Network
+from rcnetd.core.settings import GatewaySettings, Settings
+from rcnetd.lab.topology import GATEWAY, PUBLIC_ROUTER, Namespace
+from rcnetd.netlink.kernel import Kernel, NetlinkError
+from rcnetd.netlink.socket import RTM_DELROUTE, RTM_NEWROUTE, messages
+from tests.support.playbook import ASSIGNED, HANDS_ON, Playbook, World
 
 pytestmark = pytest.mark.netns
 

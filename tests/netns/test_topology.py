@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.topology import (
+from rcnetd.lab.topology import (
     API,
     GATEWAY,
     INTERNET,
@@ -23,7 +23,7 @@ from rcnetd.topology import (
     link,
 )
 from tests.netns.namespaces import open_descriptors
-from tests.waiting import LONG
+from tests.support.waiting import LONG
 
 pytestmark = pytest.mark.netns
 
@@ -127,7 +127,7 @@ def test_nothing_stays(namespaces: None, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_it_needs_no_root() -> None:
     """In a user namespace of its own a process is root enough, of that and nothing else."""
     program = """
-from rcnetd.topology import INTERNET, Topology, become_root_of_nothing, may_make_namespaces
+from rcnetd.lab.topology import INTERNET, Topology, become_root_of_nothing, may_make_namespaces
 become_root_of_nothing()
 assert may_make_namespaces()
 from tests.netns.test_topology import reaches

@@ -1,0 +1,1 @@
+"""Bytes, text, files and processes; knows nothing of rcnetd."""

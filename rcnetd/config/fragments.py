@@ -1,0 +1,155 @@
+"""Reads the settings' files: fragments, as they were written, with their lines.
+
+Every mistake is a `ConfigError` of one line that names file, line, key and what to do. PyYAML is
+loaded only where there is a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rcnetd.basic.dataclass import dataclass
+from rcnetd.basic.files import read_bounded
+
+SIZE_MOST = 64 * 1024  # bytes of one file
+VENDOR = Path("/usr/lib/rcnetd")
+
+
+class ConfigError(Exception):
+    """The administrator's mistake, in one line: where, what, and what to do. Exit code 78."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One value as it was written. *value* is a `str`, a list of them, or None for null."""
+
+    value: str | list[str] | None
+    path: Path
+    line: int
+    quoted: bool = False
+
+
+def find(environ: Mapping[str, str], root: Path) -> list[Path]:
+    """The files in the usual directories, in the order in which they are read.
+
+    `rcnetd.yaml` is taken from the first of /etc, /run and /usr/lib that has it, and then all of
+    `conf.d/*.yaml` in the order of their names, a file in /etc hiding one of the same name in /run
+    or /usr/lib (an empty file or a link to /dev/null masks). CONFIGURATION_DIRECTORY and
+    RUNTIME_DIRECTORY in *environ* stand for /etc/rcnetd and /run/rcnetd.
+    """
+    directories = [
+        root / (environ.get("CONFIGURATION_DIRECTORY") or "/etc/rcnetd").split(":")[0].lstrip("/"),
+        root / (environ.get("RUNTIME_DIRECTORY") or "/run/rcnetd").split(":")[0].lstrip("/"),
+        root / str(VENDOR).lstrip("/"),
+    ]
+    try:
+        mains = [path for path in (top / "rcnetd.yaml" for top in directories) if path.exists()]
+        drop_ins: dict[str, Path] = {}
+        for top in reversed(directories):
+            drop_ins.update((path.name, path) for path in sorted((top / "conf.d").glob("*.yaml")))
+    except OSError as error:
+        raise ConfigError(f"Failed to read '{error.filename}': {error.strerror}") from None
+    found = mains[:1] + [drop_ins[name] for name in sorted(drop_ins)]
+    return [path for path in found if path.resolve() != Path("/dev/null")]
+
+
+def read(path: Path, known: Collection[str], groups: Sequence[str]) -> dict[str, Input]:
+    """The values of one file by their dotted keys, which are in *known*; *groups* are mappings."""
+    import yaml
+
+    try:
+        text = read_bounded(path, SIZE_MOST).decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"'{path}': is not UTF-8 text (byte {error.start})") from None
+    except ValueError as error:
+        raise ConfigError(f"{error}; settings are a small text file") from None
+    except OSError as error:
+        raise ConfigError(f"Failed to read '{path}': {error.strerror}") from None
+    try:
+        # Nodes, not values: they know their lines, and "no" and "off" stay the words they are.
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ConfigError(f"'{path}'{line}: is not YAML: {problem}") from None
+    except RecursionError:
+        raise ConfigError(f"'{path}': is nested too deeply; see rcnetd.yaml(5)") from None
+    inputs: dict[str, Input] = {}
+    if node is not None:
+        _collect(node, "", path, inputs, known, groups)
+    return inputs
+
+
+def _collect(
+    node: Any,
+    prefix: str,
+    path: Path,
+    inputs: dict[str, Input],
+    known: Collection[str],
+    groups: Sequence[str],
+) -> None:
+    import yaml
+
+    if not isinstance(node, yaml.MappingNode):
+        what = f"{prefix[:-1]}: " if prefix else ""
+        raise _error(path, node, f"{what}must be a mapping of keys to values")
+    seen: set[str] = set()
+    for key_node, value_node in node.value:
+        key = prefix + str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+        if key in seen:
+            raise _error(path, key_node, f"{key}: is set twice; remove one")
+        seen.add(key)
+        if key in groups:
+            if not _is_null(value_node):
+                _collect(value_node, f"{key}.", path, inputs, known, groups)
+        elif key in known:
+            inputs[key] = Input(
+                _plain(value_node, key, path),
+                path,
+                value_node.start_mark.line + 1,
+                quoted=getattr(value_node, "style", None) in ("'", '"'),
+            )
+        else:
+            names = [*known, *groups]
+            raise _error(path, key_node, f"{key}: is not a setting{_nearest(key, names)}")
+
+
+def _plain(node: Any, key: str, path: Path) -> str | list[str] | None:
+    import yaml
+
+    if _is_null(node):
+        return None
+    if isinstance(node, yaml.ScalarNode):
+        return str(node.value)
+    if isinstance(node, yaml.SequenceNode) and all(
+        isinstance(entry, yaml.ScalarNode) for entry in node.value
+    ):
+        return [str(entry.value) for entry in node.value]
+    raise _error(path, node, f"{key}: must be a value or a list of values")
+
+
+def _is_null(node: Any) -> bool:
+    return bool(node.tag == "tag:yaml.org,2002:null")
+
+
+def _error(path: Path, node: Any, text: str) -> ConfigError:
+    return ConfigError(f"'{path}' line {node.start_mark.line + 1}: {one_line(text)}")
+
+
+def _nearest(word: str, words: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    words = [name for name in words if not word.startswith(f"{name}.")]
+    by_tail = {name.rpartition(".")[2]: name for name in words}
+    near = get_close_matches(word, words, 1, 0.6) or [
+        by_tail[tail] for tail in get_close_matches(word.rpartition(".")[2], list(by_tail), 1, 0.8)
+    ]
+    return f"; did you mean '{near[0]}'?" if near else "; rcnetd.yaml(5) lists them"
+
+
+def one_line(text: str) -> str:
+    """*text* on one line of at most 300 characters."""
+    return "".join(char if char.isprintable() else " " for char in text)[:300]

@@ -1,0 +1,54 @@
+"""The settings, and the endpoint that they mean: what `rcnetd` and `rcnetctl` both begin with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rcnetd.config import fragments, validate
+from rcnetd.config.fragments import ConfigError
+from rcnetd.core.settings import Instance, Settings
+
+
+def load(
+    config_files: Sequence[Path] = (),
+    *,
+    environ: Mapping[str, str],
+    root: Path = Path("/"),
+) -> Settings:
+    """Read and validate the settings. Raises `ConfigError`.
+
+    *config_files* are read instead of those in the usual directories (`fragments.find`), in order.
+    A key in a later file wins over the same key in an earlier one. Without any file all settings
+    have their defaults.
+    """
+    paths = list(config_files) or fragments.find(environ, root)
+    inputs: dict[str, fragments.Input] = {}
+    for path in paths:
+        inputs.update(fragments.read(path, validate.READERS, validate.GROUPS))
+    return validate.settings(inputs)
+
+
+def endpoint(settings: Settings, instance: Instance) -> str:
+    """The base URL of the API: the setting, else the region's.
+
+    Raises `ConfigError` that names the three ways to set it when no region is known.
+    """
+    if settings.endpoint is not None:
+        return settings.endpoint
+    region = settings.region or instance.region
+    if region is None:
+        raise ConfigError(
+            "no region is known: set 'region' in /etc/rcnetd/rcnetd.yaml, or 'endpoint' there, or"
+            " have the platform name it (xenstore vm-data/provider_data/region, or the config"
+            " drive)"
+        )
+    # "Use the endpoint that matches the region where your cloud server resides." (the API page)
+    return f"https://{region}.api.rackconnect.rackspace.com"
+
+
+def configuration(files: Sequence[Path], instance: Instance) -> tuple[Settings, str]:
+    """The settings and the endpoint that they mean ("": none is needed). Raises `ConfigError`."""
+    settings = load(files, environ=os.environ)
+    return settings, "" if instance.is_rackconnect_v3 else endpoint(settings, instance)

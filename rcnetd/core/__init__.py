@@ -1,0 +1,1 @@
+"""Every decision: events in, actions out. Pure."""

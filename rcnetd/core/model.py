@@ -1,0 +1,156 @@
+"""The words of the core: what the kernel shows and what the RackConnect API can answer.
+
+Values only. Addresses are `ipaddress` objects from the border inward; a `str` address never gets
+here.
+"""
+
+from __future__ import annotations
+
+import enum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
+
+from rcnetd.basic.dataclass import dataclass, field
+
+# A number of our own in the kernel's route protocol field, so that every tool can tell our default
+# route from others'. `rt_protos.d/rcnetd.conf` gives it a name for `ip route`. Other routes that we
+# add are as an administrator's: by our number there is no gateway but those that the API gave.
+PROTOCOL = 82
+STATIC = 4  # RTPROT_STATIC, rtnetlink(7): "installed by the administrator"
+# Metric 0 makes `ifup` and other agents fail with "File exists", and a netlink replace at metric 0
+# destroys or misses their route; 1 still wins over every DHCP client and network manager.
+METRIC = 1
+TABLE_MAIN = 254  # RT_TABLE_MAIN, linux/rtnetlink.h
+DEFAULT = IPv4Network("0.0.0.0/0")
+
+
+class Operation(enum.Enum):
+    """The four operations of the API page; the value is the path below `/v1/`."""
+
+    STATUS = "automation_status"
+    DETAILS = "automation_status/details"
+    GATEWAY = "gateway_ip"
+    FEATURES = "automation_features"
+
+
+class Mode(enum.Enum):
+    """Who configures the network of this server."""
+
+    HANDS_ON = "on"  # we do
+    HANDS_OFF = "off"  # RackConnect's automation does ("Configure Network Stack" is enabled)
+
+
+class AutomationStatus(enum.Enum):
+    """What RackConnect says of this server's automation.
+
+    "Returns the automation status of the cloud server (DEPLOYING, DEPLOYED, or FAILED)" says the
+    API page; the Cloud Servers metadata adds UNPROCESSABLE. Any other word is UNKNOWN, which is
+    never taken for DEPLOYED.
+    """
+
+    DEPLOYING = "DEPLOYING"
+    DEPLOYED = "DEPLOYED"
+    FAILED = "FAILED"
+    UNPROCESSABLE = "UNPROCESSABLE"
+    UNKNOWN = "UNKNOWN"
+
+
+class Neighbour(enum.Enum):
+    """What the kernel's neighbour table says of one address on one link."""
+
+    ABSENT = "absent"
+    ASKING = "asking"  # INCOMPLETE or PROBE: the kernel is asking just now
+    STALE = "stale"  # STALE or DELAY: it answered once; nobody knows about now
+    ANSWERS = "answers"  # REACHABLE, PERMANENT or NOARP
+    SILENT = "silent"  # FAILED
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network link. *mac* is lower case, empty where the link has none.
+
+    *carrier* is true when the link is up and the lower layer is too (IFF_UP and IFF_LOWER_UP).
+    *kind* is rtnetlink's IFLA_INFO_KIND ("bridge", "veth", "vlan"…), None for a physical link.
+    """
+
+    ifindex: int
+    name: str
+    mac: str = ""
+    up: bool = True
+    carrier: bool = True
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class Address:
+    """An IPv4 address with its prefix on a link."""
+
+    ifindex: int
+    interface: IPv4Interface
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route that is in the kernel.
+
+    *raw* is the kernel's own description (the payload of an RTM_NEWROUTE message, flags of the
+    moment cleared), good for removing exactly this route and for putting it back as it was.
+    *ifindex* and *gateway* are None for multipath, blackhole and device-less routes.
+    """
+
+    ifindex: int | None
+    gateway: IPv4Address | IPv6Address | None
+    metric: int
+    protocol: int
+    destination: IPv4Network = DEFAULT
+    tos: int = 0
+    raw: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The route that the kernel would use for one address, by its own answer."""
+
+    prefixlen: int
+    ifindex: int | None
+    gateway: IPv4Address | None
+    metric: int
+    protocol: int
+    table: int = TABLE_MAIN
+
+
+@dataclass(frozen=True)
+class Query:
+    """What the core wants to know of the kernel: input of a read.
+
+    A verdict is asked for each of *destinations*, the neighbour state for *neighbour* (a link and
+    an address), the IPv6 default routes only when *ipv6*.
+    """
+
+    destinations: tuple[IPv4Address, ...] = ()
+    neighbour: tuple[int, IPv4Address] | None = None
+    ipv6: bool = False
+
+
+@dataclass(frozen=True)
+class Network:
+    """One reading of the kernel's state: all that a decision may depend on.
+
+    *defaults* are the IPv4 default routes of table main in the kernel's order (by metric, and of
+    equal metrics the one that wins first). *verdicts* has an entry for every destination of the
+    query; None where the kernel has no route for it.
+    """
+
+    links: tuple[Link, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    defaults: tuple[Route, ...] = ()
+    verdicts: tuple[tuple[IPv4Address, Verdict | None], ...] = ()
+    neighbour: Neighbour | None = None
+    ipv6_defaults: tuple[Route, ...] = ()
+
+    def link(self, ifindex: int | None) -> Link | None:
+        """The link with this index, None where there is none."""
+        return next((link for link in self.links if link.ifindex == ifindex), None)
+
+    def verdict(self, destination: IPv4Address) -> Verdict | None:
+        """The kernel's answer for *destination*; None for no route, or if it was not asked."""
+        return next((verdict for asked, verdict in self.verdicts if asked == destination), None)

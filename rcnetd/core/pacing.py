@@ -1,0 +1,116 @@
+"""When the next request is due: even polls, backoff, the window after a 403. Pure.
+
+"There is a limit of 30 requests per minute from each of your cloud servers. If you exceed the
+number of allowed requests per minute, you will receive an HTTP 403 (Forbidden) response code. The
+counter resets each minute." (the API page). The ledger (`store/ledger.py`) is what never lets the
+budget be exceeded; the pacer spreads the requests so that the ledger seldom has to say no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+RESERVED = 4  # slots of the budget that are rcnetctl's
+WINDOW = 61.0  # seconds: the server's minute has certainly passed, wherever in it we were
+BACKOFF_FIRST = 1.0  # seconds
+BACKOFF_MOST = 30.0  # seconds
+
+
+class Pacer:
+    """Spaces the daemon's requests.
+
+    *limit* is `requests_per_minute`; *jitter* returns numbers in [0, 1) and keeps the servers of
+    one image, which boot together, from asking in step.
+    """
+
+    def __init__(self, limit: int, jitter: Callable[[], float]) -> None:
+        self.limit_to(limit)
+        self.failures = 0
+        self._jitter = jitter
+        self._in_step = True
+        self._sent_at = -WINDOW
+        self._turn_at = -WINDOW  # where the next evenly spaced poll belongs
+        self._retry_at = 0.0  # the end of a backoff
+        self._silent_until = 0.0  # the end of the silence after a 403
+        self._busy_until: tuple[float, ...] = ()  # when each used slot is free again
+
+    def limit_to(self, limit: int) -> None:
+        """Keep to another limit from now on."""
+        self.limit = limit
+        self.interval = 60.0 / (limit - RESERVED)
+
+    def sent(self, now: float) -> None:
+        """Note that a request goes out at *now*."""
+        spacing = self._spacing(now)
+        if self._in_step:
+            spacing *= 0.5 + self._jitter() / 2
+            self._in_step = False
+        # From turn to turn, not from answer to answer: a slow answer does not stretch the poll.
+        late = now - self._turn_at
+        self._turn_at = (self._turn_at if 0 <= late < self.interval else now) + spacing
+        self._sent_at = now
+
+    def succeeded(self) -> None:
+        """Note that a request was answered as the API page says."""
+        self.failures = 0
+
+    def failed(self, now: float) -> float:
+        """Note a failed request; the next is 1, 2, 4 … 30 s away, jittered. Returns that delay."""
+        delay = min(BACKOFF_FIRST * 2.0**self.failures, BACKOFF_MOST)
+        delay *= 0.5 + self._jitter() / 2
+        self.failures = min(self.failures + 1, 10)
+        self._retry_at = now + delay
+        return delay
+
+    def limited(self, now: float, retry_after: float | None) -> float:
+        """Note a 403: silence until the window has certainly passed. Returns for how long."""
+        delay = max(WINDOW, retry_after or 0.0)
+        self._silent_until = max(self._silent_until, now + delay)
+        return delay
+
+    def refused(self, now: float) -> None:
+        """Note that the ledger gave no slot although one seemed free: others were quicker."""
+        self._silent_until = max(self._silent_until, now + 1.0)
+
+    def forgive(self) -> None:
+        """Forget failures: ServiceNet is back, what failed before says nothing of now."""
+        self.failures = 0
+
+    def budget_observed(self, now: float, free_in: tuple[float, ...], blocked_for: float) -> None:
+        """Take in the ledger's view: when used slots are free again, and a 403 of others."""
+        self._busy_until = tuple(sorted(now + seconds for seconds in free_in))
+        if blocked_for:
+            self._silent_until = max(self._silent_until, now + blocked_for)
+
+    def used(self, now: float) -> int:
+        """How many slots of the budget are in use."""
+        return len(self._busy(now))
+
+    def due_at(self, now: float, *, urgent: bool = False, interval: float = 0.0) -> float:
+        """When the next request may go out.
+
+        *urgent* is the first request for something new: it need not await its turn. *interval*
+        asks for a longer spacing than the budget's, in seconds.
+        """
+        turn = max(self._turn_at, self._sent_at + interval)
+        if self.failures:
+            turn = max(self._retry_at, self._sent_at + interval)
+        elif urgent:
+            turn = now
+        return max(turn, self._silent_until, self._slot_free_at(now))
+
+    def _busy(self, now: float) -> list[float]:
+        return [free_at for free_at in self._busy_until if free_at > now]
+
+    def _slot_free_at(self, now: float) -> float:
+        busy = self._busy(now)
+        excess = len(busy) - (self.limit - RESERVED)
+        return busy[excess] if excess >= 0 else now
+
+    def _spacing(self, now: float) -> float:
+        """60/(budget - 4) s; more when slots went faster than that, to spread what is left."""
+        busy = self._busy(now)
+        free = self.limit - RESERVED - len(busy)
+        if not busy or free <= 0:
+            return self.interval
+        return max(self.interval, (busy[0] - now) / free)

@@ -1,0 +1,1 @@
+"""rcnetctl(8): one module per command."""

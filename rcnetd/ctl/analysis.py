@@ -1,0 +1,285 @@
+"""Where the boot's time went: the lines of `timeline.jsonl` into phases, requests, changes. Pure.
+
+The file may have lost its older half, and any line of it may be damaged: what can be read is used.
+Points in time are CLOCK_MONOTONIC seconds, as in the file: 0 is the kernel's boot.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from statistics import median
+from typing import Any
+
+from rcnetd.basic.dataclass import dataclass, field
+from rcnetd.core.states import State
+
+FIRST = State.WAITING_FOR_SERVICENET  # what a daemon begins with; it is no change of state
+WITH_ROUTE = {"WAITING_FOR_DEPLOYED", "READY", "FAILED"}
+STATES = {state.name: state.value for state in State}
+REPAIR = ("was lost, putting it back", "took over the default route")  # the guard's own words
+TEXT_MOST = 200  # characters of a text that is shown
+
+
+@dataclass
+class Span:
+    """A state from *begin* to *end*; the last one of a daemon that runs has no end yet."""
+
+    state: str
+    begin: float
+    end: float | None = None
+
+
+@dataclass
+class Request:
+    """A request, and its answer if there was one."""
+
+    operation: str
+    begin: float
+    end: float | None = None
+    answer: str = ""
+    ok: bool = False
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What happened at once: *kind* is started, change, repair, ready, stopping or error."""
+
+    at: float
+    kind: str
+    text: str
+
+
+@dataclass
+class Analysis:
+    """All that happened, in order. *begin* is the first daemon's start."""
+
+    begin: float = 0.0
+    end: float = 0.0  # of what is told
+    version: str = ""
+    starts: int = 0
+    route_at: float | None = None
+    ready_at: float | None = None
+    is_cut: bool = False  # the file begins in the middle
+    spans: list[Span] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+
+    @property
+    def changes(self) -> list[Mark]:
+        """Routes and links that were changed."""
+        return [mark for mark in self.marks if mark.kind == "change"]
+
+    @property
+    def repairs(self) -> list[Mark]:
+        """When the default route was put back, or taken back from another program's."""
+        return [mark for mark in self.marks if mark.kind == "repair"]
+
+
+def analyze(lines: Iterable[str], now: float | None = None) -> Analysis | None:
+    """What *lines* tell; None if nothing. *now* is the end of the last phase if the daemon runs."""
+    events = sorted(_events(lines), key=lambda event: event["at"])
+    if not events:
+        return None
+    found = Analysis(begin=events[0]["at"], end=max(events[-1]["at"], now or 0.0))
+    found.is_cut = events[0]["event"] != "started"
+    for event in events:
+        _TAKE.get(event["event"], _ignore)(found, event)
+    if now is None and found.spans:
+        found.spans[-1].end = found.spans[-1].end or found.end
+    return found
+
+
+def _events(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+            continue
+        at = event.get("at")
+        if isinstance(at, (int, float)) and not isinstance(at, bool) and 0 <= at < 1e12:
+            yield event
+
+
+def _text(event: dict[str, Any], key: str) -> str:
+    value = event.get(key)
+    text = value[:TEXT_MOST] if isinstance(value, str) else ""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _started(found: Analysis, event: dict[str, Any]) -> None:
+    _close(found, event["at"])
+    found.starts += 1
+    found.version = _text(event, "version")
+    found.spans.append(Span(FIRST.name, event["at"]))
+    word = "rcnetd was started" + (" again" if found.starts > 1 else "")
+    found.marks.append(Mark(event["at"], "started", word))
+
+
+def _state(found: Analysis, event: dict[str, Any]) -> None:
+    name = _text(event, "state")
+    if name not in STATES:
+        return
+    _close(found, event["at"])
+    found.spans.append(Span(name, event["at"]))
+    if name in WITH_ROUTE and found.route_at is None:
+        found.route_at = event["at"]
+
+
+def _close(found: Analysis, at: float) -> None:
+    if found.spans and found.spans[-1].end is None:
+        found.spans[-1].end = at
+
+
+def _request(found: Analysis, event: dict[str, Any]) -> None:
+    found.requests.append(Request(_text(event, "operation") or "?", event["at"]))
+
+
+def _answer(found: Analysis, event: dict[str, Any]) -> None:
+    name = _text(event, "operation") or "?"
+    waiting = [request for request in found.requests[-4:] if request.operation == name]
+    if not waiting or waiting[-1].end is not None:
+        return  # its request is in the half that is gone
+    request = waiting[-1]
+    request.end, request.answer = event["at"], _text(event, "answer")
+    request.ok = event.get("ok") is True
+
+
+def _change(found: Analysis, event: dict[str, Any]) -> None:
+    found.marks.append(Mark(event["at"], "change", _text(event, "text")))
+
+
+def _log(found: Analysis, event: dict[str, Any]) -> None:
+    if event.get("level") == "warning" and any(word in _text(event, "text") for word in REPAIR):
+        found.marks.append(Mark(event["at"], "repair", _text(event, "text")))
+    if event.get("level") == "error":
+        found.marks.append(Mark(event["at"], "error", _text(event, "text")))
+
+
+def _ready(found: Analysis, event: dict[str, Any]) -> None:
+    if found.ready_at is None:
+        found.ready_at = event["at"]
+        found.marks.append(Mark(event["at"], "ready", "READY"))
+
+
+def _stopping(found: Analysis, event: dict[str, Any]) -> None:
+    _close(found, event["at"])
+    found.marks.append(Mark(event["at"], "stopping", _text(event, "text")))
+
+
+def _ignore(found: Analysis, event: dict[str, Any]) -> None:
+    """Of a later version: not known here."""
+
+
+_TAKE = {
+    "started": _started,
+    "state": _state,
+    "request": _request,
+    "answer": _answer,
+    "change": _change,
+    "log": _log,
+    "ready": _ready,
+    "stopping": _stopping,
+}
+
+
+# Summed up
+
+
+@dataclass(frozen=True)
+class Phase:
+    """All times of one state: when it began first, and how long it took in all."""
+
+    state: str
+    began: float
+    took: float
+    times: int
+    is_open: bool
+
+    @property
+    def text(self) -> str:
+        """The state in words."""
+        return STATES[self.state]
+
+
+def phases(found: Analysis) -> list[Phase]:
+    """The states in the order in which they came first."""
+    result = []
+    for state in dict.fromkeys(span.state for span in found.spans):
+        spans = [span for span in found.spans if span.state == state]
+        took = sum((found.end if span.end is None else span.end) - span.begin for span in spans)
+        is_open = spans[-1].end is None
+        result.append(Phase(state, spans[0].begin, took, len(spans), is_open))
+    return result
+
+
+@dataclass(frozen=True)
+class Asked:
+    """All requests of one operation. *took* has the least, the median and the most, in seconds."""
+
+    operation: str
+    sent: int
+    failed: int
+    answers: tuple[tuple[str, int], ...]
+    took: tuple[float, float, float] | None
+
+
+def asked(found: Analysis) -> list[Asked]:
+    """The requests by operation, in the order in which they came first."""
+    result = []
+    for operation in dict.fromkeys(request.operation for request in found.requests):
+        requests = [request for request in found.requests if request.operation == operation]
+        answered = [request for request in requests if request.end is not None]
+        times = sorted((request.end or 0.0) - request.begin for request in answered)
+        counts = Counter(request.answer for request in answered if request.ok)
+        failed = sum(not request.ok for request in answered)
+        took = (times[0], median(times), times[-1]) if times else None
+        entry = Asked(operation, len(requests), failed, tuple(counts.most_common(8)), took)
+        result.append(entry)
+    return result
+
+
+def document(found: Analysis) -> dict[str, Any]:
+    """The form of `rcnetctl analyze --format json`, version 1. Times are seconds from `begin`.
+
+    begin is in CLOCK_MONOTONIC seconds; route, ready and the `took` of what is not over are null
+    until they come; complete is false where the timeline has lost its beginning.
+    """
+
+    def after(at: float | None) -> float | None:
+        return None if at is None else round(at - found.begin, 6)
+
+    return {
+        "version": 1,
+        "begin": found.begin,
+        "end": after(found.end),
+        "complete": not found.is_cut,
+        "starts": found.starts,
+        "route": after(found.route_at),
+        "ready": after(found.ready_at),
+        "phases": [
+            {
+                "state": phase.state,
+                "text": phase.text,
+                "began": after(phase.began),
+                "took": None if phase.is_open else round(phase.took, 6),
+                "times": phase.times,
+            }
+            for phase in phases(found)
+        ],
+        "requests": [
+            {
+                "operation": entry.operation,
+                "sent": entry.sent,
+                "failed": entry.failed,
+                "answers": dict(entry.answers),
+                "took": entry.took and dict(zip(("min", "median", "max"), entry.took)),
+            }
+            for entry in asked(found)
+        ],
+        "repairs": [{"at": after(mark.at), "text": mark.text} for mark in found.repairs],
+        "changes": [{"at": after(mark.at), "text": mark.text} for mark in found.changes],
+    }

@@ -1,0 +1,243 @@
+"""`rcnetctl persist` and `revert`: the route in the host's own configuration, and the way back.
+
+`rcnetd-persist.service` runs the first when the daemon's route has changed. Exit codes: 0 done, or
+nothing to do; 1 refused or failed, nothing was changed; 3 rcnetd has set no route since boot; 78
+settings wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+from typing import Any
+
+from rcnetd.basic.dataclass import dataclass
+from rcnetd.basic.files import read_bounded, write_atomic
+from rcnetd.config.fragments import ConfigError
+from rcnetd.config.load import load
+from rcnetd.core.model import PROTOCOL, Network, Query
+from rcnetd.core.routes import OUTSIDE, describe
+from rcnetd.core.servicenet import ServiceNet
+from rcnetd.core.settings import Instance, Persist, Settings
+from rcnetd.ctl import status
+from rcnetd.hostconfig import policy as persistence
+from rcnetd.hostconfig.host import Found, Host, read_removed, renderer
+from rcnetd.hostconfig.policy import Renderer
+from rcnetd.hostconfig.renderers.marked_edits import applied
+from rcnetd.hostconfig.renderers.model import Changes, Refusal, Wish
+from rcnetd.hostconfig.transaction import Changed
+from rcnetd.netlink.kernel import Kernel, NetlinkError
+from rcnetd.store.paths import Places
+
+NOT_RUNNING = 3
+ROUTE_MOST = 4096  # bytes
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+ROOT = Path("/")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What would be written, and why."""
+
+    renderer: Renderer
+    found: Found
+    wish: Wish
+    changes: Changes
+
+
+def prepare(
+    host: Host,
+    settings: Settings,
+    instance: Instance,
+    network: Network,
+    servicenet: ServiceNet,
+    gateway: IPv4Address,
+) -> Prepared:
+    """Decide what to write. Raises `Refusal`, `OSError`."""
+    kind = settings.persist
+    if kind is Persist.AUTO:
+        from rcnetd.hostconfig.detect import ask
+
+        kind = persistence.manager(ask(servicenet.link.name), servicenet.link.name)
+    chosen = renderer(kind)
+    found = host.read(chosen.patterns)
+    wish = persistence.wish(found.tree, chosen, gateway, servicenet, network, settings, instance)
+    return Prepared(chosen, found, wish, persistence.changes(found.tree, chosen, wish))
+
+
+def run(places: Places, config: Sequence[Path], root: Path = ROOT) -> int:
+    """Write the route that is in effect into the host's configuration."""
+    from rcnetd.metadata.file import read
+
+    try:
+        settings = load(config, environ=_environ())
+    except ConfigError as error:
+        return _fail(str(error), os.EX_CONFIG)
+    if settings.persist is Persist.NONE:
+        print("nothing is written: 'persist: none' is set")
+        return 0
+    instance, _ = read(places.instance)
+    try:
+        gateway = persistence.gateway_of(read_bounded(places.route, ROUTE_MOST))
+    except FileNotFoundError:
+        return _fail("rcnetd has set no route since boot; there is nothing to write", NOT_RUNNING)
+    except (Refusal, OSError, ValueError) as error:
+        return _failed(places, None, _reason(error))
+    prepared: Prepared | None = None
+    try:
+        network = Kernel().read(Query(destinations=(OUTSIDE,)))
+        servicenet = persistence.servicenet_of(network, settings, instance)
+        persistence.judge(gateway, servicenet, network, settings)
+        persistence.judge_in_effect(gateway, servicenet, network)
+        host = Host(root, places.undo)
+        with host.locked():
+            prepared = prepare(host, settings, instance, network, servicenet, gateway)
+            _write(host, prepared, places)
+    except (Refusal, Changed, NetlinkError, OSError) as error:
+        return _failed(places, prepared, _reason(error))
+    return 0
+
+
+def _write(host: Host, prepared: Prepared, places: Places) -> None:
+    from rcnetd.hostconfig.verify import check
+
+    made, name = prepared.changes, prepared.renderer.persist.value
+    if made:
+        check(prepared.renderer.persist, applied(prepared.found.tree, made), prepared.wish)
+    record = host.write(prepared.found, made, lambda: _removed(places))
+    for path, change in sorted(made.items()):
+        word = "removed" if change.data is None else "wrote"
+        print(f"{word} {path}" if path not in prepared.found.tree else f"edited {path}")
+    if not made:
+        print(f"nothing to write: {name} has the route by {prepared.wish.gateway} already")
+    _note(places, {"ok": True, "renderer": name, "files": sorted(record.files), "reason": None})
+
+
+def _removed(places: Places) -> dict[str, Any]:
+    return {**read_removed(places.removed), "boot_id": _boot_id()}
+
+
+def _boot_id() -> str:
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _failed(places: Places, prepared: Prepared | None, reason: str) -> int:
+    name = prepared.renderer.persist.value if prepared else None
+    _note(places, {"ok": False, "renderer": name, "files": [], "reason": reason})
+    return _fail(reason, 1)
+
+
+def _note(places: Places, content: dict[str, Any]) -> None:
+    """For `rcnetctl status`: how it went."""
+    text = json.dumps({"version": 1, "at": time.monotonic(), **content}, indent=1) + "\n"
+    with suppress(OSError):  # an unprivileged user's failure is his own
+        places.persisted.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        write_atomic(places.persisted, text, durable=False)
+
+
+def revert(places: Places, root: Path = ROOT, *, image: bool = False) -> int:
+    """Put back the files, and the routes that were removed since boot; of an *image* only files."""
+    if not image and status.is_running(_status(places)):
+        text = "rcnetd runs, and would take it all back; 'systemctl mask --now rcnetd' first"
+        return _fail(text, 1)
+    try:
+        host = Host(root, places.undo)
+        with host.locked():
+            record = host.record()
+            edited = host.edited(record)
+            if edited:
+                return _refuse_edited(edited)
+            files = host.revert()
+        for path in files:
+            print(f"put back {path}")
+        if image:
+            return 0  # the kernel here is another's
+        routes, links = list(record.routes), list(record.links)
+        if record.boot_id != _boot_id():
+            routes, links = [], []
+        removed = read_removed(places.removed)
+        changed = _routes_back([*routes, *removed["routes"]], [*links, *removed["links"]])
+        if not files and not changed:
+            print("nothing to put back: no file is rcnetd's, and no route was removed since boot")
+    except (Refusal, Changed, NetlinkError, OSError) as error:
+        return _fail(_reason(error), 1)
+    with suppress(OSError):
+        places.persisted.unlink()
+    return 0
+
+
+def _status(places: Places) -> dict[str, Any] | None:
+    try:
+        return status.read(places)
+    except status.Unreadable:
+        return None
+
+
+def _refuse_edited(edited: Sequence[tuple[str, bytes | None, bytes | None]]) -> int:
+    for path, ours, now in edited:
+        sys.stdout.writelines(persistence.diff(path, ours, now))
+    names = ", ".join(f"'{path}'" for path, _, _ in edited)
+    text = (
+        f"edited since rcnetd wrote it: {names}; nothing is put back; undo the edit and try again"
+    )
+    return _fail(text, 1)
+
+
+def _routes_back(routes: Sequence[Any], links: Sequence[Any]) -> bool:
+    """Put back what can be; whether there was anything to do."""
+    from rcnetd.netlink.decode import prefixlen, route
+
+    kernel = Kernel()
+    network = kernel.read(Query())
+    recorded = []
+    for entry in routes:
+        with suppress(ValueError, KeyError, TypeError, AttributeError, NetlinkError):
+            raw = bytes.fromhex(entry["raw"])
+            if prefixlen(raw) == 0:  # a default route, and nothing else
+                recorded.append(route(raw))
+    down = []
+    for entry in links:
+        with suppress(ValueError, KeyError, TypeError):
+            own = tuple(IPv4Interface(text) for text in entry["addresses"])
+            down.append((str(entry["mac"]), own))
+    back = persistence.way_back(dict.fromkeys(recorded), down, network)
+    for ifindex, own in back.links:
+        kernel.bring_link_up(ifindex, own)
+        link = network.link(ifindex)
+        print(f"set {link.name if link else ifindex} up")
+    for one in back.routes:
+        kernel.restore_route(one.raw)
+        print(f"put back {describe(one, network)}")
+    for one in back.ours:
+        kernel.remove_route(one)
+        print(f"removed {describe(one, network)}")
+    if not back.ours and any(one.protocol == PROTOCOL for one in network.defaults):
+        print("the route by the gateway stays until the next boot: there is no other")
+        return True
+    return bool(back.links or back.routes or back.ours)
+
+
+def _environ() -> dict[str, str]:
+    return dict(os.environ)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return "only root may write the host's configuration; run it as root"
+    if isinstance(error, OSError) and error.strerror:
+        return f"Failed to write '{error.filename}': {error.strerror}; nothing was changed"
+    return str(error)
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"rcnetctl: {text}", file=sys.stderr)
+    return code

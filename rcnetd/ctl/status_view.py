@@ -1,0 +1,133 @@
+"""The status for people: `status.json` in words. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rcnetd.basic.text import duration
+
+FAILED = ("FAILED", "STOPPED")
+Row = tuple[str, str, str]  # name, text, tone (of `terminal.COLOURS`, or none)
+
+
+def headline(content: dict[str, Any], *, running: bool) -> tuple[str, str]:
+    """The first line, and its tone: good, busy or bad."""
+    if running:
+        tone = "good" if content["ready"] else "bad" if content["state"] in FAILED else "busy"
+        return content["headline"], tone
+    end = content["exit"]
+    return (f"not running: {end['reason']}", "bad") if end else ("not running", "bad")
+
+
+def rows(content: dict[str, Any], now: float, *, running: bool) -> list[Row]:
+    """What is known, a row each; what is not known has none. Of a daemon that has ended: what was
+    when it ended."""
+    found = [_state(content, now, running)]
+    if content["exit"]:
+        found.append(("Exit code", str(content["exit"]["code"]), "bad"))
+    if content["mode"]:
+        found.append(("Mode", f"hands {content['mode']}: {content['mode_why']}", ""))
+    found += _platform(content["instance"])
+    found += _network(content, now)
+    found += _answers(content, now)
+    found += _requests(content, now, running)
+    return found
+
+
+def written(outcome: dict[str, Any] | None) -> list[Row]:
+    """How the writing of the host's own configuration went (`persist.json`), None: it did not."""
+    if outcome is None:
+        return []
+    if not outcome["ok"]:
+        return [("Written", f"not: {outcome['reason']}", "bad")]
+    files = ", ".join(outcome["files"]) or "nothing, it has the route by itself"
+    return [("Written", f"{outcome['renderer']}: {files}", "")]
+
+
+def live(content: dict[str, Any], now: float) -> str:
+    """One line for somebody who waits: what is awaited, since when, when is asked next."""
+    parts = [content["headline"], f"since {duration(now - content['since'])}"]
+    requests = content["requests"]
+    if requests["next_at"] and not content["ready"]:
+        parts.append(f"next request in {duration(requests['next_at'] - now)}")
+    if requests["last_failure"]:
+        parts.append(requests["last_failure"]["reason"])
+    return "; ".join(parts)
+
+
+def _state(content: dict[str, Any], now: float, running: bool) -> Row:
+    if running:
+        return ("State", f"{content['state']} for {duration(now - content['since'])}", "")
+    return ("State", f"{content['state']}, ended {duration(now - content['at'])} ago", "")
+
+
+def _platform(instance: dict[str, Any]) -> list[Row]:
+    found: list[Row] = []
+    sources = instance["sources"]
+    if instance["region"]:
+        found.append(("Region", f"{instance['region']} ({sources.get('region', 'platform')})", ""))
+    if instance["automation_status"]:
+        source = sources.get("automation_status", "platform")
+        found.append(("At boot", f"{instance['automation_status']} ({source})", ""))
+    return found
+
+
+def _network(content: dict[str, Any], now: float) -> list[Row]:
+    found: list[Row] = []
+    servicenet, gateway, route = content["servicenet"], content["gateway"], content["route"]
+    if servicenet:
+        text = f"{servicenet['interface']} {servicenet['address']}: {servicenet['why']}"
+        found.append(("ServiceNet", text, ""))
+    if gateway["address"]:
+        remembered = ", remembered" if gateway["remembered"] else ""
+        found.append(("Gateway", f"{gateway['address']}{remembered}", ""))
+        times = f", put back {route['repairs']} times" if route["repairs"] else ""
+        word = "in effect" if route["in_effect"] else "not in effect"
+        tone = "good" if route["in_effect"] else "bad"
+        found.append(("Route", f"{word}{times}", tone))
+    elif gateway["candidate"]:
+        found.append(("Gateway", f"{gateway['candidate']}, not in use yet", "busy"))
+    if gateway["objection"]:
+        found.append(("Refused", f"gateway {gateway['objection']}", "bad"))
+    repair = route.get("last_repair")  # an older daemon's status has none
+    if repair:
+        text = f"{duration(now - repair['at'])} ago: {repair['reason']}"
+        found.append(("Put back", text, "busy" if route["in_effect"] else "bad"))
+    if route["fighting"]:
+        text = "another program keeps taking the route, which is put back every 10 s"
+        found.append(("Fight", text, "bad"))
+    if route["diversion"]:
+        found.append(("Diverted", f"traffic takes {route['diversion']}", "bad"))
+    return found
+
+
+NAMES = {"gateway_ip": "Gateway", "automation_status": "Automation"}
+
+
+def _answers(content: dict[str, Any], now: float) -> list[Row]:
+    """The last answers: the automation's, and the gateway's while there is none in use."""
+    found: list[Row] = []
+    answers, shown = content["answers"], content["gateway"]
+    for operation, name in NAMES.items():
+        answer = answers.get(operation)
+        if answer is None or (name == "Gateway" and (shown["address"] or shown["candidate"])):
+            continue
+        age = f"asked {duration(now - answer['at'])} ago"
+        tone = "good" if answer["answer"] == "DEPLOYED" else "busy"
+        found.append((name, f"{answer['answer']}, {age}", tone))
+    if content["automation"]["trusted"]:
+        found.append(("Automation", "DEPLOYED in an earlier boot", "busy"))
+    return found
+
+
+def _requests(content: dict[str, Any], now: float, running: bool) -> list[Row]:
+    requests, found = content["requests"], []
+    if running:
+        soon = ""
+        if requests["next_at"]:
+            soon = f", next in {duration(requests['next_at'] - now)}"
+        text = f"{requests['used']} of {requests['limit']} this minute{soon}"
+        found.append(("Requests", text, ""))
+    if requests["last_failure"]:
+        found.append(("Failure", requests["last_failure"]["reason"], "bad"))
+    return found

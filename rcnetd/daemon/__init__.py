@@ -1,0 +1,1 @@
+"""rcnetd(8): the select loop, and what it tells systemd."""

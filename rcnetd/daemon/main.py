@@ -1,0 +1,141 @@
+"""`rcnetd`: read the settings, find the endpoint, run the daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rcnetd import __version__
+from rcnetd.config.fragments import ConfigError
+from rcnetd.config.load import configuration
+from rcnetd.core.settings import Instance
+from rcnetd.daemon.journal import Journal
+from rcnetd.store.paths import Places
+
+if TYPE_CHECKING:
+    import argparse
+
+
+class Arguments(NamedTuple):
+    """What the command line says."""
+
+    config: Sequence[Path] = ()
+    debug: bool = False
+    check: bool = False
+
+
+def arguments(argv: Sequence[str]) -> Arguments:
+    """Read the command line; ends the process where it is wrong, or asks for help.
+
+    systemd gives us none, and argparse takes 12 ms of the boot.
+    """
+    if not argv:
+        return Arguments()
+    args = parser().parse_args(argv)
+    return Arguments(args.config, args.debug, args.check)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of `rcnetd`."""
+    import argparse
+
+    result = argparse.ArgumentParser(
+        prog="rcnetd",
+        description="Set the default route of a server behind RackConnect v2.0, and guard it."
+        " Started by systemd; see rcnetctl for people.",
+    )
+    result.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="read settings from FILE instead of the usual directories; repeatable, later wins",
+    )
+    result.add_argument("--debug", action="store_true", help="log every poll")
+    result.add_argument(
+        "--check", action="store_true", help="only read the settings; 78 if they are wrong"
+    )
+    result.add_argument("--version", action="version", version=f"rcnetd {__version__}")
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon; returns its exit code (README, "Exit codes")."""
+    args = arguments(sys.argv[1:] if argv is None else argv)
+    journal = Journal(os.environ, debug=args.debug)
+    places = Places.from_environ(os.environ)
+    instance, warnings = _instance(places)
+    read = partial(configuration, args.config, instance)
+    try:
+        settings, url = read()
+    except ConfigError as error:
+        journal.log("error", str(error))
+        if not args.check:
+            _leave_word(places, str(error))
+        return os.EX_CONFIG
+    if args.check:
+        return 0
+    for warning in warnings:
+        journal.log("warning", warning)
+    if settings.endpoint_is_plain:
+        journal.log("warning", f"endpoint '{url}' is not encrypted: anyone on its way can answer")
+    try:
+        lock = _lock(places)
+    except OSError as error:
+        journal.log("error", f"Failed to lock '{places.lock}': {error.strerror}")
+        return 1
+    if lock is None:
+        journal.log("error", f"rcnetd is already running ('{places.lock}' is locked)")
+        return 1
+    from rcnetd.fetcher.fetcher import Fetcher
+    from rcnetd.fetcher.privileges import keep_capabilities_here
+
+    keep_capabilities_here()
+    fetcher = Fetcher.started(settings, url)  # what it loads, it loads beside us
+    from rcnetd.daemon.loop import Daemon
+
+    return Daemon(settings, instance, url, places, journal, read, fetcher).run()
+
+
+def _leave_word(places: Places, reason: str) -> None:
+    """Let `rcnetctl`, and what waits for us, know why we did not begin; unless another runs."""
+    from rcnetd.daemon.status import not_begun
+    from rcnetd.store.runtime import Records
+
+    if not places.run.is_dir():
+        return  # not started by systemd: what we made here would be in the service's way
+    with contextlib.suppress(OSError):  # the journal has it
+        lock = _lock(places)
+        if lock is not None:
+            Records(places).status(not_begun(os.EX_CONFIG, reason, time.monotonic()))
+            os.close(lock)
+
+
+def _instance(places: Places) -> tuple[Instance, list[str]]:
+    from rcnetd.metadata.file import read
+
+    return read(places.instance)
+
+
+def _lock(places: Places) -> int | None:
+    """Take the daemon's lock for the life of the process; None if another daemon has it."""
+    places.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,322 @@
+"""The parent's side of the fetcher: starts it, asks it, reads its answers, ends it. Never blocks.
+
+The rule: the fetcher is trusted less than we are. It reads what the network sends, so each of its
+lines is checked like anything from outside, and a line that is not in its protocol is its end. The
+protocol is described in `rcnetd.fetcher.process`.
+
+One request is on its way at a time. At its deadline the fetcher is killed: no resolver library can
+be relied on to give up in time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from ipaddress import IPv4Address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rcnetd.api.errors import PHASES
+from rcnetd.api.parse import FORMATS
+from rcnetd.basic.dataclass import dataclass
+from rcnetd.basic.text import quoted
+from rcnetd.core.events import Answered, RequestFailed
+from rcnetd.core.model import Operation
+from rcnetd.core.settings import Settings
+from rcnetd.fetcher.protocol import BodyReceived, Progress, understand
+
+__all__ = ["BodyReceived", "Fetcher", "fetch_once"]
+
+PROGRAM = Path(__file__).with_name("process.py")
+REQUEST_LIMIT = 4096  # bytes; PIPE_BUF: written at once or not at all
+REPLY_LIMIT = 128 * 1024  # bytes; a body of 64 KiB in base64, and its frame
+REAP_FOR = 1.0  # seconds in which a killed process has to be gone
+GRACE = 0.2  # seconds for an exit code of its own
+EXPIRE_AFTER = 2.0  # seconds past its own time-out after which the fetcher is killed
+
+
+@dataclass(frozen=True)
+class _Request:
+    operation: Operation
+    raw: bool
+    timeout: float
+
+
+class Fetcher:
+    """The fetcher process, there when needed: started ahead or by a request, gone after `close`.
+
+    *endpoint*, *ca_file* and *api_address* are as for `rcnetd.api.client.Client`.
+
+    Select on `fileno`, call `receive` when it is readable and `expire` when `deadline_at`
+    (monotonic seconds, None without a request) has come. Exactly one answer follows each request.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        ca_file: str | Path | None = None,
+        api_address: IPv4Address | None = None,
+    ) -> None:
+        self.deadline_at: float | None = None
+        self._fixed = {
+            "endpoint": endpoint,
+            "ca_file": None if ca_file is None else str(ca_file),
+            "api_address": None if api_address is None else str(api_address),
+        }
+        self._ca_file = [] if ca_file is None else [str(ca_file)]  # loaded ahead of need
+        self._host = urlsplit(endpoint).hostname or endpoint
+        self._process: subprocess.Popen[bytes] | None = None
+        # Children come and go, and the number of a closed pipe is soon another's: whoever selects
+        # on us gets one descriptor that stays the same.
+        self._poll = select.epoll()
+        self._request: _Request | None = None
+        self._trouble = ""  # why the request could not even be handed over
+        self._phase = "starting"
+        self._received = b""
+
+    @classmethod
+    def started(cls, settings: Settings, endpoint: str) -> Fetcher:
+        """A fetcher by these settings, which begins to load its libraries now."""
+        fetcher = cls(endpoint=endpoint, ca_file=settings.ca_file, api_address=settings.api_address)
+        fetcher.start()
+        return fetcher
+
+    def start(self) -> None:
+        """Start the process if there is none, ahead of need; returns at once."""
+        if self._process is not None:
+            return
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", str(PROGRAM), str(os.getpid()), *self._ca_file],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                env=_environment(),
+            )
+        except OSError as error:
+            self._trouble = f"Failed to start the fetcher: {error.strerror}"
+            return
+        self._phase, self._received, self._trouble = "starting", b"", ""
+        requests, replies = _pipes(self._process)
+        os.set_blocking(requests, False)
+        os.set_blocking(replies, False)
+        self._poll.register(replies, select.EPOLLIN)
+
+    def submit(
+        self,
+        operation: Operation,
+        *,
+        source: IPv4Address | None,
+        device: str | None,
+        deadline_at: float,
+        timeout: float,
+        address: IPv4Address | None = None,
+        format: str | None = None,
+        raw: bool = False,
+    ) -> None:
+        """Hand over a request. It may take *timeout* seconds; the process lives to *deadline_at*.
+
+        *address* is connected to instead of asking the resolver, where no `api_address` is fixed.
+        *format* is the operation's default unless given. With *raw* the answer is a
+        `BodyReceived`. Troubles are not raised: they are the answer.
+        """
+        assert self._request is None, "one request at a time"
+        self._request, self.deadline_at = _Request(operation, raw, timeout), deadline_at
+        request = {
+            **self._fixed,
+            "api_address": self._fixed["api_address"]
+            or (None if address is None else str(address)),
+            "operation": operation.value,
+            "format": format or FORMATS[operation][0],
+            "raw": raw,
+            "source": None if source is None else str(source),
+            "device": device,
+            "timeout": timeout,
+            "deadline": time.monotonic() + timeout,
+        }
+        line = json.dumps(request).encode("ascii") + b"\n"
+        if self._process is not None and self._poll.poll(0):
+            self._stop()  # it died, or babbled, while nobody looked
+        if not self._write(line) and not self._trouble:
+            self._stop()  # it does not read any more
+            self._write(line)
+        if self._trouble:
+            self.deadline_at = time.monotonic()  # `expire` has the answer
+
+    def fileno(self) -> int | None:
+        """The descriptor to select on for reading; None when there is no process."""
+        return None if self._process is None else self._poll.fileno()
+
+    def receive(self) -> Answered | None:
+        """What has come, when `fileno` is readable: the answer, or None if it is not whole yet.
+
+        Without a request it is None too; a process that has died meanwhile is cleared away.
+        """
+        if self._process is None:
+            return None
+        _, replies = _pipes(self._process)
+        try:
+            data = os.read(replies, REPLY_LIMIT)
+        except BlockingIOError:
+            return None
+        if not data:
+            return self._fail(f"the fetcher ended unexpectedly ({self._stop(grace=GRACE)})")
+        if self._request is None:
+            return self._fail("the fetcher said something unasked")
+        *lines, self._received = (self._received + data).split(b"\n")
+        for number, line in enumerate(lines, 1):
+            try:
+                answer = self._understand(line)
+            except ValueError as error:
+                return self._fail(f"the fetcher broke its protocol: {quoted(str(error))}")
+            if answer is not None:
+                if number < len(lines) or self._received:
+                    return self._fail("the fetcher answered more than once")
+                self._request = self.deadline_at = None
+                return answer
+        if len(self._received) > REPLY_LIMIT:
+            return self._fail("the fetcher does not come to an end")
+        return None
+
+    def expire(self) -> Answered:
+        """The deadline has come: end the process; the answer is the failure."""
+        request = self._request
+        assert request is not None, "a request is on its way"
+        if self._trouble:
+            reason, self._trouble = self._trouble, ""
+            return self._ended(RequestFailed(request.operation, kind="fetcher", reason=reason))
+        phase, kind = PHASES[self._phase], "timeout"
+        if self._phase == "resolving":
+            phase += f" ('{self._host}'); the resolver does not answer"
+            kind = "dns"
+        reason = f"no answer within {request.timeout:.3g} s, still waiting for {phase}"
+        return self._ended(RequestFailed(request.operation, kind=kind, reason=reason))
+
+    def close(self) -> None:
+        """End the process and forget the request; does nothing a second time. May be used again."""
+        self._stop()
+        self._request = self.deadline_at = None
+        self._trouble = ""
+
+    def _write(self, line: bytes) -> bool:
+        """Whether the process, started if need be, has got the whole line."""
+        if len(line) > REQUEST_LIMIT:
+            self._trouble = "the request is too long for the fetcher"
+            return False
+        self.start()
+        if self._process is None:
+            return False
+        requests, _ = _pipes(self._process)
+        try:
+            return os.write(requests, line) == len(line)
+        except (BlockingIOError, BrokenPipeError):
+            return False
+
+    def _understand(self, line: bytes) -> Answered | None:
+        """The event in a line; None for progress. Raises `ValueError`."""
+        assert self._request is not None
+        reply = understand(line, self._request.operation, raw=self._request.raw)
+        if isinstance(reply, Progress):
+            self._phase = reply.phase
+            return None
+        return reply
+
+    def _fail(self, reason: str) -> RequestFailed | None:
+        """The process is no good: end it; the answer if a request was on its way."""
+        request = self._request
+        if request is None:
+            self._stop()
+            return None
+        return self._ended(RequestFailed(request.operation, kind="fetcher", reason=reason))
+
+    def _ended(self, answer: RequestFailed) -> RequestFailed:
+        self.close()
+        return answer
+
+    def _stop(self, *, grace: float = 0.0) -> str:
+        """Kill the process and reap it, in bounded time; returns how it ended.
+
+        One that is about to end by itself gets *grace* seconds for that.
+        """
+        process, self._process = self._process, None
+        if process is None:
+            return "it was not there"
+        self._poll.unregister(_pipes(process)[1])
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            stream.close()
+        if grace:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(grace)
+        process.kill()
+        try:
+            code = process.wait(REAP_FOR)
+        except subprocess.TimeoutExpired:
+            return "it cannot be killed"  # the kernel holds it; `subprocess` reaps it later
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def fetch_once(
+    operation: Operation,
+    *,
+    endpoint: str,
+    source: IPv4Address | None,
+    device: str | None,
+    ca_file: str | Path | None = None,
+    api_address: IPv4Address | None = None,
+    timeout: float,
+    format: str | None = None,
+    raw: bool = True,
+) -> Answered:
+    """Ask once and wait, `timeout` and two seconds at most: a `BodyReceived`, or what came else.
+
+    Else is `GatewayNotAssigned`, `RateLimited` or `RequestFailed`; without *raw* also the events
+    with values.
+    """
+    fetcher = Fetcher(endpoint=endpoint, ca_file=ca_file, api_address=api_address)
+    deadline = time.monotonic() + timeout + EXPIRE_AFTER
+    try:
+        fetcher.submit(
+            operation,
+            source=source,
+            device=device,
+            deadline_at=deadline,
+            timeout=timeout,
+            format=format,
+            raw=raw,
+        )
+        while fetcher.deadline_at is not None:
+            left = fetcher.deadline_at - time.monotonic()
+            if left <= 0:
+                break
+            descriptor = fetcher.fileno()
+            assert descriptor is not None, "a request without a process has expired"
+            select.select([descriptor], [], [], left)
+            answer = fetcher.receive()
+            if answer is not None:
+                return answer
+        return fetcher.expire()
+    finally:
+        fetcher.close()
+
+
+def _environment() -> dict[str, str]:
+    """What the fetcher gets of our environment: the loader's variables, libfaketime's for tests.
+
+    Proxies, certificate bundles, resolver options and the like must not change what it does.
+    """
+    names = ("LD_", "FAKETIME")
+    return {name: value for name, value in os.environ.items() if name.startswith(names)}
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[int, int]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    return process.stdin.fileno(), process.stdout.fileno()

@@ -1,0 +1,1 @@
+"""The route in the host's own network configuration, and the way back."""

@@ -1,0 +1,235 @@
+"""What to write into the host's own configuration, and whether at all. Pure.
+
+`route.json` is from the daemon, a process with fewer rights than the one that writes /etc: it is
+judged here like an answer from outside, against the kernel's own state.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from difflib import unified_diff
+from fnmatch import fnmatchcase
+from ipaddress import IPv4Address, IPv4Interface
+
+from rcnetd.basic.dataclass import dataclass
+from rcnetd.core.model import PROTOCOL, Address, Link, Network, Route
+from rcnetd.core.routes import OUTSIDE
+from rcnetd.core.servicenet import ServiceNet, choose, objection
+from rcnetd.core.settings import Instance, Manage, Persist, PublicInterface, PublicIPv6, Settings
+from rcnetd.hostconfig.renderers.marked_edits import documents
+from rcnetd.hostconfig.renderers.model import Change, Changes, Default, Nic, Refusal, Tree, Wish
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """One of the renderers: what it reads, and its two functions."""
+
+    persist: Persist
+    patterns: tuple[str, ...]
+    render: Callable[[Tree, Wish], Changes]
+    read_defaults: Callable[[Tree], list[Default]]
+
+
+@dataclass(frozen=True)
+class Managed:
+    """What the network managers say of ServiceNet's link; None: nothing.
+
+    *networkd* and *network_manager* are the files by which they configure it now.
+    """
+
+    networkd: str | None = None
+    network_manager: str | None = None
+    ifupdown: bool = False
+
+
+def manager(managed: Managed, link: str) -> Persist:
+    """Whose configuration brings the link up. Raises `Refusal` if nobody's that we know."""
+    profile, unit = managed.network_manager, managed.networkd
+    if profile is not None:
+        if "/netplan-" in profile:
+            return Persist.NETPLAN
+        if profile.startswith("/etc/sysconfig/network-scripts/"):
+            return Persist.IFCFG
+        return Persist.NETWORK_MANAGER
+    if unit is not None:
+        return Persist.NETPLAN if "/10-netplan-" in unit else Persist.NETWORKD
+    if managed.ifupdown:
+        return Persist.IFUPDOWN
+    raise Refusal(
+        f"neither networkd nor NetworkManager nor ifupdown configures {link}; set 'persist' to"
+        " what does, or to 'none'"
+    )
+
+
+def gateway_of(route: bytes) -> IPv4Address:
+    """The gateway that the daemon's `route.json` names. Raises `Refusal` for any other content."""
+    try:
+        content = json.loads(route)
+        if content["version"] != 1 or not isinstance(content["gateway"], str):
+            raise ValueError
+        return IPv4Address(content["gateway"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise Refusal("route.json is damaged; restart rcnetd") from None
+
+
+def servicenet_of(network: Network, settings: Settings, instance: Instance) -> ServiceNet:
+    """ServiceNet, found as the daemon finds it. Raises `Refusal` where rcnetd sets no route."""
+    if instance.is_rackconnect_v3:
+        raise Refusal("this is RackConnect v3: rcnetd changes nothing here")
+    if settings.manage is Manage.NEVER:
+        raise Refusal("'manage: never' is set: rcnetd changes nothing here")
+    servicenet = choose(network, settings.servicenet, instance.servicenet_mac)
+    if servicenet is None:
+        raise Refusal("there is no ServiceNet interface")
+    return servicenet
+
+
+def judge(
+    gateway: IPv4Address, servicenet: ServiceNet, network: Network, settings: Settings
+) -> None:
+    """Whether *gateway* may be written: a fit one. Raises `Refusal`."""
+    own = tuple(entry.interface for entry in network.addresses)
+    reason = objection(gateway, own, servicenet.address, onlink=settings.gateway.onlink)
+    if reason is not None:
+        raise Refusal(f"gateway {gateway} {reason}; nothing is written")
+
+
+def judge_in_effect(gateway: IPv4Address, servicenet: ServiceNet, network: Network) -> None:
+    """Whether the kernel's own route is by it, for an outside address. Raises `Refusal`."""
+    verdict = network.verdict(OUTSIDE)
+    found = (verdict.ifindex, verdict.gateway) if verdict is not None else None
+    if found != (servicenet.link.ifindex, gateway):
+        raise Refusal(f"the kernel's route is not by gateway {gateway}; nothing is written")
+
+
+def wish(
+    tree: Tree,
+    renderer: Renderer,
+    gateway: IPv4Address,
+    servicenet: ServiceNet,
+    network: Network,
+    settings: Settings,
+    instance: Instance,
+) -> Wish:
+    """What the next boot is to come up with. The public links are the one that the instance data
+    names, and those to which the files, without our edits, give a default route."""
+    found = renderer.read_defaults(unedited(tree))
+    public = tuple(
+        _nic(link, network.addresses)
+        for link in network.links
+        if link.ifindex != servicenet.link.ifindex
+        and (
+            (link.mac and link.mac == instance.public_mac)
+            or any(_is_of(default, link) for default in found)
+        )
+    )
+    return Wish(
+        servicenet=_nic(servicenet.link, network.addresses),
+        gateway=gateway,
+        public=public,
+        policy=settings.public_interface,
+        public_ipv6=settings.public_ipv6,
+        public_routes=settings.public_routes,
+        onlink=gateway not in servicenet.address.network,
+    )
+
+
+def changes(tree: Tree, renderer: Renderer, wanted: Wish) -> Changes:
+    """The changes of the files: those that take our edits back where nothing is needed."""
+    if _is_so_already(renderer.read_defaults(unedited(tree)), wanted):
+        return taken_back(tree)
+    return renderer.render(tree, wanted)
+
+
+def taken_back(tree: Tree) -> Changes:
+    """The changes that leave nothing of ours in the files."""
+    clean = unedited(tree)
+    made: Changes = {path: Change(None) for path in tree if path not in clean}
+    for path, file in clean.items():
+        if file != tree[path]:
+            made[path] = Change(file.data)
+    return made
+
+
+def unedited(tree: Tree) -> Tree:
+    """The files without our edits, and without our own."""
+    found = documents(tree)
+    return {
+        path: type(file)(found[path].data(), file.mode)
+        for path, file in tree.items()
+        if path in found
+    }
+
+
+def _is_so_already(defaults: list[Default], wanted: Wish) -> bool:
+    """Whether the host comes up so by itself: somebody has configured this gateway."""
+    return (
+        bool(defaults)
+        and all(
+            default.gateway == wanted.gateway and _names(default.link, wanted.servicenet)
+            for default in defaults
+        )
+        and (wanted.policy, wanted.public_ipv6) == (PublicInterface.NO_DEFAULT, PublicIPv6.KEEP)
+        and not wanted.public_routes
+    )
+
+
+def _nic(link: Link, addresses: tuple[Address, ...]) -> Nic:
+    own = tuple(entry.interface for entry in addresses if entry.ifindex == link.ifindex)
+    return Nic(link.name, link.mac or None, own)
+
+
+def _is_of(default: Default, link: Link) -> bool:
+    return _names(default.link, Nic(link.name, link.mac or None))
+
+
+def _names(word: str, nic: Nic) -> bool:
+    return word == nic.mac or fnmatchcase(nic.name, word)
+
+
+def diff(path: str, before: bytes | None, after: bytes | None) -> Iterator[str]:
+    """The lines of a unified diff; None is a file that is not there."""
+    texts = [
+        (data or b"").decode("utf-8", "replace").splitlines(keepends=True)
+        for data in (before, after)
+    ]
+    names = ["/dev/null" if data is None else path for data in (before, after)]
+    for line in unified_diff(texts[0], texts[1], names[0], names[1]):
+        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """What `revert` tells the kernel: links up with their addresses, routes back, ours away.
+
+    *ours* goes last, and only where another default route is there then.
+    """
+
+    links: tuple[tuple[int, tuple[IPv4Interface, ...]], ...] = ()
+    routes: tuple[Route, ...] = ()
+    ours: tuple[Route, ...] = ()
+
+
+def way_back(
+    recorded_routes: Iterable[Route],
+    recorded_links: Iterable[tuple[str, tuple[IPv4Interface, ...]]],
+    network: Network,
+) -> WayBack:
+    """How the routes become again what they were, from what was recorded since boot.
+
+    Links are known by their MACs. Only what a link of this server can have is put back.
+    """
+    by_mac = {link.mac: link.ifindex for link in network.links if link.mac}
+    present = {link.ifindex for link in network.links}
+    links = tuple((by_mac[mac], own) for mac, own in recorded_links if mac in by_mac)
+    routes = tuple(
+        route
+        for route in recorded_routes
+        if route.protocol != PROTOCOL
+        and (route.ifindex is None or route.ifindex in present)
+        and route.raw not in [other.raw for other in network.defaults]
+    )
+    others = [route for route in network.defaults if route.protocol != PROTOCOL]
+    ours = tuple(route for route in network.defaults if route.protocol == PROTOCOL)
+    return WayBack(links, routes, ours if routes or others else ())

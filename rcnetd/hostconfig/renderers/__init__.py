@@ -1,0 +1,1 @@
+"""One module for each network configuration that rcnetd can write."""

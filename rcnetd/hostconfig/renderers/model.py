@@ -1,0 +1,84 @@
+"""The host's own network configuration: pure functions from the files there now to changes of them.
+
+One module for each kind of configuration, all with the same three names:
+
+    PATTERNS               globs of the files that it reads, by absolute path
+    render(tree, wish)     the changes that make the next boot come up as *wish* says
+    read_defaults(tree)    the IPv4 default routes that the next boot would come up with
+
+`render` is idempotent: rendered again on its own result, it changes nothing. Our own route goes
+into our own file wherever the format allows it, with a name that is read last; a file of somebody
+else's is edited only where a competing default, or DNS, has to go, and everything else in it
+survives byte by byte. What cannot be done safely is a `Refusal`, never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from rcnetd.basic.dataclass import dataclass, field
+from rcnetd.core.settings import PublicInterface, PublicIPv6
+
+MARK = "rcnetd"  # is in the name of each file of ours, and in each edit of somebody else's
+
+
+class Refusal(Exception):
+    """These files are not to be changed; one plain line: what, where, what to do."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it is. A link is read through; one to /dev/null (a mask) is an empty file."""
+
+    data: bytes
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a file is to become. *data* None: it goes. *mode* None: as it is, 0644 for a new one."""
+
+    data: bytes | None
+    mode: int | None = None
+
+
+Tree = Mapping[str, File]  # by absolute path
+Changes = dict[str, Change]  # only what differs from the tree
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A link as the kernel has it now. *mac* is lower case, None where it has none."""
+
+    name: str
+    mac: str | None = None
+    addresses: tuple[IPv4Interface, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the next boot should come up with: a default route at `METRIC` by *gateway*.
+
+    *public* are the other links whose IPv4 default routes have to go (or, with the policy `down`,
+    that are to stay down). *public_routes* are networks that stay reachable by a public link's old
+    gateway, where it stays up. *onlink*: the gateway is outside of ServiceNet's subnet.
+    """
+
+    servicenet: Nic
+    gateway: IPv4Address
+    public: tuple[Nic, ...] = ()
+    policy: PublicInterface = PublicInterface.NO_DEFAULT
+    public_ipv6: PublicIPv6 = PublicIPv6.KEEP
+    public_routes: tuple[IPv4Network, ...] = ()
+    onlink: bool = False
+
+
+@dataclass(frozen=True)
+class Default:
+    """An IPv4 default route that a configuration asks for, and the file that does."""
+
+    link: str  # as the configuration names it: a name, or how it is matched
+    gateway: IPv4Address | None  # None: from DHCP, or none
+    metric: int
+    path: str = field(compare=False, default="")

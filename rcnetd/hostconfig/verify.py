@@ -1,0 +1,133 @@
+"""Has the backend's own tool read a copy of the files, and reads what it made of them.
+
+Its exit code alone means little: netplan's `generate` ends with 0 for two defaults. So what it
+rendered is read too: exactly one winning default, ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from rcnetd.core.model import METRIC
+from rcnetd.core.settings import Persist
+from rcnetd.hostconfig.renderers import network_manager, networkd
+from rcnetd.hostconfig.renderers.model import Default, File, Refusal, Tree, Wish
+
+# Not its command line, which calls udevadm and daemon-reload even with --root-dir.
+NETPLAN = ("/usr/libexec/netplan/generate", "/lib/netplan/generate")
+IFQUERY = "/sbin/ifquery"
+# Who reads ifcfg files: NetworkManager's plugin (gone from EL10), or the scripts of EL7 and 8.
+ROOT = Path("/")
+IFCFG_READERS = (
+    "usr/lib*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so",
+    "usr/lib*/NetworkManager/libnm-settings-plugin-ifcfg-rh.so",
+    "etc/sysconfig/network-scripts/ifup-eth",
+)
+SOURCE = re.compile(rb"^([ \t]*source\S*[ \t]+)/(?=(?:etc|run)/network/)", re.MULTILINE)
+TIMEOUT = 30.0  # seconds
+SIZE_MOST = 256 * 1024  # bytes of a file that a tool has made
+
+
+def check(persist: Persist, tree: Tree, wish: Wish) -> None:
+    """Whether the host will come up from *tree* as *wish* says. Raises `Refusal`, `OSError`.
+
+    ifcfg has no tool that reads a copy, but it must have a reader; networkd has no tool at all.
+    """
+    if persist is Persist.NETPLAN:
+        _netplan(tree, wish)
+    elif persist is Persist.IFUPDOWN:
+        _ifupdown(tree, wish)
+    elif persist is Persist.IFCFG and not any(any(ROOT.glob(name)) for name in IFCFG_READERS):
+        raise Refusal(
+            "nothing here reads ifcfg files: NetworkManager has no plugin for them (EL10), and"
+            " there are no network-scripts; set 'persist' to 'network-manager'; nothing is written"
+        )
+
+
+@contextlib.contextmanager
+def _copy(tree: Tree) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="rcnetd-") as name:
+        root = Path(name)
+        for path, file in tree.items():
+            target = root / path.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.data)
+            target.chmod(0o600)
+        yield root
+
+
+def _run(*command: str) -> str:
+    """What a tool prints. Raises `Refusal` with its last word if it fails."""
+    name = Path(command[0]).name
+    try:
+        done = subprocess.run(
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+        )
+    except FileNotFoundError:
+        raise Refusal(f"'{command[0]}' is not installed; nothing is written") from None
+    except subprocess.TimeoutExpired:
+        raise Refusal(f"{name} did not end within {TIMEOUT:g} s; nothing is written") from None
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
+        word = "".join(char for char in said[-1] if char.isprintable())[:300]
+        raise Refusal(f"{name} rejects the new files, nothing is written; it says: {word}")
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _netplan(tree: Tree, wish: Wish) -> None:
+    generate = next((name for name in NETPLAN if Path(name).exists()), NETPLAN[0])
+    with _copy(tree) as root:
+        _run(generate, "--root-dir", str(root))
+        made = _made(root, "run/systemd/network/*.network")
+        profiles = _made(root, "run/NetworkManager/system-connections/*")
+    defaults = networkd.read_defaults(made) + network_manager.read_defaults(profiles)
+    _one_winner(defaults, wish, "netplan")
+
+
+def _made(root: Path, pattern: str) -> Tree:
+    return {
+        f"/{path.relative_to(root)}": File(path.read_bytes()[:SIZE_MOST])
+        for path in root.glob(pattern)
+        if path.is_file()
+    }
+
+
+def _one_winner(defaults: list[Default], wish: Wish, name: str) -> None:
+    best = min((default.metric for default in defaults), default=METRIC)
+    # Each once: the same may be said twice.
+    winners = [one for one in dict.fromkeys(defaults) if one.metric <= max(best, METRIC)]
+    for default in winners:
+        if (default.gateway, default.metric) != (wish.gateway, METRIC):
+            raise Refusal(
+                f"with the new files {name} would have another default route win"
+                f" ({default.path}: {default.link}, metric {default.metric}); nothing is written"
+            )
+    if len(winners) != 1:
+        raise Refusal(f"with the new files {name} would have {len(winners)} default routes by"
+                      f" {wish.gateway}, not one; nothing is written")  # fmt: skip
+
+
+def _ifupdown(tree: Tree, wish: Wish) -> None:
+    """`ifquery` reads the copy; what that sources is named by absolute paths, here the copy's."""
+    name = wish.servicenet.name
+    with _copy(tree) as root:
+        for path in root.glob("etc/network/**/*"):
+            if path.is_file():
+                path.write_bytes(SOURCE.sub(rf"\1{root}/".encode(), path.read_bytes()))
+        said = _run(IFQUERY, "-i", str(root / "etc/network/interfaces"), name)
+    ours = f"ip route replace default via {wish.gateway} dev {name}"
+    if sum(ours in line for line in said.splitlines()) != 1:
+        raise Refusal(
+            f"ifquery does not find the default route of {name} in the new files; nothing is"
+            " written"
+        )

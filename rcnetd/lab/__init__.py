@@ -1,0 +1,1 @@
+"""A small cloud in network namespaces, and `rcnetctl demo`."""

@@ -1,0 +1,319 @@
+"""`rcnetctl demo`: a whole boot behind RackConnect, in network namespaces of this process.
+
+The real daemon, a real kernel's routes, the emulated API over verified TLS, and a real
+NOTIFY_SOCKET. Exit codes: 0 only if READY=1 came and the kernel uses the route; 1 if not; 77 if
+this machine does not let us make namespaces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from rcnetd.basic.inotify import Watch
+from rcnetd.basic.text import duration
+from rcnetd.core.model import Query
+from rcnetd.core.routes import OUTSIDE
+from rcnetd.lab.topology import (
+    API,
+    GATEWAY,
+    INTERNET,
+    PUBLIC,
+    PUBLIC_ROUTER,
+    SERVICENET,
+    SERVICENET_ROUTER,
+    Topology,
+    become_root_of_nothing,
+    may_make_namespaces,
+)
+from rcnetd.netlink.kernel import Kernel
+
+EX_NOPERM = 77  # sysexits.h
+FAULT_FOR = "6s"
+PORT = 80
+PATIENCE = 10.0  # seconds for what takes a moment
+STOP_PATIENCE = 5.0  # seconds for a process that was told to stop
+
+SETTINGS = f"""\
+region: dfw
+api_address: {API}
+ca_file: %s
+"""
+
+
+class Stage:
+    """What the audience sees: a line for each thing that happens, with the time since the start."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._begin = time.monotonic()
+
+    def say(self, who: str, text: str, at: float | None = None) -> None:
+        """One line: who does it, and what, at a monotonic point in time."""
+        seconds = (time.monotonic() if at is None else at) - self._begin
+        if self._as_json:
+            print(json.dumps({"seconds": round(seconds, 3), "who": who, "text": text}), flush=True)
+        else:
+            print(f"{seconds:7.3f} s  {who:<9} {text}", flush=True)
+
+
+def run(*, timeline: Path | None, fault: str | None, as_json: bool, timeout: float) -> int:
+    """Run the demonstration."""
+    if not may_make_namespaces():
+        try:
+            become_root_of_nothing()
+        except OSError as error:
+            print(
+                f"rcnetctl: no network namespaces here ({error.strerror}): run the demo as root,"
+                " or allow user namespaces (sysctl user.max_user_namespaces,"
+                " kernel.apparmor_restrict_unprivileged_userns)",
+                file=sys.stderr,
+            )
+            return EX_NOPERM
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rcnetd-demo-")))
+        try:
+            topology = stack.enter_context(Topology())
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"rcnetctl: Failed to make the demo's network: {error}", file=sys.stderr)
+            return EX_NOPERM
+        demo = _Demo(topology, directory, Stage(as_json=as_json), stack)
+        return demo.play(timeline, fault, timeout)
+
+
+class _Demo:
+    def __init__(
+        self, topology: Topology, directory: Path, stage: Stage, stack: contextlib.ExitStack
+    ) -> None:
+        self._topology, self._directory = topology, directory
+        self._stage, self._stack = stage, stack
+        self._ready = False
+        self._status = ""
+
+    def play(self, timeline: Path | None, fault: str | None, timeout: float) -> int:
+        stage = self._stage
+        stage.say("demo", f"a server: eth0 {PUBLIC} (public), eth1 {SERVICENET} (ServiceNet)")
+        stage.say("demo", f"its default route: via {PUBLIC_ROUTER} dev eth0, the public router")
+        self._server_down()
+        self._stack.enter_context(self._internet_host())
+        if not self._start_emulator(timeline, fault):
+            return 1
+        self._connect("before")
+        daemon = self._start_daemon()
+        stage.say("demo", "ServiceNet comes up on eth1")
+        self._server_up()
+        self._watch(daemon, timeout)
+        if not self._ready:
+            stage.say("demo", f"no READY=1 within {duration(timeout)}: {self._status}")
+        ours = self._kernel_uses_route()
+        self._connect("after")
+        self._stop(daemon)
+        stays = self._kernel_uses_route()
+        stage.say("demo", f"rcnetd is stopped; its route {'stays' if stays else 'is not there'}")
+        done = self._ready and ours and stays
+        stage.say("demo", "done: READY came, the kernel uses the route" if done else "failed")
+        return 0 if done else 1
+
+    def _server_down(self) -> None:
+        self._topology.server.ip("address flush dev eth1", "link set eth1 down")
+
+    def _server_up(self) -> None:
+        self._topology.server.ip(
+            "link set eth1 up",
+            f"address add {SERVICENET} brd + dev eth1",
+            f"route add 10.176.0.0/12 via {SERVICENET_ROUTER} dev eth1",
+            f"route add 10.208.0.0/12 via {SERVICENET_ROUTER} dev eth1",
+        )
+
+    @contextlib.contextmanager
+    def _internet_host(self) -> Iterator[None]:
+        """A host that tells each visitor by which address it sees them."""
+        with self._topology.internet:
+            listener = socket.create_server((str(INTERNET), PORT))
+
+        def serve() -> None:
+            while True:
+                try:
+                    visitor, address = listener.accept()
+                except OSError:
+                    return
+                with visitor, contextlib.suppress(OSError):
+                    visitor.sendall(address[0].encode())
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+            thread.join(PATIENCE)
+
+    def _connect(self, when: str) -> None:
+        """One TCP connection from the server to the internet host: which way did it go?"""
+        try:
+            with self._topology.server:
+                connection = socket.create_connection((str(INTERNET), PORT), timeout=PATIENCE)
+            with connection:
+                seen = connection.recv(64).decode()
+        except OSError as error:
+            self._stage.say("internet", f"{when}: {INTERNET} is not reached ({error})")
+            return
+        ways = {
+            str(PUBLIC.ip): f"by the public router {PUBLIC_ROUTER}",
+            str(SERVICENET.ip): f"by the RackConnect gateway {GATEWAY}",
+        }
+        way = ways.get(seen, "by an unknown way")
+        self._stage.say("internet", f"{when}: {INTERNET} sees the server as {seen}, {way}")
+
+    def _start_emulator(self, timeline: Path | None, fault: str | None) -> bool:
+        """The emulated API on the API host, with TLS; True once it listens."""
+        ca_file = self._directory / "ca.pem"
+        if timeline is None:
+            timeline = Path(str(resources.files("rcnetd.emulator"))) / "demo.yaml"
+        command = [
+            sys.executable, "-m", "rcnetd.emulator", str(timeline),
+            "--listen", f"{API}:443", "--ca-file", str(ca_file),
+        ]  # fmt: skip
+        if fault is not None:
+            command += ["--fault", fault, "--fault-for", FAULT_FOR]
+        with self._topology.api:
+            emulator = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._stack.callback(self._stop, emulator)
+        assert emulator.stdout is not None
+        line = emulator.stdout.readline().strip()
+        if not line:
+            emulator.wait(PATIENCE)
+            return False  # it has said why on stderr
+        self._stage.say("API", line)
+        return True
+
+    def _start_daemon(self) -> subprocess.Popen[bytes]:
+        config = self._directory / "rcnetd.yaml"
+        config.write_text(SETTINGS % (self._directory / "ca.pem"), encoding="utf-8")
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._stack.enter_context(self._notify)
+        self._notify.bind(str(self._directory / "notify"))
+        self._notify.setblocking(False)
+        run = self._directory / "run"
+        run.mkdir()
+        environ = {
+            **os.environ,
+            "NOTIFY_SOCKET": str(self._directory / "notify"),
+            "RUNTIME_DIRECTORY": str(run),
+            "STATE_DIRECTORY": str(self._directory),
+            "RCNETD_INSTANCE": str(self._directory / "no-instance.json"),
+        }
+        log = self._stack.enter_context((self._directory / "log").open("wb"))
+        with self._topology.server:
+            daemon = subprocess.Popen(
+                [sys.executable, "-m", "rcnetd", "--config", str(config)], env=environ, stderr=log
+            )
+        self._stack.callback(self._stop, daemon)
+        self._stage.say("demo", f"rcnetd is started, process {daemon.pid}")
+        self._wait_for_first_status(run, daemon)
+        return daemon
+
+    def _wait_for_first_status(self, run: Path, daemon: subprocess.Popen[bytes]) -> None:
+        end = time.monotonic() + PATIENCE
+        with Watch(run) as watch:
+            while not (run / "status.json").exists() and time.monotonic() < end:
+                if daemon.poll() is not None:
+                    return
+                watch.wait(0.5)
+
+    def _watch(self, daemon: subprocess.Popen[bytes], timeout: float) -> None:
+        """Show what the daemon does and says, until READY=1 or its end."""
+        end = time.monotonic() + timeout
+        told = 0
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._notify, selectors.EVENT_READ)
+            while time.monotonic() < end and daemon.poll() is None and not self._ready:
+                selector.select(0.1)
+                told = self._tell_timeline(told)
+                self._take_notifications()
+        self._tell_timeline(told)
+        if daemon.poll() is not None:
+            self._stage.say("rcnetd", f"has ended with exit code {daemon.returncode}")
+            log = (self._directory / "log").read_text(encoding="utf-8", errors="replace")
+            for line in log.splitlines()[-5:]:
+                self._stage.say("rcnetd", line)
+
+    def _take_notifications(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                message = self._notify.recv(4096).decode(errors="replace")
+                for line in message.splitlines():
+                    name, _, value = line.partition("=")
+                    if name == "STATUS":
+                        self._status = value
+                    elif name == "READY":
+                        self._ready = True
+                if self._ready:
+                    self._stage.say("systemd", f"READY=1, STATUS={self._status}")
+                    return
+
+    def _tell_timeline(self, told: int) -> int:
+        """Show the lines of the daemon's timeline that are new; returns how many there are."""
+        try:
+            data = (self._directory / "run" / "timeline.jsonl").read_bytes()
+        except OSError:
+            return told
+        lines = data.splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith(b"\n")]
+        for line in whole[told:]:
+            entry = json.loads(line)
+            text = _for_people(entry)
+            if text:
+                self._stage.say("rcnetd", text, entry["at"])
+        return len(whole)
+
+    def _kernel_uses_route(self) -> bool:
+        """The kernel's own verdict for an outside address, and its default routes."""
+        with self._topology.server:
+            network = Kernel().read(Query(destinations=(OUTSIDE,)))
+        verdict = network.verdict(OUTSIDE)
+        if verdict is None:
+            self._stage.say("kernel", "has no route to the internet")
+            return False
+        link = network.link(verdict.ifindex)
+        name = link.name if link else "?"
+        self._stage.say("kernel", f"would go to the internet via {verdict.gateway} dev {name}")
+        return verdict.gateway == GATEWAY and name == "eth1"
+
+    def _stop(self, process: subprocess.Popen[Any]) -> None:
+        """Stop one of our own processes, by its id, and reap it."""
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _for_people(entry: dict[str, Any]) -> str:
+    """One line of the timeline in words; "" for what the audience need not see."""
+    event = entry["event"]
+    if event == "answer":
+        return f"{entry['operation']}: {entry['answer']} ({entry['took'] * 1000:.0f} ms)"
+    if event in ("change", "state"):
+        return str(entry["text"])
+    if event == "log" and entry["level"] in ("warning", "error"):
+        return f"{entry['level']}: {entry['text']}"
+    return ""

@@ -1,0 +1,157 @@
+"""Reads what the platform keeps for this server: xenstore, the config drive, cloud-init's data.
+
+Each source is bounded in time and size, and the lack of one is a line, never a failure. Reading
+xenstore and mounting the config drive need root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rcnetd.basic.files import read_bounded
+from rcnetd.metadata.parse import (
+    FEATURE,
+    STATUS,
+    Found,
+    from_cloud_init,
+    from_config_drive,
+    from_xenstore,
+    is_enough,
+)
+
+SECONDS_MOST = 6.0  # for all sources together: rcnetd waits for us
+SECONDS_EACH = 2.0  # for one command
+SIZE_MOST = 256 * 1024  # bytes of a file or an answer
+KEYS = ("provider_data/region", "provider_data/roles", FEATURE, STATUS)
+LABELS = ("config-2", "CONFIG-2")  # OpenStack's for iso9660, and for vfat
+FILESYSTEMS = ("iso9660", "vfat", "udf")
+LATEST = "openstack/latest"
+CLOUD_INIT = "run/cloud-init/instance-data.json"
+Sources = list[tuple[str, Found]]
+
+
+class Platform:
+    """The sources below *root* (`/`, or a tree for tests). *notes* are for the log."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+        self._deadline = time.monotonic() + SECONDS_MOST
+        self.notes: list[str] = []
+
+    def read(self) -> Sources:
+        """What each source says, the better first; the rest is left out once there is enough."""
+        found: Sources = []
+        for name, read in (
+            ("xenstore", self._xenstore),
+            ("config drive", self._config_drive),
+            ("cloud-init", self._cloud_init),
+        ):
+            facts = read()
+            if facts is not None:
+                found.append((name, facts))
+                if is_enough(facts):
+                    break
+        return found
+
+    def _xenstore(self) -> Found | None:
+        if not any((self._root / path).exists() for path in ("dev/xen/xenbus", "proc/xen/xenbus")):
+            self._note("xenstore", "this is no Xen server")
+            return None
+        listed = self._run("xenstore", "xenstore-list", "vm-data/networking")
+        macs = [line for line in (listed or "").split() if line.isalnum()][:8]
+        if listed is None and self.notes:
+            return None  # not there, not allowed, or hanging: so are the others
+        values = {}
+        for key in (*KEYS, *(f"networking/{mac}" for mac in macs)):
+            text = self._run("", "xenstore-read", f"vm-data/{key}")
+            if text is not None:
+                values[key] = text
+        return from_xenstore(values)
+
+    def _config_drive(self) -> Found | None:
+        with self._mounted() as place:
+            if place is None:
+                self._note("config drive", "there is none")
+                return None
+            return from_config_drive(
+                self._text(place / LATEST / "vendor_data.json"),
+                self._text(place / LATEST / "network_data.json"),
+            )
+
+    def _cloud_init(self) -> Found | None:
+        text = self._text(self._root / CLOUD_INIT)
+        if text is None:
+            self._note("cloud-init", f"no '/{CLOUD_INIT}'")
+            return None
+        return from_cloud_init(text)
+
+    @contextlib.contextmanager
+    def _mounted(self) -> Iterator[Path | None]:
+        """Where the config drive is mounted; it is mounted meanwhile if it is not."""
+        for line in (self._text(self._root / "proc/self/mounts") or "").splitlines():
+            fields = line.split()
+            place = self._root / fields[1].replace("\\040", " ").lstrip("/")
+            if fields[2] in FILESYSTEMS and (place / LATEST).is_dir():
+                yield place
+                return
+        device = self._device()
+        if device is None:
+            yield None
+            return
+        place = Path(tempfile.mkdtemp(prefix="rcnetd-"))
+        options = "ro,nosuid,nodev,noexec"
+        try:
+            mounted = self._run("config drive", "mount", "-o", options, device, str(place))
+            yield None if mounted is None else place
+        finally:
+            self._run("", "umount", "--lazy", str(place))
+            with contextlib.suppress(OSError):
+                place.rmdir()
+
+    def _device(self) -> str | None:
+        # Not /dev/disk/by-label: this early, udev may not have come to it.
+        for label in LABELS:
+            said = self._run("", "blkid", "-c", "/dev/null", "-o", "device", "-t", f"LABEL={label}")
+            if said:
+                return said.split()[0]
+        return None
+
+    def _run(self, source: str, *command: str) -> str | None:
+        """What *command* prints; None if it fails, which is noted for *source* (if any)."""
+        left = min(SECONDS_EACH, self._deadline - time.monotonic())
+        if left <= 0:
+            self._note(source, "no time left")
+            return None
+        try:
+            done = subprocess.run(
+                command, capture_output=True, timeout=left, check=False, stdin=subprocess.DEVNULL
+            )
+        except subprocess.TimeoutExpired:
+            self._note(source, f"'{command[0]}' gave no answer within {left:.1f} s")
+            return None
+        except OSError as error:
+            self._note(source, f"Failed to run '{command[0]}': {error.strerror}")
+            return None
+        if done.returncode != 0:
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            self._note(source, said[-1][:200] if said else f"'{command[0]}' failed")
+            return None
+        return done.stdout[:SIZE_MOST].decode("utf-8", "replace")
+
+    def _text(self, path: Path) -> str | None:
+        try:
+            return read_bounded(path, SIZE_MOST).decode("utf-8", "replace")
+        except (OSError, ValueError) as error:
+            if not isinstance(error, FileNotFoundError):
+                self._note(os.fspath(path), str(error))
+            return None
+
+    def _note(self, source: str, text: str) -> None:
+        if source:
+            self.notes.append(f"{source}: {text}")

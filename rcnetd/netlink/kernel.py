@@ -1,0 +1,321 @@
+"""The kernel by rtnetlink: what it shows and what it is told.
+
+The rule: the kernel is the truth, and it is asked for what matters, never for the whole table.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import TypeVar
+
+from rcnetd.core.actions import AddRoute
+from rcnetd.core.model import TABLE_MAIN, Neighbour, Network, Query, Route, Verdict
+from rcnetd.netlink import decode
+from rcnetd.netlink import socket as rtnetlink
+from rcnetd.netlink.monitor import Monitor
+from rcnetd.netlink.socket import Exchange, Interrupted, NetlinkError, body, pack_attribute
+
+__all__ = ["Kernel", "Monitor", "NetlinkError"]
+
+# linux/rtnetlink.h, linux/neighbour.h, linux/if_link.h, linux/if.h
+RT_SCOPE_UNIVERSE = 0
+RTM_F_LOOKUP_TABLE, RTM_F_FIB_MATCH = 0x1000, 0x2000
+RTEXT_FILTER_SKIP_STATS = 8
+NTF_USE = 0x01
+IFLA_EXT_MASK = 29
+IFF_UP = 0x1
+
+HEAD = 8192  # bytes; the least that the kernel makes of a list at once (NLMSG_GOODSIZE)
+READINGS_MOST = 8  # in a row, of a state that keeps changing
+
+GONE = (errno.ESRCH, errno.ENODEV)
+# How the kernel says that it has no route: none, unreachable, prohibit, throw.
+NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EAGAIN)
+# Neighbour states with a link-layer address, and those that are never asked for.
+KNOWN = decode.NUD_REACHABLE | decode.NUD_STALE | decode.NUD_DELAY | decode.NUD_PROBE
+FIXED = decode.NUD_NOARP | decode.NUD_PERMANENT
+
+T = TypeVar("T")
+
+
+class Kernel:
+    """Reads and changes of this network namespace; everything raises NetlinkError.
+
+    It holds nothing between two calls: each has a socket of its own.
+    """
+
+    def read(self, query: Query) -> Network:
+        """Read all that a decision may depend on.
+
+        A verdict is None where the kernel has no route or refuses the address (unreachable,
+        prohibit, blackhole). The lists are read one after the other: a change in between shows
+        in the `Monitor`.
+        """
+        return self._ask("read the network's state", lambda exchange: _read(exchange, query))
+
+    def add_route(self, action: AddRoute) -> None:
+        """Add a route beside whatever is there; one that is there already is no error."""
+        attrs = [
+            ("RTA_OIF", action.ifindex),
+            ("RTA_GATEWAY", str(action.gateway)),
+            ("RTA_PRIORITY", action.metric),
+        ]
+        if action.destination.prefixlen:
+            attrs.append(("RTA_DST", str(action.destination.network_address)))
+        payload = body(
+            rtnetlink.rtmsg,
+            *attrs,
+            family=socket.AF_INET,
+            dst_len=action.destination.prefixlen,
+            table=TABLE_MAIN,
+            proto=action.protocol,
+            scope=RT_SCOPE_UNIVERSE,
+            type=decode.RTN_UNICAST,
+            flags=decode.RTNH_F_ONLINK if action.onlink else 0,
+        )
+        what = f"add the route {_name(action.destination)} via {action.gateway}"
+        self._add(payload, what)
+
+    def restore_route(self, raw: bytes) -> None:
+        """Put a route back as it was, from its `Route.raw`, after those of equal metric."""
+        self._add(raw, "put a route back")
+
+    def remove_route(self, route: Route) -> None:
+        """Remove exactly this route (IPv4 or IPv6), by its `raw`; a gone one is no error."""
+        via = f" via {route.gateway}" if route.gateway else ""
+        what = f"remove the route {_name(route.destination)}{via} metric {route.metric}"
+        self._change(what, rtnetlink.RTM_DELROUTE, route.raw, but=GONE)
+
+    def take_link_down(self, ifindex: int) -> None:
+        """Set the link down and remove its addresses; its routes go with them. Gone is no error.
+
+        Down first: whoever manages the link sees it lose its carrier before its addresses.
+        """
+        what = f"set link {ifindex} down"
+        down = _link_body(index=ifindex, change=IFF_UP)
+        if not self._change(what, rtnetlink.RTM_SETLINK, down, but=GONE):
+            return
+        for family in (socket.AF_INET, socket.AF_INET6):
+            listed = body(rtnetlink.ifaddrmsg, family=family, index=ifindex)
+            for address in self._ask(what, partial(_addresses, payload=listed)):
+                # The secondary addresses of a subnet go with its primary.
+                but = (errno.EADDRNOTAVAIL, *GONE)
+                self._change(what, rtnetlink.RTM_DELADDR, address, but=but)
+
+    def bring_link_up(self, ifindex: int, addresses: Iterable[IPv4Interface]) -> None:
+        """Set the link up with these addresses; one that it has already is no error."""
+        what = f"set link {ifindex} up"
+        up = _link_body(index=ifindex, flags=IFF_UP, change=IFF_UP)
+        self._change(what, rtnetlink.RTM_SETLINK, up)
+        for address in addresses:
+            payload = body(
+                rtnetlink.ifaddrmsg,
+                ("IFA_LOCAL", str(address.ip)),
+                ("IFA_ADDRESS", str(address.ip)),
+                ("IFA_BROADCAST", str(address.network.broadcast_address)),
+                family=socket.AF_INET,
+                prefixlen=address.network.prefixlen,
+                index=ifindex,
+            )
+            create = rtnetlink.NLM_F_CREATE
+            self._change(what, rtnetlink.RTM_NEWADDR, payload, create, but=(errno.EEXIST,))
+
+    def probe_neighbour(self, ifindex: int, address: IPv4Address) -> None:
+        """Make the kernel ask whether *address* answers, whatever it believes so far.
+
+        An address that it knows is set to PROBE: a STALE one would go through DELAY for 5 s. One
+        that it does not know, or that failed, is asked for by NTF_USE, as if a packet had to go
+        there: no packet, no route and no source address are needed. Fixed entries stay.
+        """
+        what = f"ask for {address} on link {ifindex}"
+        state = self._ask(what, lambda exchange: _neighbour_state(exchange, ifindex, address))
+        if state & FIXED:
+            return
+        if state & KNOWN:
+            request = _neighbour_body(ifindex, address, state=decode.NUD_PROBE)
+            flags = rtnetlink.NLM_F_REPLACE
+            # Between the two it may have gone, or failed: then the other way is the right one.
+            but = (errno.ENOENT, errno.EINVAL)
+            if self._change(what, rtnetlink.RTM_NEWNEIGH, request, flags, but=but):
+                return
+        request = _neighbour_body(ifindex, address, flags=NTF_USE)
+        self._change(what, rtnetlink.RTM_NEWNEIGH, request, rtnetlink.NLM_F_CREATE)
+
+    def close(self) -> None:
+        """Nothing is held; for symmetry with `Monitor`."""
+
+    def _add(self, payload: bytes, what: str) -> None:
+        """Without NLM_F_EXCL and NLM_F_REPLACE, EEXIST means: the very same route is there."""
+        flags = rtnetlink.NLM_F_CREATE | rtnetlink.NLM_F_APPEND
+        self._change(what, rtnetlink.RTM_NEWROUTE, payload, flags, but=(errno.EEXIST,))
+
+    def _ask(self, what: str, question: Callable[[Exchange], T]) -> T:
+        """Read by *question*, again while what it reads changes meanwhile."""
+        try:
+            for _ in range(READINGS_MOST):
+                try:
+                    with Exchange() as exchange:
+                        return question(exchange)
+                except Interrupted:
+                    continue
+            raise NetlinkError("it keeps changing")
+        except NetlinkError as error:
+            raise _failed(what, error) from error
+
+    def _change(
+        self, what: str, kind: int, payload: bytes, flags: int = 0, but: tuple[int, ...] = ()
+    ) -> bool:
+        """Have the kernel change something; False where it refused for a reason in *but*."""
+        try:
+            with Exchange() as exchange:
+                exchange.change(kind, payload, flags)
+        except NetlinkError as error:
+            if error.code in but:
+                return False
+            raise _failed(what, error) from error
+        return True
+
+
+# Reading
+
+
+def _read(exchange: Exchange, query: Query) -> Network:
+    links = tuple(map(decode.link, exchange.dump(rtnetlink.RTM_GETLINK, _links_body())))
+    addresses = tuple(map(decode.address, _addresses(exchange, _addresses_body())))
+    verdicts = tuple((asked, _verdict(exchange, asked)) for asked in query.destinations)
+    neighbour = None
+    if query.neighbour is not None:
+        state = _neighbour_state(exchange, *query.neighbour)
+        neighbour = decode.NEIGHBOURS.get(state, Neighbour.ABSENT)
+    return Network(
+        links=links,
+        addresses=addresses,
+        verdicts=verdicts,
+        neighbour=neighbour,
+        ipv6_defaults=tuple(_ipv6_defaults(exchange)) if query.ipv6 else (),
+        defaults=tuple(_defaults()),
+    )
+
+
+def _addresses(exchange: Exchange, payload: bytes) -> list[bytes]:
+    """The addresses that *payload* asks for; none where the link is gone."""
+    try:
+        return list(exchange.dump(rtnetlink.RTM_GETADDR, payload))
+    except NetlinkError as error:
+        if error.code in GONE:
+            return []
+        raise
+
+
+def _defaults() -> list[Route]:
+    """The IPv4 default routes of table main: the head of the list, so the rest is not read.
+
+    Nor is it listed: on a socket that never took more, the kernel lists little at once, where it
+    would write 500 routes for nobody. But its list ends without a word at a route that is larger
+    than that, so an end is believed only with room enough.
+    """
+    with Exchange(HEAD) as exchange:
+        defaults, ended = _head(exchange)
+    if ended:
+        with Exchange() as exchange:
+            defaults, _ = _head(exchange)
+    return defaults
+
+
+def _head(exchange: Exchange) -> tuple[list[Route], bool]:
+    """The default routes that come before any other, and whether there was no other.
+
+    The kernel lists by address and of one address the longest prefix first: a VPN's 0.0.0.0/1
+    comes before the defaults.
+    """
+    defaults: list[Route] = []
+    for data in exchange.dump(rtnetlink.RTM_GETROUTE, _routes_body(socket.AF_INET)):
+        if any(decode.destination(data)):
+            return defaults, False
+        if decode.prefixlen(data) == 0:
+            defaults.append(decode.route(data))
+    return defaults, True
+
+
+def _ipv6_defaults(exchange: Exchange) -> Iterator[Route]:
+    """The IPv6 default routes of table main: the tail of the list, which has to be read whole."""
+    for data in exchange.dump(rtnetlink.RTM_GETROUTE, _routes_body(socket.AF_INET6)):
+        if decode.prefixlen(data) == 0:
+            yield decode.route(data)
+
+
+def _verdict(exchange: Exchange, destination: IPv4Address) -> Verdict | None:
+    """The kernel's verdict: the matching entry of whatever table its rules lead to."""
+    try:
+        answer = exchange.get(rtnetlink.RTM_GETROUTE, _verdict_body(destination))
+    except NetlinkError as error:
+        # EINVAL is a blackhole's; with words of its own it would be about the question.
+        blackhole = error.code == errno.EINVAL and str(error) == os.strerror(errno.EINVAL)
+        if error.code in NO_ROUTE or blackhole:
+            return None
+        raise
+    return decode.verdict(answer)
+
+
+def _neighbour_state(exchange: Exchange, ifindex: int, address: IPv4Address) -> int:
+    """The NUD_ state, 0 for no entry."""
+    try:
+        answer = exchange.get(rtnetlink.RTM_GETNEIGH, _neighbour_body(ifindex, address))
+    except NetlinkError as error:
+        if error.code in (errno.ENOENT, errno.ENODEV):
+            return 0
+        raise
+    return decode.neighbour_state(answer)
+
+
+# Requests; pyroute2 takes longer to write one than the kernel to answer it, so they are kept.
+
+
+@lru_cache(maxsize=1)
+def _links_body() -> bytes:
+    skip = struct.pack("=I", RTEXT_FILTER_SKIP_STATS)
+    return _link_body() + pack_attribute(IFLA_EXT_MASK, skip)
+
+
+def _link_body(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
+    """What pyroute2's class for links would write (see `messages`)."""
+    return decode.IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, flags, change)
+
+
+@lru_cache(maxsize=1)
+def _addresses_body() -> bytes:
+    return body(rtnetlink.ifaddrmsg, family=socket.AF_INET)
+
+
+@lru_cache(maxsize=2)
+def _routes_body(family: int) -> bytes:
+    kind = decode.RTN_UNICAST if family == socket.AF_INET6 else 0  # IPv4: a blackhole may win, too
+    return body(rtnetlink.rtmsg, family=family, table=TABLE_MAIN, type=kind)
+
+
+@lru_cache(maxsize=16)
+def _verdict_body(destination: IPv4Address) -> bytes:
+    flags = RTM_F_LOOKUP_TABLE | RTM_F_FIB_MATCH
+    attrs = ("RTA_DST", str(destination))
+    return body(rtnetlink.rtmsg, attrs, family=socket.AF_INET, dst_len=32, flags=flags)
+
+
+@lru_cache(maxsize=16)
+def _neighbour_body(ifindex: int, address: IPv4Address, state: int = 0, flags: int = 0) -> bytes:
+    attrs = ("NDA_DST", str(address))
+    fields = {"family": socket.AF_INET, "ifindex": ifindex, "state": state, "flags": flags}
+    return body(rtnetlink.ndmsg, attrs, **fields)
+
+
+def _name(destination: IPv4Network) -> str:
+    return str(destination) if destination.prefixlen else "default"
+
+
+def _failed(what: str, error: NetlinkError) -> NetlinkError:
+    return NetlinkError(f"Failed to {what}: {error}", error.code)

@@ -1,0 +1,104 @@
+"""The kernel's messages: when to look again.
+
+The rule: a message only says "look again". Nothing is learnt from what it carries, because the
+kernel deletes routes without a word, and because messages get lost.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import socket
+import struct
+
+from rcnetd.netlink.socket import KERNEL, RTM_DELROUTE, RTM_NEWROUTE, SOL_NETLINK, NetlinkError
+
+# linux/rtnetlink.h
+RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR = 1, 3, 5
+RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE = 7, 8
+GROUPS = (RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE)
+# linux/netlink.h, asm-generic/socket.h, linux/filter.h
+NETLINK_ADD_MEMBERSHIP, NETLINK_DROP_MEMBERSHIP = 1, 2
+SO_ATTACH_FILTER = 26
+BPF_LOAD_HALF, BPF_LOAD_BYTE, BPF_JUMP_EQUAL, BPF_RETURN = 0x28, 0x30, 0x15, 0x06
+
+MESSAGES_MOST = 1000  # read in a row, before everything else has its turn
+
+
+class Monitor:
+    """The subscription to what could concern the default route: links, addresses, routes, rules.
+
+    Make it before the first reading. What it reads is not looked at, so its buffer may overrun:
+    that says no more and no less than a message does.
+    """
+
+    def __init__(self) -> None:
+        self._neighbours = False
+        try:
+            flags = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+            self._socket = socket.socket(socket.AF_NETLINK, flags, socket.NETLINK_ROUTE)
+        except OSError as error:
+            raise _refused(error) from error
+        try:
+            _attach_filter(self._socket)
+            self._socket.bind((0, 0))
+            for group in GROUPS:
+                self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+        except OSError as error:
+            self._socket.close()
+            raise _refused(error) from error
+
+    def fileno(self) -> int:
+        """The descriptor to wait on for reading."""
+        return self._socket.fileno()
+
+    def drain(self) -> bool:
+        """Read what is pending, never blocking; True if the kernel's state is to be read again."""
+        read_again = False
+        for _ in range(MESSAGES_MOST):
+            try:
+                _, (sender, _) = self._socket.recvfrom(1)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                read_again = True  # messages were lost; which, is not needed
+            else:
+                read_again = read_again or sender == KERNEL
+        return read_again
+
+    def watch_neighbours(self, on: bool) -> None:
+        """Wake also for changes of the neighbour table, or no longer."""
+        if on != self._neighbours:
+            option = NETLINK_ADD_MEMBERSHIP if on else NETLINK_DROP_MEMBERSHIP
+            self._socket.setsockopt(SOL_NETLINK, option, RTNLGRP_NEIGH)
+            self._neighbours = on
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._socket.close()
+
+
+def _refused(error: OSError) -> NetlinkError:
+    text = f"Failed to subscribe to the kernel's messages: {error.strerror}"
+    return NetlinkError(text, error.errno or 0)
+
+
+def _attach_filter(netlink_socket: socket.socket) -> None:
+    """Let everything pass but route messages whose rtm_dst_len is not 0.
+
+    Without it every route of a router or container host would wake us.
+    """
+    program = [
+        (BPF_LOAD_HALF, 0, 0, 4),  # nlmsg_type; loaded as if in network order
+        (BPF_JUMP_EQUAL, 1, 0, socket.htons(RTM_NEWROUTE)),
+        (BPF_JUMP_EQUAL, 0, 2, socket.htons(RTM_DELROUTE)),
+        (BPF_LOAD_BYTE, 0, 0, 17),  # rtm_dst_len
+        (BPF_JUMP_EQUAL, 0, 1, 0),
+        (BPF_RETURN, 0, 0, 0xFFFFFFFF),
+        (BPF_RETURN, 0, 0, 0),
+    ]
+    code = array.array("B", b"".join(struct.pack("HBBI", *line) for line in program))
+    packed = struct.pack("HP", len(program), code.buffer_info()[0])
+    netlink_socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, packed)

@@ -1,0 +1,157 @@
+"""What the packages say and carry: as the program is now."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rcnetd import __version__
+from rcnetd.ctl import main as cli
+from rcnetd.daemon import main as daemon
+from tests.conftest import missing
+from tests.generate import completions
+
+TREE = Path(__file__).parents[2]
+PACKAGING, UNITS = TREE / "packaging", TREE / "systemd"
+README = (TREE / "README.md").read_text(encoding="utf-8")
+
+
+def page(name: str) -> str:
+    """The source of a man page."""
+    return (PACKAGING / "man" / f"{name}.rst").read_text(encoding="utf-8")
+
+
+def test_one_version() -> None:
+    """The program, both packages and the change log agree."""
+    spec = (PACKAGING / "rpm" / "rcnetd.spec").read_text(encoding="utf-8")
+    deb = (PACKAGING / "debian" / "changelog").read_text(encoding="utf-8")
+    versions = {
+        *re.findall(r'^version = "(.*)"', (TREE / "pyproject.toml").read_text(), re.MULTILINE),
+        *re.findall(r"^Version: +(\S+)", spec, re.MULTILINE),
+        *re.findall(r"> - (\S+)-1$", spec, re.MULTILINE)[:1],
+        *re.findall(r"^rcnetd \((\S+)\)", deb, re.MULTILINE)[:1],
+        *re.findall(r"^## (\S+)", (TREE / "CHANGELOG.md").read_text(), re.MULTILINE)[:1],
+    }
+    assert {__version__} == versions
+
+
+@pytest.mark.parametrize("shell", completions.FILES)
+def test_completions_are_made_from_the_parser(shell: str) -> None:
+    """`python -m tests.generate.completions --write` makes them anew."""
+    text = (completions.HERE / completions.FILES[shell]).read_text(encoding="utf-8")
+
+    assert completions.completion(shell) == text
+
+
+@pytest.mark.parametrize(("shell", "check"), [("bash", "-n"), ("zsh", "-n"), ("fish", "-n")])
+def test_shells_take_their_completions(shell: str, check: str) -> None:
+    """As far as the shell is here: its own syntax check."""
+    if shutil.which(shell) is None:
+        missing("shells", f"{shell} is not installed")
+    subprocess.run([shell, check, completions.HERE / completions.FILES[shell]], check=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("rcnetctl st", ["status"]),
+        ("rcnetctl status --wait ", ["deployed", "route"]),
+        ("rcnetctl gateway --format ", ["json", "text", "xml"]),
+        ("rcnetctl emulate --fault-on gate", ["gateway_ip"]),
+    ],
+)
+def test_bash_completes(line: str, expected: list[str]) -> None:
+    """Commands and values, in a real bash."""
+    script = """
+        source "$1"; shift
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
+        function=$(complete -p rcnetctl | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+        "$function" rcnetctl "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        printf '%s\\n' "${COMPREPLY[@]}"
+    """
+    completion = completions.HERE / completions.FILES["bash"]
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", completion, *line.split(" ")],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert expected == sorted(done.stdout.split())
+
+
+def options(parser: argparse.ArgumentParser) -> set[str]:
+    """All long options of a command line, with its subcommands'."""
+    found = {option for action in parser._actions for option in action.option_strings}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, subparser in action.choices.items():
+                if name != "demo":  # the page says that its --help is there
+                    found |= options(subparser)
+    return {option for option in found if option.startswith("--")}
+
+
+def test_man_pages_have_every_option() -> None:
+    """And every exit code that the README has."""
+    assert all(option in page("rcnetd.8") for option in options(daemon.parser()))
+    assert all(option in page("rcnetctl.8") for option in options(cli.parser()))
+    for name, title in (("rcnetd.8", "## The daemon"), ("rcnetctl.8", "## rcnetctl")):
+        section = README.partition(f"{title}\n")[2].partition("\n## ")[0]
+        codes = re.findall(r"^\| (\d+) \|", section, re.MULTILINE)
+        assert codes
+        assert all(f"\n{code}\n    " in page(name) for code in codes)
+
+
+def test_rcnetd_yaml_5_has_every_key() -> None:
+    """With the defaults that the README has."""
+    block = "region:" + README.partition("```yaml\nregion:")[2].partition("```")[0]
+    keys = []
+    for key, value in yaml.safe_load(block).items():
+        keys += [f"{key}.{inner}" for inner in value] if isinstance(value, dict) else [key]
+
+    assert keys == re.findall(r"^([a-z_.0-9]+)\n    ", page("rcnetd.yaml.5"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGING / "man").glob("*.rst")), ids=lambda p: p.stem)
+def test_man_pages_render(path: Path, tmp_path: Path) -> None:
+    """Without a warning of docutils' or groff's, and with a line for whatis(1)."""
+    for tool in ("rst2man", "man"):
+        if shutil.which(tool) is None:
+            missing("man", f"{tool} is not installed")
+    result = tmp_path / path.stem
+    done = subprocess.run(
+        ["rst2man", "--strict", path, result], capture_output=True, text=True, check=False
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    done = subprocess.run(
+        ["man", "--warnings", "-E", "UTF-8", "-l", result],
+        capture_output=True, text=True, check=False,
+        env={"MANWIDTH": "80", "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert (0, "") == (done.returncode, done.stderr)
+    name = path.name.removesuffix(".rst").rpartition(".")[0]
+    assert re.search(rf"NAME\n +{re.escape(name)} - [a-z]", done.stdout)
+
+
+@pytest.mark.parametrize("path", sorted(UNITS.iterdir()), ids=lambda path: path.name)
+def test_both_packages_carry_every_file(path: Path) -> None:
+    """What is in `systemd/` is installed by both."""
+    spec = (PACKAGING / "rpm" / "rcnetd.spec").read_text(encoding="utf-8")
+    debian = (PACKAGING / "debian" / "rules").read_text(encoding="utf-8")
+    debian += (PACKAGING / "debian" / "rcnetd.install").read_text(encoding="utf-8")
+    patterns = (f"systemd/{path.name}", f"systemd/*{path.suffix}")
+
+    for text in (spec, debian):
+        assert any(pattern in text for pattern in patterns)
+
+
+def test_the_preset_enables_what_can_be_enabled() -> None:
+    """Every unit with an [Install] section, and both packages know them."""
+    preset = (UNITS / "80-rcnetd.preset").read_text(encoding="utf-8")
+    for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.path")):
+        installs = "[Install]" in unit.read_text(encoding="utf-8")
+        assert installs is (f"enable {unit.name}\n" in preset)

@@ -1,0 +1,495 @@
+"""The guard: make before break, repair, fights, the public interface, ServiceNet's own routes."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from rcnetd.basic.dataclass import replace
+from rcnetd.core.actions import AddRoute, ProbeNeighbour, RemoveRoutes, TakeLinkDown
+from rcnetd.core.facts import Facts
+from rcnetd.core.guard import (
+    PROBE_AGAIN,
+    WARNINGS_MOST,
+    Guard,
+    Repair,
+    public_link,
+    servicenet_probes,
+)
+from rcnetd.core.model import (
+    METRIC,
+    PROTOCOL,
+    STATIC,
+    Address,
+    Neighbour,
+    Network,
+    Route,
+    Verdict,
+)
+from rcnetd.core.routes import OUTSIDE
+from rcnetd.core.settings import GatewaySettings, Instance, PublicInterface, PublicIPv6
+from tests.support.playbook import (
+    ASSIGNED,
+    DEPLOYED,
+    DEPLOYING,
+    ETH0,
+    GATEWAY,
+    HANDS_ON,
+    NO_INSTANCE,
+    PUBLIC,
+    PUBLIC_ROUTER,
+    ROUTER,
+    SERVICENET_NETWORKS,
+    SETTINGS,
+    Playbook,
+    World,
+    foreign_default,
+)
+
+
+def ready(world: World | None = None, **changes: object) -> Playbook:
+    """A server that is ready, with changed settings."""
+    settings = replace(SETTINGS, **changes)  # type: ignore[arg-type] # any field of Settings
+    return Playbook(world, settings).look().tell(HANDS_ON, ASSIGNED, DEPLOYED)
+
+
+def steal(book: Playbook, route: Route | None = None) -> None:
+    """Another agent sets its default route."""
+    book.world.routes.append(route or foreign_default())
+    book.look()
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        [foreign_default(0)],
+        [foreign_default(1)],
+        [foreign_default(100)],
+        [foreign_default(0), foreign_default(100, protocol=16)],
+        [foreign_default(0, ifindex=3, gateway=ROUTER)],
+        [],
+    ],
+    ids=["metric 0", "metric 1", "metric 100", "two defaults", "on ServiceNet", "none"],
+)
+def test_the_switch_makes_before_it_breaks(routes: list[Route]) -> None:
+    """Whatever default was there, our route is added first, and there never is none."""
+    book = ready(World(routes=list(routes)).servicenet_routes())
+
+    order = [
+        type(action) for action in book.actions if isinstance(action, (AddRoute, RemoveRoutes))
+    ]
+    assert order == [AddRoute, RemoveRoutes][: 2 if routes else 1]
+    assert book.world.without_default == 0
+    assert book.is_ready
+
+
+def test_what_is_removed_is_recorded() -> None:
+    """`rcnetctl revert` can put every foreign route back."""
+    theirs = [foreign_default(0), foreign_default(100, protocol=16)]
+
+    removals = ready(World(routes=list(theirs)).servicenet_routes()).taken(RemoveRoutes)
+
+    assert [RemoveRoutes(tuple(theirs), record=tuple(theirs))] == removals
+
+
+def test_a_losing_default_on_a_third_link_stays() -> None:
+    """Only winners and the public interface's defaults go."""
+    third = foreign_default(500, ifindex=9, gateway=IPv4Address("192.168.5.1"))
+
+    book = ready(World(routes=[foreign_default(100), third]).servicenet_routes())
+
+    assert third in book.world.routes
+
+
+def test_routes_with_a_type_of_service_are_left_alone() -> None:
+    """They compete for other packets only."""
+    special = replace(foreign_default(ifindex=9), tos=16)
+
+    book = ready(World(routes=[special, foreign_default(100)]).servicenet_routes())
+
+    assert special in book.world.routes
+    assert book.is_ready
+
+
+def test_a_leftover_of_ours_goes_but_is_not_recorded() -> None:
+    """A route of an earlier run to another gateway is ours to remove; nobody wants it back."""
+    leftover = Route(3, IPv4Address("10.180.9.9"), METRIC, PROTOCOL, raw=b"leftover")
+
+    book = ready(World(routes=[leftover]).servicenet_routes())
+
+    assert [RemoveRoutes((leftover,), record=())] == book.taken(RemoveRoutes)
+
+
+def test_our_route_of_an_earlier_run_is_kept() -> None:
+    """A restart finds its route in place: nothing is added, nothing removed."""
+    ours = Route(3, GATEWAY, METRIC, PROTOCOL, raw=b"ours")
+
+    book = ready(World(routes=[ours]).servicenet_routes())
+
+    assert book.is_ready
+    assert book.taken(AddRoute) + book.taken(RemoveRoutes) == []
+
+
+@pytest.mark.parametrize("metric", [0, 1])
+def test_a_competitor_is_removed_at_once(metric: int) -> None:
+    """A lower or an equal metric that wins is taken away again, and said who it was."""
+    book = ready()
+    competitor = foreign_default(metric, protocol=16)
+    book.world.routes.insert(0, competitor)
+    book.look()
+
+    assert competitor not in book.world.routes
+    (line,) = [line for line in book.said if "proto dhcp" in line and "took over" in line]
+    assert book.machine.guard.repairs == 1
+    assert book.machine.guard.last_repair == Repair(book.now, line.removesuffix(", removing it"))
+
+
+def test_a_losing_competitor_is_left_alone() -> None:
+    """A default with a higher metric harms nobody; no fight is begun about it."""
+    book = ready()
+    steal(book, foreign_default(100, protocol=16))
+
+    assert book.machine.guard.repairs == 0
+
+
+def test_a_fight_is_damped() -> None:
+    """More than five blows within 2 s of our repairs: from then on one repair per 10 s."""
+    book = ready()
+    book.wait(20)
+    removals = len(book.taken(RemoveRoutes))
+    for _ in range(100):
+        book.wait(0.1)
+        steal(book)
+    assert len(book.taken(RemoveRoutes)) - removals == 6
+    assert sum("keeps setting" in line for line in book.said) == 1
+    assert book.machine.guard.is_fighting(book.now)
+
+    before = len(book.taken(RemoveRoutes))
+    for _ in range(600):
+        book.wait(0.1)
+        if foreign_default() not in book.world.routes:
+            steal(book)
+    assert 5 <= len(book.taken(RemoveRoutes)) - before <= 7
+
+
+def test_a_fight_ends_when_the_other_gives_up() -> None:
+    """After a quiet time a takeover is repaired at once again."""
+    book = ready().wait(20)
+    for _ in range(10):
+        book.wait(0.1)
+        steal(book)
+    book.wait(30)
+    assert book.world.default is not None
+    assert GATEWAY == book.world.default.gateway
+    assert not book.machine.guard.is_fighting(book.now)
+
+    steal(book)
+    assert GATEWAY == book.world.default.gateway
+
+
+def test_takeovers_far_apart_are_no_fight() -> None:
+    """Each is repaired at once, however many there are."""
+    book = ready()
+    for count in range(1, 21):
+        book.wait(3)
+        steal(book)
+        assert book.machine.guard.repairs == count
+
+
+def test_a_loss_is_repaired_at_once_even_in_a_fight() -> None:
+    """A fight is about who wins; being without a route is worse."""
+    book = ready().wait(20)
+    for _ in range(10):
+        book.wait(0.1)
+        steal(book)
+    book.world.routes.clear()
+    book.look()
+
+    assert book.world.default is not None
+    assert GATEWAY == book.world.default.gateway
+
+
+def test_a_diversion_is_reported_and_not_fought() -> None:
+    """A VPN's 0.0.0.0/1 wins over any default: readiness stays, nothing is removed."""
+    book = ready()
+    book.world.diversion = Verdict(1, 7, IPv4Address("10.8.0.1"), 0, 3)
+    book.look()
+
+    assert book.machine.facts.route.diversion == book.world.diversion
+    assert book.machine.facts.route.holds
+    assert book.machine.guard.repairs == 0
+
+
+def test_a_diversion_before_the_first_apply_is_not_in_effect() -> None:
+    """What counts is what the kernel would do: READY waits until outside traffic goes our way."""
+    book = Playbook(World(diversion=Verdict(1, 7, None, 0, 3)).servicenet_routes()).look()
+    book.tell(HANDS_ON, ASSIGNED, DEPLOYED)
+    assert not book.is_ready
+
+    book.world.diversion = None
+    book.look()
+    assert book.is_ready
+
+
+def test_a_refused_change_is_tried_again_later() -> None:
+    """The kernel's refusal is said once; the pause doubles up to 1 s, a change ends it."""
+    world = World(refuse="Failed to add route: Network is unreachable").servicenet_routes()
+    book = Playbook(world).look().tell(HANDS_ON, ASSIGNED).wait(60)
+
+    tries = len(book.taken(AddRoute))
+    assert 64 <= tries <= 68
+    assert sum("Network is unreachable" in line for line in book.said) == 1
+    assert book.taken(RemoveRoutes) == []
+
+    world.refuse = None
+    world.addresses.append(Address(2, PUBLIC))
+    book.look()
+    assert GATEWAY == world.routes[-1].gateway
+
+
+def test_what_is_refused_together_counts_once() -> None:
+    """ServiceNet's routes are added with the default: that makes the pauses no longer."""
+    world = World(refuse="Failed to add route: Nexthop has invalid gateway")
+    book = Playbook(world, instance=Instance(servicenet_router=ROUTER)).look()
+    book.tell(HANDS_ON, ASSIGNED).wait(0.32)
+
+    defaults = [one for one in book.actions if one == AddRoute(3, GATEWAY)]
+    assert 6 == len(defaults)  # at 0, 0.01, 0.03, 0.07, 0.15 and 0.31 s
+
+
+def test_a_network_that_comes_back_as_it_was_is_tried_at_once() -> None:
+    """What was refused while the address went is no reason to wait once it is there again."""
+    book = ready()
+    addresses, book.world.refuse = book.world.addresses, "Nexthop has invalid gateway"
+    book.world.routes = [route for route in book.world.routes if route.gateway != GATEWAY]
+    book.look()
+    assert book.world.default is None
+    book.world.addresses, book.world.refuse = [], None
+    book.look()
+    book.world.addresses = addresses
+    book.look()
+
+    assert book.world.default is not None
+
+
+def test_missing_servicenet_routes_are_added_by_the_known_router() -> None:
+    """What was reached through ServiceNet stays there, before the default changes."""
+    book = Playbook(instance=Instance(servicenet_router=ROUTER), world=World()).look()
+    book.tell(HANDS_ON, ASSIGNED)
+
+    added = [action.destination for action in book.actions if isinstance(action, AddRoute)]
+    assert added == [
+        IPv4Network("10.176.0.0/12"),
+        IPv4Network("10.208.0.0/12"),
+        IPv4Network("0.0.0.0/0"),
+    ]
+
+
+def test_a_servicenet_route_that_is_lost_again_comes_back() -> None:
+    """A flap takes the routes that we added too; they are added again, at most once a second."""
+    book = Playbook(instance=Instance(servicenet_router=ROUTER), world=World()).look()
+    book.tell(HANDS_ON, ASSIGNED, DEPLOYED)
+    lost = [route for route in book.world.routes if route.gateway == ROUTER]
+    book.world.routes = [route for route in book.world.routes if route.gateway != ROUTER]
+    book.look()
+    assert lost[0] not in book.world.routes
+
+    book.wait(1.1)
+    assert all(route in book.world.routes for route in lost)
+
+
+def test_servicenet_routes_come_back_as_they_were_seen() -> None:
+    """A flap takes them with the default: by the router that they had, whoever set them."""
+    book = ready()
+    servicenet = book.world.addresses[-1]
+    book.world.flush(3)
+    book.look()
+    book.world.addresses.append(servicenet)
+    book.actions.clear()
+    book.look()
+
+    added = [action for action in book.actions if isinstance(action, AddRoute)]
+    kept = [AddRoute(3, ROUTER, network, protocol=STATIC) for network in SERVICENET_NETWORKS]
+    assert [*kept, AddRoute(3, GATEWAY)] == added
+    assert not any("no route keeps" in line for line in book.said)
+
+
+def test_a_way_around_servicenet_is_not_kept_in_mind() -> None:
+    """Routes by another link, or of another table, are no way to ServiceNet."""
+    book = ready()
+    vpn = IPv4Address("203.0.113.9")
+    book.world.routes = [
+        replace(route, ifindex=2, gateway=vpn) if route.gateway == ROUTER else route
+        for route in book.world.routes
+    ]
+    book.look()
+    book.world.routes = [route for route in book.world.routes if route.gateway != vpn]
+    book.actions.clear()
+    book.look()
+
+    gateways = {action.gateway for action in book.actions if isinstance(action, AddRoute)}
+    assert {ROUTER} == gateways
+
+
+@pytest.mark.parametrize("router", [None, IPv4Address("10.99.0.1")])
+def test_without_a_router_a_warning_names_what_is_missing(router: IPv4Address | None) -> None:
+    """A router outside our subnet is as good as none."""
+    book = Playbook(instance=Instance(servicenet_router=router), world=World()).look()
+    book.tell(HANDS_ON, ASSIGNED, DEPLOYED)
+
+    assert any("no route keeps 10.208.0.0/12 on ServiceNet" in line for line in book.said)
+    assert book.is_ready
+
+
+def test_public_interface_down() -> None:
+    """With `down` the interface is set down once our route is in effect, its addresses recorded."""
+    book = ready(public_interface=PublicInterface.DOWN)
+
+    assert [TakeLinkDown(2, (Address(2, PUBLIC),))] == book.taken(TakeLinkDown)
+    assert book.is_ready
+    book.look()
+    assert len(book.taken(TakeLinkDown)) == 1
+
+
+def test_public_routes_stay_by_the_old_gateway() -> None:
+    """Added before the default goes that led there; not with the interface down, nor by others."""
+    networks = (IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.0/25"))
+    old = foreign_default(0)
+    third = foreign_default(0, ifindex=9, gateway=IPv4Address("192.168.5.1"))
+    book = ready(
+        World(routes=[old, replace(old, gateway=None), third]).servicenet_routes(),
+        public_routes=networks,
+    )
+    kept = [one for one in book.taken(AddRoute) if getattr(one, "destination", None) in networks]
+    via = IPv4Address("203.0.113.1")
+    assert [AddRoute(2, via, network, protocol=STATIC) for network in networks] == kept
+    order = [action for action in book.actions if action in (*kept, *book.taken(RemoveRoutes))]
+    assert kept == order[: len(kept)]
+    assert book.is_ready
+
+    book = ready(
+        World(routes=[old]).servicenet_routes(),
+        public_routes=networks,
+        public_interface=PublicInterface.DOWN,
+    )
+    assert not [
+        one for one in book.taken(AddRoute) if getattr(one, "destination", None) in networks
+    ]
+
+
+def test_public_interface_down_without_one() -> None:
+    """A server without a public default has nothing to set down."""
+    world = World(routes=[], addresses=[Address(3, World().addresses[1].interface)])
+
+    assert ready(world, public_interface=PublicInterface.DOWN).taken(TakeLinkDown) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "removed"), [(PublicIPv6.KEEP, False), (PublicIPv6.NO_DEFAULT, True)]
+)
+def test_the_public_ipv6_default(policy: PublicIPv6, removed: bool) -> None:
+    """It stays with a warning, or goes if it is told to; it is looked at once."""
+    route = Route(2, None, 1024, 9, raw=b"ipv6")
+    settings = replace(SETTINGS, public_ipv6=policy)
+    world = World().servicenet_routes()
+    book = Playbook(world, settings)
+    shown = world.network
+
+    def network(machine: object) -> Network:
+        return replace(shown(machine), ipv6_defaults=(route,))  # type: ignore[arg-type]
+
+    world.network = network  # type: ignore[method-assign]
+    book.look().tell(HANDS_ON, ASSIGNED, DEPLOYED)
+
+    assert removed == (RemoveRoutes((route,), record=(route,)) in book.taken(RemoveRoutes))
+    assert removed != any("bypasses the RackConnect firewall" in line for line in book.said)
+    assert not book.machine.query.ipv6
+
+
+def test_the_public_link_is_the_one_that_the_instance_data_names() -> None:
+    """Else the first foreign default's; a default on ServiceNet names none."""
+    network = Network(links=(ETH0,), defaults=(foreign_default(),))
+    facts = Facts(SETTINGS, NO_INSTANCE, network=network)
+    assert public_link(facts) == ETH0
+
+    facts.network = Network(links=(ETH0,), defaults=(foreign_default(ifindex=8),))
+    assert public_link(facts) is None
+
+    facts.instance = Instance(public_mac=ETH0.mac)
+    assert public_link(facts) == ETH0
+
+
+def test_the_api_outside_servicenets_networks_is_kept_too() -> None:
+    """A lab's API address is looked after like the networks; a network that is ours is not."""
+    book = ready()
+    assert len(servicenet_probes(book.machine.facts)) == 2
+
+    book.machine.facts.peer = IPv4Address("192.0.2.7")
+    assert servicenet_probes(book.machine.facts)[-1] == (
+        IPv4Network("192.0.2.7/32"),
+        IPv4Address("192.0.2.7"),
+    )
+    book.machine.facts.servicenet = None
+    assert servicenet_probes(book.machine.facts) == ()
+
+
+def test_while_the_kernel_asks_there_is_nothing_to_do() -> None:
+    """A probe that is under way is neither repeated nor taken for silence."""
+    book = Playbook(World(alive=set())).look().tell(HANDS_ON, ASSIGNED)
+    facts = book.machine.facts
+    facts.network = replace(facts.network, neighbour=Neighbour.ASKING)
+
+    guard = Guard()
+    assert [] == guard.check(facts, book.now)
+    facts.network = replace(facts.network, neighbour=Neighbour.STALE)
+    assert [ProbeNeighbour(3, GATEWAY)] == guard.check(facts, book.now)
+    assert [] == guard.check(facts, book.now + PROBE_AGAIN / 2)
+    assert book.now + PROBE_AGAIN == guard.wake_at
+    assert facts.gateway is None
+
+
+def test_a_silent_gateway_is_probed_again_and_again() -> None:
+    """Every five seconds, not at every look."""
+    book = Playbook(World(alive=set()).servicenet_routes()).look().tell(HANDS_ON, ASSIGNED)
+    for _ in range(100):
+        book.wait(PROBE_AGAIN / 50).look()
+
+    assert 2 <= len(book.taken(ProbeNeighbour)) <= 4
+
+
+def test_an_onlink_gateway_is_added_as_such() -> None:
+    """Outside the subnet the kernel has to be told that the gateway is on the link."""
+    gateway = IPv4Address("10.180.40.1")
+    world = World(alive={gateway}).servicenet_routes()
+    settings = replace(SETTINGS, gateway=GatewaySettings(onlink=True))
+    book = Playbook(world, settings).look().tell(HANDS_ON, replace(ASSIGNED, gateway=gateway))
+
+    assert AddRoute(3, gateway, onlink=True) in book.taken(AddRoute)
+
+
+def test_messages_that_are_said_once_are_bounded() -> None:
+    """An API that invents a new gateway each time cannot fill the memory."""
+    guard, network = Guard(), Network()
+    said = [line for n in range(300) for line in guard.refused(f"reason {n}", network, 0.0)]
+
+    assert len(said) == WARNINGS_MOST
+
+
+def test_nothing_is_done_without_servicenet() -> None:
+    """While ServiceNet is away there is nothing to repair with."""
+    book = ready()
+    book.world.flush(3)
+    changes = len(book.taken(AddRoute))
+    book.look().wait(30)
+
+    assert len(book.taken(AddRoute)) == changes
+    assert book.is_ready
+
+
+def test_the_verdict_is_asked_for_an_outside_address() -> None:
+    """Nothing else counts as in effect."""
+    book = Playbook().look().tell(HANDS_ON, ASSIGNED, DEPLOYING)
+
+    assert OUTSIDE in book.machine.query.destinations
+    assert PUBLIC_ROUTER != OUTSIDE

@@ -1,0 +1,56 @@
+"""The table of the boot's story."""
+
+from __future__ import annotations
+
+from rcnetd.core.states import (
+    EXITS,
+    GUARDING_STATES,
+    HOLDS,
+    READY_STATES,
+    TRANSITIONS,
+    Condition,
+    State,
+)
+from tests.generate.diagram import README, in_readme, mermaid
+
+
+def test_every_state_is_in_the_table_and_can_be_reached() -> None:
+    """No state without a row, none without a way there."""
+    assert set(State) == set(TRANSITIONS)
+    reached, todo = {State.WAITING_FOR_SERVICENET}, [State.WAITING_FOR_SERVICENET]
+    while todo:
+        for _, target in TRANSITIONS[todo.pop()]:
+            if target not in reached:
+                reached.add(target)
+                todo.append(target)
+    assert set(State) == reached
+
+
+def test_every_condition_has_a_meaning_and_is_used() -> None:
+    """No label without a predicate, no predicate that the table never asks."""
+    used = {condition for row in TRANSITIONS.values() for condition, _ in row}
+    assert set(Condition) == set(HOLDS) == used
+
+
+def test_every_end_has_its_exit_code_and_a_plain_reason() -> None:
+    """Whatever leads to STOPPED says how to tell systemd and people."""
+    ends = {
+        condition
+        for row in TRANSITIONS.values()
+        for condition, target in row
+        if target is State.STOPPED
+    }
+    assert ends == set(EXITS)
+    assert {69, 75, 76} == {code for code, _ in EXITS.values()}
+
+
+def test_ready_is_final() -> None:
+    """Once ready, always ready: no ready state leads to one that is not."""
+    targets = {target for state in READY_STATES for _, target in TRANSITIONS[state]}
+    assert targets <= READY_STATES
+    assert State.READY in GUARDING_STATES
+
+
+def test_the_readmes_diagram_is_the_table() -> None:
+    """Stale? `python -m tests.generate.diagram --write` draws it anew."""
+    assert in_readme(README.read_text(encoding="utf-8")) == mermaid()

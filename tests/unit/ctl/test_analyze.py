@@ -1,0 +1,127 @@
+"""`rcnetctl analyze`: what a person sees, what a program gets, where the picture goes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from rcnetd.ctl.main import main
+from tests.support.timelines import BOOT, RESTARTED, lines
+
+TEXT = """\
+Route in effect 6.000s, ready 12.000s after rcnetd's start (40.000s after boot).
+
+                                                 began  took
+  waiting for ServiceNet                        0.000s  1.000s
+  asking the API who configures the network     1.000s  1.000s
+  waiting for the gateway to be assigned        2.000s  3.500s
+  switching the default route                   5.500s  0.500s
+  route in effect, waiting for the automation   6.000s  6.000s
+  ready, guarding the default route            12.000s  0.000s
+
+                       sent  answers
+  automation_features     2  1 × Configure Network Stack not enabled, 1 × failed, in 250 / 375 / 500 ms
+  gateway_ip              2  1 × not assigned yet (404), 1 × 10.180.31.254, in 250 / 250 / 250 ms
+  automation_status       1  1 × DEPLOYED, in 250 / 250 / 250 ms
+
+  5.750s  added x
+  5.750s  removed y
+"""  # noqa: E501
+
+
+@pytest.fixture
+def timeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the daemon's timeline is."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    return tmp_path / "timeline.jsonl"
+
+
+def test_what_a_person_sees(timeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Aligned, without colour in a pipe."""
+    timeline.write_text("\n".join(lines(BOOT)))
+
+    assert 0 == main(["analyze"])
+    assert TEXT == capsys.readouterr().out
+
+
+def test_restarts_and_what_is_not_over(timeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Said in the first lines."""
+    timeline.write_text("\n".join(lines(RESTARTED)))
+    assert 0 == main(["analyze"])
+    assert "after boot); started 2 times.\n" in capsys.readouterr().out
+
+    timeline.write_text("\n".join(lines(BOOT[:15])))
+    assert 0 == main(["analyze"])
+    assert "(40.000s after boot), not ready yet.\n" in capsys.readouterr().out
+
+    timeline.write_text("\n".join(lines(BOOT[1:3])))
+    assert 0 == main(["analyze"])
+    out = capsys.readouterr().out
+    assert out.startswith("Not ready 0.000s after rcnetd's start (41.000s after boot).\n")
+    assert "has lost its beginning" in out
+
+
+def test_many_changes_are_summed_up(timeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fight over the route is no screenful."""
+    changes = [{"at": 50.0 + n, "event": "change", "text": "added x"} for n in range(70)]
+    timeline.write_text("\n".join(lines([*BOOT, *changes])))
+
+    assert 0 == main(["analyze"])
+    assert "\n  and 60 more changes\n" in capsys.readouterr().out
+
+
+def test_for_programs(timeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Seconds, and null for what has not come."""
+    timeline.write_text("\n".join(lines(BOOT)))
+
+    assert 0 == main(["analyze", "--format", "json"])
+    content = json.loads(capsys.readouterr().out)
+    assert (1, 6.0, 12.0) == (content["version"], content["route"], content["ready"])
+
+
+def test_the_picture(timeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """To a file, or to standard output."""
+    timeline.write_text("\n".join(lines(BOOT)))
+    path = tmp_path / "boot.svg"
+
+    assert 0 == main(["analyze", "--plot", str(path)])
+    assert "" == capsys.readouterr().out
+    assert 0 == main(["analyze", "--plot", "-"])
+    assert path.read_text() == capsys.readouterr().out
+    ElementTree.parse(path)
+
+
+def test_a_picture_that_cannot_be_written(
+    timeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line."""
+    timeline.write_text("\n".join(lines(BOOT)))
+
+    assert 1 == main(["analyze", "--plot", "/nonexistent/boot.svg"])
+    error = capsys.readouterr().err
+    assert "rcnetctl: Failed to write '/nonexistent/boot.svg': No such file or directory\n" == error
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        (None, 3, "'systemctl start rcnetd'"),
+        ("", 1, "tells nothing"),
+        ("\x00garbage\n{}\n", 1, "tells nothing"),
+        ("x" * 1100000, 1, "is larger than"),
+    ],
+)
+def test_nothing_to_tell(
+    timeline: Path, capsys: pytest.CaptureFixture[str], text: str | None, code: int, words: str
+) -> None:
+    """One line that says why."""
+    if text is not None:
+        timeline.write_text(text)
+
+    assert code == main(["analyze"])
+    out, error = capsys.readouterr()
+    assert ("", 1) == (out, error.count("\n"))
+    assert words in error

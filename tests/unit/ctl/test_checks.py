@@ -1,0 +1,96 @@
+"""Is an image fit for its snapshot? Every check, and the command on trees and as a user."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from rcnetd.basic.dataclass import replace
+from rcnetd.core.settings import PublicIPv6, Settings
+from rcnetd.ctl.checks import Image, Level, judge
+
+SETTINGS = Settings(region="dfw")
+GOOD = Image(
+    python=(3, 9, 2),
+    libraries={
+        "pyroute2": "0.5.14", "requests": "2.25.1", "PyYAML": "5.3.1", "systemd-python": "234"
+    },
+    units={
+        "rcnetd.service": "enabled",
+        "rcnetd-deployed.service": "enabled",
+        "rcnetd-wait-online.service": "enabled",
+        "systemd-networkd.service": "enabled",
+        "systemd-timesyncd.service": "enabled",
+    },
+    settings=SETTINGS,
+    machine_id="",
+    authorities="/etc/ssl/certs/ca-certificates.crt",
+    cloud_init=True,
+    cloud_init_network=False,
+)  # fmt: skip
+
+
+def units(**states: str) -> dict[str, Any]:
+    """The good image's units, with other states."""
+    return {"units": {**GOOD.units, **{f"{name}.service": state for name, state in states.items()}}}
+
+
+def test_a_good_image_passes() -> None:
+    """Not a word of warning."""
+    assert {Level.PASS} == {result.level for result in judge(GOOD)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "check", "words"),
+    [
+        ({"python": (3, 8, 1)}, "FAIL", "python", "3.8.1"),
+        ({"libraries": {**GOOD.libraries, "requests": None}}, "FAIL", "libraries", "requests"),
+        ({"libraries": {**GOOD.libraries, "pyroute2": "0.5.9"}}, "FAIL", "libraries", "0.5.14"),
+        (units(rcnetd="disabled"), "FAIL", "units", "systemctl enable rcnetd.service"),
+        ({"units": {}}, "FAIL", "units", "rcnetd.service is not installed"),
+        (units(**{"rcnetd-deployed": "masked"}), "WARNING", "units", "is masked"),
+        ({"settings": None, "settings_error": "line 1: no"}, "FAIL", "settings", "line 1: no"),
+        ({"settings": Settings(endpoint="http://x")}, "WARNING", "settings", "not encrypted"),
+        ({"settings": Settings()}, "WARNING", "region", "rcnetctl instance"),
+        ({"dependents": ("app.service",)}, "WARNING", "dependents", "app.service requires rcnetd"),
+        ({"state": ("/var/lib/rcnetd/gateway.json",)}, "WARNING", "machine-bound", "clean"),
+        ({"persisted": True}, "FAIL", "persisted", "rcnetctl revert"),
+        ({"machine_id": "0" * 32}, "WARNING", "machine-bound", "/etc/machine-id is not empty"),
+        ({"dbus_machine_id": True}, "WARNING", "machine-bound", "is a copy"),
+        (units(NetworkManager="enabled"), "WARNING", "network-manager", "and NetworkManager"),
+        (units(**{"systemd-networkd": "disabled"}), "WARNING", "network-manager", "neither"),
+        ({"cloud_init_network": True}, "WARNING", "cloud-init", "disabled"),
+        ({"nova_agent": True}, "WARNING", "nova-agent", "nova-agent"),
+        (units(**{"systemd-timesyncd": "disabled"}), "WARNING", "time", "clock"),
+        ({"authorities": None}, "FAIL", "authorities", "install ca-certificates"),
+        ({"authorities": None, "settings": replace(SETTINGS, ca_file="/ca.pem")}, "WARNING",
+         "authorities", "/ca.pem"),
+        ({"name_service": "no DNS server is configured"}, "WARNING", "name-service", "no DNS"),
+        ({"ipv6_default": "eth0"}, "WARNING", "ipv6", "bypasses"),
+        ({"hidden": {"time": "denied"}}, "WARNING", "time", "denied; run as root"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_told(changes: dict[str, Any], level: str, check: str, words: str) -> None:
+    """Which, how bad, and what to do."""
+    bad = [result for result in judge(replace(GOOD, **changes)) if result.level is not Level.PASS]
+
+    assert (level, check) == (bad[0].level.value, bad[0].check)
+    assert words in bad[0].text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"settings": Settings(), "region_of_platform": "ord"},
+        {"settings": Settings(endpoint="https://10.0.0.1")},
+        {"settings": replace(SETTINGS, api_address=IPv4Address("10.208.0.1")), "name_service": "x"},
+        {"settings": replace(SETTINGS, public_ipv6=PublicIPv6.NO_DEFAULT), "ipv6_default": "eth0"},
+        {"libraries": {**GOOD.libraries, "pyroute2": "unknown"}},
+        {"cloud_init": False, "cloud_init_network": True},
+    ],
+)
+def test_what_is_no_fault(changes: dict[str, Any]) -> None:
+    """Another way to the same end."""
+    assert {Level.PASS} == {result.level for result in judge(replace(GOOD, **changes))}

@@ -1,0 +1,267 @@
+"""`rcnetctl status`: what it shows, what it waits for, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rcnetd.basic.files import write_atomic
+from rcnetd.core.actions import Stop
+from rcnetd.core.events import Event
+from rcnetd.ctl.main import main
+from rcnetd.daemon.status import document
+from rcnetd.store import paths
+from rcnetd.store.paths import Places
+from tests.support.fuzzing import fuzz
+from tests.support.playbook import (
+    ASSIGNED,
+    DEPLOYED,
+    DEPLOYING,
+    FAILED,
+    HANDS_OFF,
+    HANDS_ON,
+    Playbook,
+)
+
+SCHEMA = json.loads((Path(paths.__file__).parent / "schemas/status.json").read_text())
+FORMS: dict[str, list[Event]] = {
+    "ready": [HANDS_ON, ASSIGNED, DEPLOYED],
+    "route": [HANDS_ON, ASSIGNED, DEPLOYING],
+    "failed": [HANDS_ON, ASSIGNED, FAILED],
+    "off": [HANDS_OFF, DEPLOYING],
+    "waiting": [HANDS_ON],
+}
+
+
+def content(name: str, pid: int | None = None) -> dict[str, Any]:
+    """The status of a machine that was told the answers of *name*, under our process id."""
+    machine = Playbook().look().tell(*FORMS[name]).machine
+    pid = os.getpid() if pid is None else pid
+    return document(machine, pid=pid, now=time.monotonic(), answers={})
+
+
+def ended(code: int, reason: str, pid: int) -> dict[str, Any]:
+    """The status of a daemon that has given up."""
+    book = Playbook().look()
+    book.machine.exit = Stop(code, reason)
+    return document(book.machine, pid=pid, now=time.monotonic(), answers={})
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    """Directories of the test's own."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    (tmp_path / "run").mkdir()
+    return Places(tmp_path / "run", tmp_path / "state")
+
+
+def write(places: Places, document: dict[str, Any]) -> None:
+    """As the daemon writes it."""
+    write_atomic(places.status, json.dumps(document).encode(), mode=0o644)
+
+
+@pytest.fixture
+def gone() -> int:
+    """The id of a process that has ended."""
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
+@pytest.mark.parametrize(("name", "code"), [("ready", 0), ("route", 4), ("waiting", 4)])
+def test_the_exit_code_says_how_it_is(
+    places: Places, capsys: pytest.CaptureFixture[str], name: str, code: int
+) -> None:
+    """0 ready, 4 not yet; the first line is the state and its troubles."""
+    written = content(name)
+    write(places, written)
+
+    assert code == main(["status"])
+    assert f"rcnetd: {written['headline']}" == capsys.readouterr().out.splitlines()[0]
+
+
+def test_without_a_daemon(places: Places, capsys: pytest.CaptureFixture[str], gone: int) -> None:
+    """Never run, and not running: both 3, both with what to do or what was."""
+    assert 3 == main(["status"])
+    assert "systemctl start rcnetd" in capsys.readouterr().out
+
+    write(places, content("ready", gone))
+    assert 3 == main(["status"])
+    assert "rcnetd: not running" in capsys.readouterr().out
+    assert 3 == main(["status", "--json"])
+    assert json.loads(capsys.readouterr().out)["running"] is False
+
+
+def test_json_is_the_file_and_whether_it_runs(
+    places: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For programs."""
+    written = content("ready")
+    write(places, written)
+
+    assert 0 == main(["status", "--json"])
+    assert {**written, "running": True, "persisted": None} == json.loads(capsys.readouterr().out)
+
+
+def test_how_the_host_s_files_were_written(
+    places: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For people and programs; what is damaged is not there."""
+    write(places, content("ready"))
+    outcome = {"at": 1.0, "ok": True, "renderer": "netplan", "files": ["/etc/a"], "reason": None}
+    places.persisted.parent.mkdir()
+    places.persisted.write_text(json.dumps({"version": 1, **outcome}))
+    main(["status"])
+    assert "  Written    netplan: /etc/a\n" in capsys.readouterr().out
+    main(["status", "--json"])
+    shown = json.loads(capsys.readouterr().out)
+    assert outcome == shown["persisted"]
+    jsonschema.validate(shown, SCHEMA)
+
+    places.persisted.write_text(json.dumps({**outcome, "ok": False, "reason": "disk full"}))
+    main(["status"])
+    assert "  Written    not: disk full\n" in capsys.readouterr().out
+    for text in ("", "[]", "{}", json.dumps({**outcome, "files": 5})):
+        places.persisted.write_text(text)
+        assert 0 == main(["status"])
+        assert "Written" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "goal", "code"),
+    [
+        ("ready", "route", 0),
+        ("ready", "deployed", 0),
+        ("route", "route", 0),
+        ("off", "route", 0),
+        ("failed", "route", 0),
+        ("failed", "deployed", 69),
+    ],
+)
+def test_a_decided_wait_ends_at_once(places: Places, name: str, goal: str, code: int) -> None:
+    """It has come, or cannot come."""
+    write(places, content(name))
+
+    assert code == main(["status", "--wait", goal])
+
+
+@pytest.mark.parametrize("code", [69, 75, 76, 78])
+def test_waiting_for_a_daemon_that_gave_up(
+    places: Places, capsys: pytest.CaptureFixture[str], gone: int, code: int
+) -> None:
+    """Its own exit code, and its reason."""
+    write(places, ended(code, "why it gave up", gone))
+
+    assert code == main(["status", "--wait", "deployed"])
+    assert "rcnetctl: why it gave up\n" == capsys.readouterr().err
+    assert code == main(["status"])
+    assert "rcnetd: not running: why it gave up" in capsys.readouterr().out
+
+
+def test_the_wait_sees_it_come(places: Places) -> None:
+    """A change of the file ends it, not the time."""
+    write(places, content("waiting"))
+    writer = threading.Timer(0.2, write, (places, content("ready")))
+    writer.start()
+    begin = time.monotonic()
+
+    assert 0 == main(["status", "--wait", "deployed", "--timeout", "30s"])
+    assert time.monotonic() - begin < 9
+    writer.join()
+
+
+def test_not_in_time(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+    """75, and what it was waiting for."""
+    write(places, content("waiting"))
+
+    assert 75 == main(["status", "--wait", "route", "--timeout", "50ms", "--json"])
+    out, error = capsys.readouterr()
+    assert "WAITING_FOR_GATEWAY" == json.loads(out)["state"]
+    assert error.startswith("rcnetctl: not in time: waiting for the gateway")
+
+
+def test_waiting_without_a_daemon_ends(
+    places: Places, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that does not start is not waited for for ever."""
+    monkeypatch.setattr("rcnetd.ctl.status.START_GRACE", 0.1)
+
+    assert 3 == main(["status", "--wait", "route"])
+    assert "rcnetctl: rcnetd is not running; 'systemctl start rcnetd'\n" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '"x"',
+        '{"version": 2}',
+        '{"version": 1}',
+        '{"version": 1, "exit": []}',
+        "[" * 5000,
+        "x" * 70_000,
+        "\udcff",
+    ],
+)
+def test_a_damaged_file_is_one_line(
+    places: Places, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    """Never a traceback for what stands in a file."""
+    places.status.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+    assert 1 == main(["status"])
+    out, error = capsys.readouterr()
+    assert ("", 1) == (out, error.count("\n"))
+    assert str(places.status) in error
+
+
+def test_a_closed_pipe_is_no_error(places: Places) -> None:
+    """`rcnetctl status --json | head -1`."""
+    write(places, replace_answers(content("ready")))
+    command = f"{sys.executable} -m rcnetd.ctl.main status --json | head -1"
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, check=False, timeout=30
+    )
+
+    assert ("{\n", "") == (done.stdout, done.stderr)
+
+
+def replace_answers(document: dict[str, Any]) -> dict[str, Any]:
+    """More than a pipe holds at once."""
+    return {**document, "answers": {str(number): "x" * 50 for number in range(600)}}
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+GOOD = content("ready")
+
+
+@fuzz(200)
+@given(st.dictionaries(st.sampled_from(sorted(GOOD)), ANY), st.sampled_from([[], ["--json"]]))
+def test_any_status_is_shown_or_one_line(
+    tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any], options: list[str]
+) -> None:
+    """A file of somebody else's: an exit code, never a traceback."""
+    run = tmp_path_factory.getbasetemp() / "fuzzed-status"
+    run.mkdir(exist_ok=True)
+    (run / "status.json").write_text(json.dumps({**GOOD, **changes, "version": 1}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNTIME_DIRECTORY", str(run))
+        code = main(["status", *options])
+    assert isinstance(code, int)

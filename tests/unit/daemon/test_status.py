@@ -1,0 +1,227 @@
+"""What the daemon says of itself."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Address
+from math import inf
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from rcnetd.basic.dataclass import replace
+from rcnetd.core.events import (
+    Answered,
+    FeaturesReceived,
+    GatewayReceived,
+    RateLimited,
+    RequestFailed,
+)
+from rcnetd.core.model import Operation, Verdict
+from rcnetd.core.settings import Instance
+from rcnetd.daemon.status import (
+    describe_answer,
+    describe_diversion,
+    document,
+    not_begun,
+    status_text,
+)
+from rcnetd.store import paths
+from tests.support.playbook import (
+    ASSIGNED,
+    DEPLOYED,
+    DEPLOYING,
+    FAILED,
+    HANDS_OFF,
+    HANDS_ON,
+    NOT_ASSIGNED,
+    UNPROCESSABLE,
+    Playbook,
+    World,
+    boot,
+    foreign_default,
+)
+
+SCHEMA = json.loads((Path(paths.__file__).parent / "schemas/status.json").read_text())
+
+
+def status(book: Playbook) -> str:
+    """STATUS= as it would be now."""
+    return status_text(book.machine, book.now)
+
+
+def test_status_begins_with_the_states_own_sentence() -> None:
+    """`systemctl status`, the log and the code use one sentence."""
+    book = boot(HANDS_ON, NOT_ASSIGNED, DEPLOYING).wait(2)
+
+    assert status(book).startswith("waiting for the gateway to be assigned; ")
+
+
+def test_status_says_what_is_live() -> None:
+    """How long, when the next request is, and how much of the budget is used."""
+    book = boot(HANDS_ON, NOT_ASSIGNED, DEPLOYING).wait(2)
+
+    text = status(book)
+    assert "automation DEPLOYING" in text
+    assert "since 2s" in text
+    assert "next request in 2s" in text
+    assert "0 of 18 requests used" in text
+    assert "asking automation_features" in status(boot())
+
+
+def test_status_names_the_last_failure() -> None:
+    """Someone at the console sees why it waits."""
+    failure = RequestFailed(Operation.FEATURES, kind="dns", reason="the name does not resolve")
+    assert "last failure: the name does not resolve" in status(boot(failure))
+    assert "rate limit is reached" in status(boot(RateLimited(Operation.FEATURES)))
+
+
+def test_status_when_ready_names_the_route() -> None:
+    """One line says by which gateway and which link."""
+    book = boot(HANDS_ON, ASSIGNED, DEPLOYED)
+
+    assert status(book) == "ready, guarding the default route via 10.180.31.254 dev eth1"
+
+
+def test_status_names_what_is_wrong_when_ready() -> None:
+    """A lost ServiceNet, a refused route, a diversion and a fight are all told."""
+    book = boot(HANDS_ON, ASSIGNED, FAILED)
+    assert status(book).startswith("automation FAILED, guarding the default route via")
+
+    book.world.diversion = Verdict(1, 7, IPv4Address("10.8.0.1"), 0, 3)
+    book.look()
+    assert "diverted by a route of prefix length 1 via 10.8.0.1" in status(book)
+    book.world.diversion = None
+
+    book.world.refuse = "Failed to add route: no"
+    book.world.routes = [route for route in book.world.routes if route.protocol != 82]
+    book.look()
+    assert "not in effect, putting it back" in status(book)
+    book.world.refuse = None
+
+    book.wait(20)
+    for _ in range(10):
+        book.wait(0.1)
+        book.world.routes.append(foreign_default())
+        book.look()
+    assert "another program keeps taking the default route" in status(book)
+
+    book.world.flush(3)
+    book.look()
+    assert "ServiceNet is gone" in status(book)
+
+
+def test_status_names_a_doubtful_gateway_and_one_that_is_checked() -> None:
+    """The reason why nothing happens is the first thing to see."""
+    doubtful = GatewayReceived(Operation.GATEWAY, gateway=IPv4Address("10.180.1.2"))
+    text = status(boot(HANDS_ON, doubtful))
+    assert "the API's gateway 10.180.1.2 is this server's own address" in text
+
+    book = Playbook(World(alive=set()).servicenet_routes()).look().tell(HANDS_ON, ASSIGNED)
+    assert "; gateway 10.180.31.254;" in status(book)
+
+    book = boot(HANDS_ON, ASSIGNED, DEPLOYED).wait(901)
+    book.tell(GatewayReceived(Operation.GATEWAY, gateway=IPv4Address("10.180.17.17")))
+    assert "a new gateway 10.180.17.17 does not answer yet" in status(book)
+
+
+def test_status_without_a_valid_gateway() -> None:
+    """After the address has moved there may be none for a while."""
+    book = boot(HANDS_ON, ASSIGNED, DEPLOYED)
+    book.machine.facts.gateway = None
+
+    assert "(no valid gateway)" in status(book)
+
+
+def test_status_at_the_end_is_the_reason() -> None:
+    """`systemctl status` of a stopped service says why and what to do."""
+    assert "stopped: RackConnect says UNPROCESSABLE" in status(boot(HANDS_OFF, UNPROCESSABLE))
+
+
+def test_status_without_requests_to_come() -> None:
+    """While ServiceNet is awaited there is no next request."""
+    text = status(Playbook(World(addresses=[])).look())
+    assert "next request" not in text
+    assert text.startswith("waiting for ServiceNet; since 0.0s")
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (DEPLOYED, "DEPLOYED"),
+        (ASSIGNED, "10.180.31.254"),
+        (NOT_ASSIGNED, "not assigned yet (404)"),
+        (HANDS_ON, "Configure Network Stack not enabled"),
+        (HANDS_OFF, "Configure Network Stack enabled"),
+        (FeaturesReceived(Operation.FEATURES), "Configure Network Stack not told"),
+        (RateLimited(Operation.STATUS), "rate limit (403)"),
+        (RequestFailed(Operation.STATUS, kind="dns", reason="no name"), "dns: no name"),
+    ],
+)
+def test_answers_in_a_few_words(event: Answered, text: str) -> None:
+    """For the timeline and the status."""
+    assert text == describe_answer(event)
+
+
+def test_an_unknown_answer_is_a_bug_with_a_name() -> None:
+    """Nothing is described wrongly."""
+    with pytest.raises(AssertionError, match="Unexpected answer"):
+        describe_answer(Answered(Operation.STATUS))
+
+
+def test_a_diversion_by_another_table_is_named() -> None:
+    """A policy rule shows as a table that is not main."""
+    verdict = Verdict(0, 7, None, 0, 3, table=100)
+    assert describe_diversion(verdict) == "a route of prefix length 0 of table 100"
+
+
+@pytest.mark.parametrize(
+    "book",
+    [
+        Playbook(World(addresses=[])).look(),
+        boot(HANDS_ON, NOT_ASSIGNED),
+        boot(HANDS_ON, ASSIGNED, DEPLOYED),
+        boot(HANDS_OFF, UNPROCESSABLE),
+        boot(RequestFailed(Operation.FEATURES, kind="dns", reason="no")),
+        Playbook(instance=Instance(roles=("rackconnect:v3",))).look(),
+    ],
+    ids=["no servicenet", "waiting", "ready", "exit", "failure", "v3"],
+)
+def test_the_document_has_its_form(book: Playbook) -> None:
+    """Programs find every key in every state, as documented; `null` is "not known"."""
+    content = document(book.machine, pid=7, now=book.now, answers={})
+
+    assert json.loads(json.dumps(content)) == content
+    jsonschema.validate(content, SCHEMA)
+    assert SCHEMA["properties"].keys() - {"running", "persisted"} == content.keys()
+
+
+def test_the_document_of_a_ready_server() -> None:
+    """What a program wants to know is there under its name."""
+    book = boot(HANDS_ON, ASSIGNED, DEPLOYED)
+    content = document(book.machine, pid=7, now=book.now, answers={"x": {"ok": True}})
+
+    assert content["ready"] is True
+    assert content["servicenet"]["interface"] == "eth1"
+    assert content["gateway"]["address"] == "10.180.31.254"
+    assert content["route"]["in_effect"] is True
+    assert content["automation"]["status"] == "DEPLOYED"
+    assert content["answers"] == {"x": {"ok": True}}
+
+    book.machine.facts.route = replace(
+        book.machine.facts.route, diversion=Verdict(1, 7, None, 0, 3)
+    )
+    diverted = document(book.machine, pid=7, now=book.now, answers={})
+    assert diverted["route"]["diversion"] == "a route of prefix length 1"
+    book.machine.next_request_at = inf
+    assert document(book.machine, pid=7, now=0.0, answers={})["requests"]["next_at"] is None
+
+
+def test_a_daemon_that_could_not_begin_says_why() -> None:
+    """Who waits for it is let go, with the reason."""
+    content = not_begun(78, "'rcnetd.yaml' line 1: regoin: is not a setting", 5.0)
+
+    assert {"code": 78, "reason": content["exit"]["reason"]} == content["exit"]
+    assert content["pid"] is None
+    assert content["status"].startswith("stopped: 'rcnetd.yaml' line 1")

@@ -1,0 +1,44 @@
+"""What the network managers answer, as they print it."""
+
+from __future__ import annotations
+
+import pytest
+
+from rcnetd.hostconfig.detect import ask, run
+from rcnetd.hostconfig.policy import Managed
+
+NETWORKD = """\
+* 3: eth1
+                     Link File: n/a
+                  Network File: {}
+                         State: routable (configured)
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "managed"),
+    [
+        ({}, Managed()),
+        ({"networkctl": NETWORKD.format("n/a")}, Managed()),
+        (
+            {"networkctl": NETWORKD.format("/run/systemd/network/10-netplan-eth1.network")},
+            Managed(networkd="/run/systemd/network/10-netplan-eth1.network"),
+        ),
+        (
+            {"nmcli": "eth0:/etc/x\neth1:/etc/NetworkManager/a\\:b c.nmconnection\nlo:\n"},
+            Managed(network_manager="/etc/NetworkManager/a:b c.nmconnection"),
+        ),
+        ({"ifquery": "eth1=eth1\n"}, Managed(ifupdown=True)),
+        ({"ifquery": "eth10=eth1\n"}, Managed()),
+    ],
+)
+def test_asks_each(said: dict[str, str], managed: Managed) -> None:
+    """Each in its own words."""
+    assert managed == ask("eth1", lambda *command: said.get(command[0], ""))
+
+
+def test_runs_what_is_there() -> None:
+    """What is not, or fails, has nothing to say."""
+    assert "x\n" == run("echo", "x")
+    assert "" == run("false")
+    assert "" == run("no-such-program-here")

@@ -1,0 +1,245 @@
+"""The host's files: read, written together, and put back; whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rcnetd.core.settings import Persist
+from rcnetd.hostconfig.host import Host, read_removed, renderer
+from rcnetd.hostconfig.renderers.model import Change, Refusal
+from rcnetd.hostconfig.transaction import Changed
+from tests.conftest import missing
+
+PATTERN = ("/etc/netplan/*.yaml", "/etc/more/deep/*.yaml")
+OWN = "/etc/more/deep/own.yaml"
+A, B = "/etc/netplan/a.yaml", "/etc/netplan/b.yaml"
+MADE = {
+    A: Change(b"#rcnetd# a\n"),
+    B: Change(None),
+    OWN: Change(b"# Written by rcnetd; changes will be overwritten.\nown\n", 0o600),
+}
+
+
+def nothing() -> dict[str, Any]:
+    """No route was removed."""
+    return {"routes": [], "links": []}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A host with two files."""
+    (tmp_path / "root/etc/netplan").mkdir(parents=True)
+    for path, text in ((A, "a\n"), (B, "b\n")):
+        (tmp_path / "root" / path[1:]).write_text(text)
+        (tmp_path / "root" / path[1:]).chmod(0o640)
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def host(root: Path) -> Host:
+    """The same, to be worked on."""
+    return Host(root, root.parent / "state")
+
+
+def tree(root: Path) -> dict[str, tuple[int, bytes | None]]:
+    """All that is below /etc."""
+    return {
+        str(path.relative_to(root)): (
+            path.stat().st_mode,
+            path.read_bytes() if path.is_file() else None,
+        )
+        for path in sorted((root / "etc").rglob("*"))
+    }
+
+
+def test_written_and_put_back(root: Path, host: Host) -> None:
+    """Byte by byte, with modes and directories; nothing is remembered then."""
+    before = tree(root)
+    with host.locked():
+        host.write(host.read(PATTERN), MADE, nothing)
+    after = tree(root)
+    assert {"etc/netplan/a.yaml", "etc/more/deep/own.yaml"} < set(after)
+    assert "etc/netplan/b.yaml" not in after
+    assert 0o640 == after["etc/netplan/a.yaml"][0] & 0o777
+    assert 0o600 == after["etc/more/deep/own.yaml"][0] & 0o777
+    assert [] == host.edited(host.record())
+
+    assert sorted(MADE) == host.revert()
+    assert before == tree(root)
+    assert {} == host.record().files
+    assert [] == host.revert()
+
+
+def test_an_edited_file_is_named(root: Path, host: Host) -> None:
+    """With what we wrote, and what is there; a file that was written anew is not ours any more."""
+    host.write(host.read(PATTERN), MADE, nothing)
+    (root / A[1:]).write_text("#rcnetd# a\nmine\n")
+    assert [(A, b"#rcnetd# a\n", b"#rcnetd# a\nmine\n")] == host.edited(host.record())
+    (root / A[1:]).write_text("anew\n")
+    host.write(host.read(PATTERN), {}, nothing)
+    assert {B, OWN} == set(host.record().files)
+
+
+def test_a_link_stays_a_link(root: Path, host: Host) -> None:
+    """What it leads to is edited, if that is in /etc."""
+    (root / "etc/elsewhere").mkdir()
+    (root / A[1:]).rename(root / "etc/elsewhere/a")
+    (root / A[1:]).symlink_to("../elsewhere/a")
+    host.write(host.read(PATTERN), {A: MADE[A]}, nothing)
+    assert (root / A[1:]).is_symlink()
+    assert b"#rcnetd# a\n" == (root / "etc/elsewhere/a").read_bytes()
+
+    (root / "usr").mkdir()
+    (root / "usr/b").write_text("b\n")
+    (root / B[1:]).unlink()
+    (root / B[1:]).symlink_to("../../usr/b")
+    before = tree(root)
+    with pytest.raises(Refusal, match=r"'/etc/netplan/b.yaml' is a link to .*, outside of /etc"):
+        host.write(host.read(PATTERN), {B: MADE[B]}, nothing)
+    assert before == tree(root)
+
+
+def test_reads_what_can_be_read(root: Path, host: Host) -> None:
+    """A mask is an empty file, a broken link none; a pipe is refused."""
+    (root / "etc/netplan/mask.yaml").symlink_to("/dev/null")
+    (root / "etc/netplan/broken.yaml").symlink_to("nowhere")
+    (root / "etc/netplan/dir.yaml").mkdir()
+    found = host.read(PATTERN)
+    assert {A, B, "/etc/netplan/mask.yaml"} == set(found.tree)
+    assert b"" == found.tree["/etc/netplan/mask.yaml"].data
+    os.mkfifo(root / "etc/netplan/pipe.yaml")
+    with pytest.raises(Refusal, match="is not a regular file; nothing is written"):
+        host.read(PATTERN)
+
+
+def test_what_changes_meanwhile_stays(root: Path, host: Host) -> None:
+    """Nothing is written, nothing is remembered."""
+    found = host.read(PATTERN)
+    (root / B[1:]).write_text("other\n")
+    before = tree(root)
+    with pytest.raises(Changed):
+        host.write(found, MADE, nothing)
+    assert before == tree(root)
+    assert {} == host.record().files
+
+
+def test_a_damaged_record_is_said(root: Path, host: Host) -> None:
+    """And nothing is written over it."""
+    record = root.parent / "state/undo/record.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{")
+    with pytest.raises(Refusal, match=r"record.json' is damaged"):
+        host.write(host.read(PATTERN), MADE, nothing)
+    assert "{" == record.read_text()
+
+
+def test_what_was_removed_is_kept_for_the_way_back(root: Path, host: Host) -> None:
+    """From the first writing on; later ones do not change it."""
+    removed = {"routes": [{"raw": "00"}], "links": [], "boot_id": "x"}
+    host.write(host.read(PATTERN), {A: MADE[A]}, lambda: removed)
+    host.write(host.read(PATTERN), {B: MADE[B]}, nothing)
+    record = host.record()
+    assert (({"raw": "00"},), "x") == (record.routes, record.boot_id)
+
+
+def test_reads_what_the_daemon_removed(tmp_path: Path) -> None:
+    """Damaged, or none: nothing was."""
+    path = tmp_path / "removed.json"
+    assert nothing() == read_removed(path)
+    for text in ("", "[]", '{"routes": 5, "links": []}', '{"routes": [5], "links": []}'):
+        path.write_text(text)
+        assert nothing() == read_removed(path)
+    path.write_text('{"routes": [{"raw": "x"}], "links": []}')
+    assert {"routes": [{"raw": "x"}], "links": []} == read_removed(path)
+
+
+@pytest.mark.parametrize("kind", [one for one in Persist if one.value not in ("auto", "none")])
+def test_every_kind_has_its_renderer(kind: Persist) -> None:
+    """With the names that all have."""
+    assert kind is renderer(kind).persist
+    assert renderer(kind).patterns
+
+
+# Killed at every system call
+
+WORKER = """
+import sys
+from pathlib import Path
+from rcnetd.hostconfig.host import Host
+from tests.unit.hostconfig.test_host import MADE, PATTERN, nothing
+host = Host(Path(sys.argv[1]), Path(sys.argv[2]))
+if sys.argv[3] == "revert":
+    found = lambda: host.revert()
+else:
+    read = host.read(PATTERN)
+    found = lambda: host.write(read, MADE, nothing)
+Path(sys.argv[2]).mkdir(exist_ok=True)
+try:
+    Path("/begin").stat()
+except OSError:
+    pass
+found()
+"""
+CHANGING = "openat,write,fsync,rename,link,linkat,unlink,mkdir,rmdir,fchmod,chmod,close,fchown"
+ENVIRON = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def traced(root: Path, what: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the worker under strace."""
+    state = root.parent / "state"
+    return subprocess.run(
+        ["strace", *options, sys.executable, "-c", WORKER, str(root), str(state), what],
+        check=False, capture_output=True, text=True, env=ENVIRON,
+    )  # fmt: skip
+
+
+def calls(root: Path, what: str, log: Path) -> tuple[int, int]:
+    """Which of the changing calls are ours: after the mark, up to the end."""
+    done = traced(root, what, "-o", str(log), "-e", f"trace=stat,newfstatat,{CHANGING}")
+    assert done.returncode == 0, done.stderr
+    lines = log.read_text().splitlines()
+    mark = next(number for number, line in enumerate(lines) if '"/begin"' in line)
+    names = CHANGING.split(",")
+    is_change = [re.split(r"\(", line)[0] in names for line in lines]
+    return sum(is_change[:mark]) + 1, sum(is_change)
+
+
+@pytest.mark.parametrize("what", ["write", "revert"])
+def test_killed_at_any_call_it_is_whole_or_can_be_put_back(
+    root: Path, tmp_path: Path, what: str
+) -> None:
+    """SIGKILL at each system call that changes something, one run each."""
+    if shutil.which("strace") is None:
+        missing("strace", "strace is not installed")
+    state, saved = tmp_path / "state", tmp_path / "saved"
+
+    def fresh() -> None:
+        for path in (root, state):
+            shutil.rmtree(path, ignore_errors=True)
+            if (saved / path.name).exists():
+                shutil.copytree(saved / path.name, path)
+
+    before = tree(root)
+    if what == "revert":
+        Host(root, state).write(Host(root, state).read(PATTERN), MADE, nothing)
+    for path in (root, state):
+        if path.exists():
+            shutil.copytree(path, saved / path.name)
+    first, last = calls(root, what, tmp_path / "log")
+    assert last - first > 15
+    for number in range(first, last + 1):
+        fresh()
+        traced(root, what, "-qq", "-o", "/dev/null", "-e", f"trace={CHANGING}",
+               "-e", f"inject={CHANGING}:signal=KILL:when={number}")  # fmt: skip
+        host = Host(root, state)
+        assert [] == host.edited(host.record()), number
+        host.revert()
+        assert before == tree(root), number

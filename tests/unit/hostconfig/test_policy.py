@@ -1,0 +1,175 @@
+"""What is written, and whether: the daemon's word is judged like an answer from outside."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Address, IPv4Interface
+
+import pytest
+
+from rcnetd.basic.dataclass import replace
+from rcnetd.core.model import METRIC, PROTOCOL, Address, Link, Network, Route, Verdict
+from rcnetd.core.routes import OUTSIDE
+from rcnetd.core.settings import Instance, Manage, Persist, Settings
+from rcnetd.hostconfig.policy import (
+    Managed,
+    Renderer,
+    changes,
+    diff,
+    gateway_of,
+    judge,
+    judge_in_effect,
+    manager,
+    servicenet_of,
+    way_back,
+    wish,
+)
+from rcnetd.hostconfig.renderers.marked_edits import applied
+from rcnetd.hostconfig.renderers.model import File, Refusal
+from rcnetd.hostconfig.renderers.netplan import PATTERNS, read_defaults, render
+
+GATEWAY = IPv4Address("10.180.31.254")
+ETH0, ETH1 = Link(2, "eth0", "00:00:00:00:00:02"), Link(3, "eth1", "00:00:00:00:00:03")
+OURS = Route(3, GATEWAY, METRIC, PROTOCOL, raw=b"ours")
+OLD = Route(2, IPv4Address("203.0.113.1"), 0, 4, raw=b"old")
+NETWORK = Network(
+    links=(ETH0, ETH1),
+    addresses=(
+        Address(2, IPv4Interface("203.0.113.10/24")),
+        Address(3, IPv4Interface("10.180.1.2/19")),
+    ),
+    defaults=(OURS,),
+    verdicts=((OUTSIDE, Verdict(0, 3, GATEWAY, METRIC, PROTOCOL)),),
+)
+NETPLAN = Renderer(Persist.NETPLAN, PATTERNS, render, read_defaults)
+FILE = "/etc/netplan/a.yaml"
+PLAIN = "network: {ethernets: {eth1: {addresses: [10.180.1.2/19]}}}"
+
+
+@pytest.mark.parametrize(
+    ("managed", "kind"),
+    [
+        (Managed(networkd="/run/systemd/network/10-netplan-eth1.network"), Persist.NETPLAN),
+        (Managed(networkd="/etc/systemd/network/10-eth1.network"), Persist.NETWORKD),
+        (Managed("/x", "/run/NetworkManager/system-connections/netplan-eth1"), Persist.NETPLAN),
+        (Managed(None, "/etc/NetworkManager/system-connections/x"), Persist.NETWORK_MANAGER),
+        (Managed(None, "/etc/sysconfig/network-scripts/ifcfg-eth1"), Persist.IFCFG),
+        (Managed(ifupdown=True), Persist.IFUPDOWN),
+    ],
+)
+def test_auto_is_whoever_manages_the_link(managed: Managed, kind: Persist) -> None:
+    """By its file, and netplan where netplan made that."""
+    assert kind is manager(managed, "eth1")
+
+
+def test_auto_refuses_where_nobody_does() -> None:
+    """It says what to set."""
+    with pytest.raises(Refusal, match="configures eth1; set 'persist'"):
+        manager(Managed(), "eth1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "5",
+        "{}",
+        '{"version": 2, "gateway": "10.0.0.1"}',
+        '{"version": 1, "gateway": 5}',
+        '{"version": 1, "gateway": "::1"}',
+        '{"version": 1, "gateway": "10.0.0.1; x"}',
+        "[" * 5000,
+        "\udcff",
+    ],
+)
+def test_a_damaged_route_is_refused(text: str) -> None:
+    """In one line."""
+    with pytest.raises(Refusal, match=r"route.json is damaged"):
+        gateway_of(text.encode("utf-8", "surrogateescape"))
+
+
+def test_the_route_names_a_gateway() -> None:
+    """As the daemon writes it."""
+    assert GATEWAY == gateway_of(json.dumps({"version": 1, "gateway": str(GATEWAY)}).encode())
+
+
+@pytest.mark.parametrize(
+    ("settings", "instance", "network", "reason"),
+    [
+        (Settings(), Instance(roles=("rackconnect:v3",)), NETWORK, "RackConnect v3"),
+        (Settings(manage=Manage.NEVER), Instance(), NETWORK, "'manage: never' is set"),
+        (Settings(), Instance(), Network(), "there is no ServiceNet interface"),
+    ],
+)
+def test_refuses_where_rcnetd_sets_no_route(
+    settings: Settings, instance: Instance, network: Network, reason: str
+) -> None:
+    """Whatever route.json says."""
+    with pytest.raises(Refusal, match=reason):
+        servicenet_of(network, settings, instance)
+
+
+def test_refuses_a_gateway_that_is_none() -> None:
+    """The same objections as the daemon's; and the kernel must use it."""
+    servicenet = servicenet_of(NETWORK, Settings(), Instance())
+    judge(GATEWAY, servicenet, NETWORK, Settings())
+    judge_in_effect(GATEWAY, servicenet, NETWORK)
+    for text in ("10.180.1.2", "192.0.2.1", "10.180.0.0", "224.0.0.1"):
+        with pytest.raises(Refusal, match="nothing is written"):
+            judge(IPv4Address(text), servicenet, NETWORK, Settings())
+    for network in (replace(NETWORK, verdicts=()), replace(NETWORK, verdicts=((OUTSIDE, None),))):
+        with pytest.raises(Refusal, match="the kernel's route is not by"):
+            judge_in_effect(GATEWAY, servicenet, network)
+    with pytest.raises(Refusal, match="the kernel's route is not by"):
+        judge_in_effect(IPv4Address("10.180.31.253"), servicenet, NETWORK)
+
+
+@pytest.mark.parametrize(
+    ("text", "mac", "public"),
+    [
+        (PLAIN, None, []),
+        (PLAIN, ETH0.mac, ["eth0"]),
+        ("network: {ethernets: {eth0: {gateway4: 203.0.113.1}}}", None, ["eth0"]),
+        ("network: {ethernets: {eth1: {gateway4: 203.0.113.1}}}", None, []),
+        ("network: {ethernets: {a: {match: {name: 'eth?'}, dhcp4: true}}}", None, ["eth0"]),
+    ],
+)
+def test_the_public_links_are_found(text: str, mac: str | None, public: list[str]) -> None:
+    """Named by the platform, or with a default route in the files; also when we have edited it."""
+    servicenet = servicenet_of(NETWORK, Settings(), Instance())
+    tree = {FILE: File(text.encode())}
+    instance = Instance(public_mac=mac)
+    made = wish(tree, NETPLAN, GATEWAY, servicenet, NETWORK, Settings(), instance)
+    assert public == [nic.name for nic in made.public]
+    assert (made.onlink, made.servicenet.name) == (False, "eth1")
+
+
+def test_a_host_that_comes_up_so_by_itself_is_left_alone() -> None:
+    """Somebody has configured this very gateway; edits of ours are taken back then."""
+    servicenet = servicenet_of(NETWORK, Settings(), Instance())
+    text = PLAIN.replace("]}", "], gateway4: 10.180.31.254}")
+    tree = {FILE: File(text.encode())}
+    wanted = wish(tree, NETPLAN, GATEWAY, servicenet, NETWORK, Settings(), Instance())
+    assert {} == changes(tree, NETPLAN, wanted)
+    edited = applied(tree, render(tree, wanted))
+    assert applied(edited, changes(edited, NETPLAN, wanted)) == tree
+    other = replace(wanted, gateway=IPv4Address("10.180.31.253"))
+    assert changes(tree, NETPLAN, other)
+
+
+def test_a_difference_is_shown() -> None:
+    """Of a new file, one that goes, and one without a last newline."""
+    assert ["--- /dev/null\n", "+++ f\n"] == list(diff("f", None, b"a\n"))[:2]
+    assert ["--- f\n", "+++ /dev/null\n"] == list(diff("f", b"a\n", None))[:2]
+    assert list(diff("f", b"a", b"b"))[-1].endswith("+b\n\\ No newline at end of file\n")
+
+
+def test_the_way_back_makes_before_it_breaks() -> None:
+    """Old routes come back; ours goes only where another is there then."""
+    back = way_back([OLD, OURS], [(ETH0.mac, ()), ("00:00:00:00:00:09", ())], NETWORK)
+    assert (((2, ()),), (OLD,), (OURS,)) == (back.links, back.routes, back.ours)
+    assert () == way_back([], [], NETWORK).ours
+    assert () == way_back([replace(OLD, ifindex=9)], [], NETWORK).routes
+    both = replace(NETWORK, defaults=(OURS, OLD))
+    assert ((), (OURS,)) == (way_back([OLD], [], both).routes, way_back([OLD], [], both).ours)

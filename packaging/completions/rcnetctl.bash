@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/rcnetctl
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_rcnetctl_subparsers=(status gateway automation features plan persist revert instance analyze preflight clean emulate demo)
+_shtab_rcnetctl_subparsers=(status gateway automation features plan persist revert metadata analyze preflight clean emulate demo)
 
 _shtab_rcnetctl_status_option_strings=(-h --help --format --json --wait --timeout)
 _shtab_rcnetctl_gateway_option_strings=(-h --help --format)
@@ -14,19 +14,19 @@ _shtab_rcnetctl_features_option_strings=(-h --help --format)
 _shtab_rcnetctl_plan_option_strings=(-h --help --gateway)
 _shtab_rcnetctl_persist_option_strings=(-h --help)
 _shtab_rcnetctl_revert_option_strings=(-h --help --root)
-_shtab_rcnetctl_instance_option_strings=(-h --help --format --json --write)
+_shtab_rcnetctl_metadata_option_strings=(-h --help --format --json --write)
 _shtab_rcnetctl_analyze_option_strings=(-h --help --format --json --plot --all)
 _shtab_rcnetctl_preflight_option_strings=(-h --help --format --json --root)
 _shtab_rcnetctl_clean_option_strings=(-h --help --dry-run --root)
 _shtab_rcnetctl_emulate_option_strings=(-h --help --listen --ca-file --cert --key --plain --fault --fault-on --fault-for --list-faults --log --log-format)
-_shtab_rcnetctl_demo_option_strings=(-h --help --timeline --fault --format --json --timeout)
+_shtab_rcnetctl_demo_option_strings=(-h --help --scenario --fault --format --json --timeout)
 _shtab_rcnetctl_option_strings=(-h --help --version --config)
 
 _shtab_rcnetctl_emulate_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_rcnetctl_emulate___ca_file_COMPGEN=_shtab_compgen_files
 _shtab_rcnetctl_emulate___cert_COMPGEN=_shtab_compgen_files
 _shtab_rcnetctl_emulate___key_COMPGEN=_shtab_compgen_files
-_shtab_rcnetctl_demo___timeline_COMPGEN=_shtab_compgen_files
+_shtab_rcnetctl_demo___scenario_COMPGEN=_shtab_compgen_files
 _shtab_rcnetctl___config_COMPGEN=_shtab_compgen_files
 
 _shtab_rcnetctl_status___format_choices=(text json)
@@ -34,14 +34,14 @@ _shtab_rcnetctl_status___wait_choices=(route deployed)
 _shtab_rcnetctl_gateway___format_choices=(text json xml)
 _shtab_rcnetctl_automation___format_choices=(text json xml)
 _shtab_rcnetctl_features___format_choices=(json xml)
-_shtab_rcnetctl_instance___format_choices=(text json)
+_shtab_rcnetctl_metadata___format_choices=(text json)
 _shtab_rcnetctl_analyze___format_choices=(text json)
 _shtab_rcnetctl_preflight___format_choices=(text json)
 _shtab_rcnetctl_emulate___fault_choices=(refuse tls-garbage expired not-yet-valid wrong-name untrusted hang drip drip-body truncate reset oversize garbage html empty two-addresses ipv6 bad-charset unknown-word redirect rate-limit not-found http-204 http-400 http-500 http-503)
 _shtab_rcnetctl_emulate___fault_on_choices=(automation_status automation_status/details gateway_ip automation_features)
 _shtab_rcnetctl_emulate___log_format_choices=(text json)
 _shtab_rcnetctl_demo___format_choices=(text json)
-_shtab_rcnetctl_pos_0_choices=(status gateway automation features plan persist revert instance analyze preflight clean emulate demo)
+_shtab_rcnetctl_pos_0_choices=(status gateway automation features plan persist revert metadata analyze preflight clean emulate demo)
 
 _shtab_rcnetctl_status__h_nargs=0
 _shtab_rcnetctl_status___help_nargs=0
@@ -59,10 +59,10 @@ _shtab_rcnetctl_persist__h_nargs=0
 _shtab_rcnetctl_persist___help_nargs=0
 _shtab_rcnetctl_revert__h_nargs=0
 _shtab_rcnetctl_revert___help_nargs=0
-_shtab_rcnetctl_instance__h_nargs=0
-_shtab_rcnetctl_instance___help_nargs=0
-_shtab_rcnetctl_instance___json_nargs=0
-_shtab_rcnetctl_instance___write_nargs=0
+_shtab_rcnetctl_metadata__h_nargs=0
+_shtab_rcnetctl_metadata___help_nargs=0
+_shtab_rcnetctl_metadata___json_nargs=0
+_shtab_rcnetctl_metadata___write_nargs=0
 _shtab_rcnetctl_analyze__h_nargs=0
 _shtab_rcnetctl_analyze___help_nargs=0
 _shtab_rcnetctl_analyze___json_nargs=0

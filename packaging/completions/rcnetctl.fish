@@ -50,8 +50,8 @@ function _shtab_rcnetctl_using
   test "$_shtab_rcnetctl_cmdpath" = "$argv"
 end
 
-set -g _shtab_rcnetctl_commands status gateway automation features plan persist revert instance analyze preflight clean emulate demo
-set -g _shtab_rcnetctl_opts_with_value --ca-file --cert --config --fault --fault-for --fault-on --format --gateway --key --listen --log-format --plot --root --timeline --timeout --wait
+set -g _shtab_rcnetctl_commands status gateway automation features plan persist revert metadata analyze preflight clean emulate demo
+set -g _shtab_rcnetctl_opts_with_value --ca-file --cert --config --fault --fault-for --fault-on --format --gateway --key --listen --log-format --plot --root --scenario --timeout --wait
 
 complete -c rcnetctl -e
 complete -c rcnetctl -f
@@ -83,11 +83,11 @@ complete -c rcnetctl -n '_shtab_rcnetctl_using persist' -s h -l help -d 'show th
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a revert -d 'put back the host'"'"'s files and routes as they were before rcnetd'
 complete -c rcnetctl -n '_shtab_rcnetctl_using revert' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using revert' -l root -x -d 'the image'"'"'s directory'
-complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a instance -d 'what the platform says of this server'
-complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -s h -l help -d 'show this help message and exit'
-complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l format -xka "text json" -d 'for people, or for programs'
-complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l json -d 'as --format json'
-complete -c rcnetctl -n '_shtab_rcnetctl_using instance' -l write -d 'ask it now and keep the answer for rcnetd (root)'
+complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a metadata -d 'show what the platform says about this server'
+complete -c rcnetctl -n '_shtab_rcnetctl_using metadata' -s h -l help -d 'show this help message and exit'
+complete -c rcnetctl -n '_shtab_rcnetctl_using metadata' -l format -xka "text json" -d 'for people, or for programs'
+complete -c rcnetctl -n '_shtab_rcnetctl_using metadata' -l json -d 'as --format json'
+complete -c rcnetctl -n '_shtab_rcnetctl_using metadata' -l write -d 'ask it now and keep the answer for rcnetd (root)'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a analyze -d 'where the boot'"'"'s time went'
 complete -c rcnetctl -n '_shtab_rcnetctl_using analyze' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using analyze' -l format -xka "text json" -d 'for people, or for programs'
@@ -119,7 +119,7 @@ complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l log-format -xka "text
 complete -c rcnetctl -n '_shtab_rcnetctl_using emulate; and test $_shtab_rcnetctl_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'a YAML file'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a demo -d 'watch a server boot behind RackConnect, in a private network namespace'
 complete -c rcnetctl -n '_shtab_rcnetctl_using demo' -s h -l help -d 'show this help message and exit'
-complete -c rcnetctl -n '_shtab_rcnetctl_using demo' -l timeline -xka "(__fish_complete_path (commandline -ct))" -d 'of the emulated API'
+complete -c rcnetctl -n '_shtab_rcnetctl_using demo' -l scenario -xka "(__fish_complete_path (commandline -ct))" -d 'what the emulated API answers, and when'
 complete -c rcnetctl -n '_shtab_rcnetctl_using demo' -l fault -x -d 'begin with this fault of the API'
 complete -c rcnetctl -n '_shtab_rcnetctl_using demo' -l format -xka "text json" -d 'for people, or for programs'
 complete -c rcnetctl -n '_shtab_rcnetctl_using demo' -l json -d 'as --format json'

@@ -90,8 +90,8 @@ __all__ = [
 REGIONS = ("dfw", "hkg", "iad", "lon", "ord", "syd")
 # "The RackConnect API is exposed via regional endpoints." (the API page)
 ENDPOINTS = {region: f"https://{region}.api.rackconnect.rackspace.com" for region in REGIONS}
-BODY_LIMIT = 64 * 1024  # bytes
-RETRY_AFTER_MOST = 3600.0  # seconds
+MAX_BODY = 64 * 1024  # bytes
+MAX_RETRY_AFTER = 3600.0  # seconds
 HEADERS = {
     "Accept-Encoding": "identity",
     "Connection": "close",
@@ -296,7 +296,7 @@ def _retry_after(text: str) -> float | None:
         if date.tzinfo is None:
             date = date.replace(tzinfo=timezone.utc)
         seconds = (date - datetime.now(timezone.utc)).total_seconds()
-    return min(max(seconds, 0.0), RETRY_AFTER_MOST)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
 def _body(response: requests.Response) -> bytes:
@@ -310,16 +310,16 @@ def _body(response: requests.Response) -> bytes:
         raise InvalidAnswer("the answer has no clear length")
     if length is not None and not re.fullmatch(r"[0-9]{1,18}", length):
         raise InvalidAnswer(f"the answer's length is no number: {quoted(length)}")
-    if length is not None and int(length) > BODY_LIMIT:
-        raise Oversize(f"the answer is larger than {BODY_LIMIT // 1024} KiB")
+    if length is not None and int(length) > MAX_BODY:
+        raise Oversize(f"the answer is larger than {MAX_BODY // 1024} KiB")
     body = b""
-    while len(body) <= BODY_LIMIT:
-        piece = response.raw.read(BODY_LIMIT + 1 - len(body), decode_content=False)
+    while len(body) <= MAX_BODY:
+        piece = response.raw.read(MAX_BODY + 1 - len(body), decode_content=False)
         if not piece:
             break
         body += piece
-    if len(body) > BODY_LIMIT:
-        raise Oversize(f"the answer is larger than {BODY_LIMIT // 1024} KiB")
+    if len(body) > MAX_BODY:
+        raise Oversize(f"the answer is larger than {MAX_BODY // 1024} KiB")
     if length is not None and len(body) != int(length):
         raise Disconnected(CUT_SHORT)  # urllib3 before 2 does not look
     return body

@@ -38,7 +38,7 @@ from rcnetd.api.errors import (
 from rcnetd.basic.dataclass import dataclass
 from rcnetd.basic.text import plain, quoted
 
-WIRE_LIMIT = 256 * 1024  # bytes of a whole answer: head, chunk sizes and body
+MAX_WIRE = 256 * 1024  # bytes of a whole answer: head, chunk sizes and body
 HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 PORTS = {"http": 80, "https": 443}
 # X509_V_ERR_*, openssl/x509_vfy.h
@@ -57,7 +57,7 @@ class Bounds:
     def __init__(self, timeout: float, progress: Callable[[str], None] | None = None) -> None:
         self.timeout = timeout
         self.deadline = time.monotonic() + timeout
-        self.bytes_left = WIRE_LIMIT
+        self.bytes_left = MAX_WIRE
         self.phase = "resolving"
         self._progress = progress
 
@@ -84,7 +84,7 @@ class Bounds:
             raise self._read_error(error) from error
         self.bytes_left -= count
         if self.bytes_left < 0:
-            raise Oversize(f"the answer is larger than {WIRE_LIMIT // 1024} KiB")
+            raise Oversize(f"the answer is larger than {MAX_WIRE // 1024} KiB")
         return count
 
     def _read_error(self, error: OSError) -> ApiError:

@@ -28,7 +28,7 @@ FORMATS = {
     Operation.GATEWAY: ("text", "json", "xml"),
     Operation.FEATURES: ("json", "xml"),
 }
-DEPTH_LIMIT = 32  # levels of JSON objects and arrays, or of XML elements
+MAX_DEPTH = 32  # levels of JSON objects and arrays, or of XML elements
 WHITESPACE = " \t\r\n"
 WORD = re.compile(r"[A-Za-z0-9_.-]+")
 # Values of all forms are ASCII, which all of these have in common.
@@ -123,7 +123,7 @@ def parse_json(text: str) -> Any:
     # Strings are skipped as a whole, an unfinished one too.
     for match in re.finditer(r'"(?:[^"\\]+|\\.)*"?|[\[{]|[\]}]', text, re.DOTALL):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
-        if depth > DEPTH_LIMIT:
+        if depth > MAX_DEPTH:
             raise ValueError("it is nested too deeply")
     return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
 
@@ -188,7 +188,7 @@ def _xml(text: str) -> Tree:
     texts: list[str] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        if len(stack) > DEPTH_LIMIT:
+        if len(stack) > MAX_DEPTH:
             raise InvalidAnswer("the answer's XML is nested too deeply")
         children: list[tuple[str, Tree]] = [
             (_local(key), value) for key, value in attributes.items() if not key.startswith("xmlns")

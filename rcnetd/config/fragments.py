@@ -13,7 +13,7 @@ from typing import Any
 from rcnetd.basic.dataclass import dataclass
 from rcnetd.basic.files import read_bounded
 
-SIZE_MOST = 64 * 1024  # bytes of one file
+MAX_SIZE = 64 * 1024  # bytes of one file
 VENDOR = Path("/usr/lib/rcnetd")
 
 
@@ -60,7 +60,7 @@ def read(path: Path, known: Collection[str], groups: Sequence[str]) -> dict[str,
     import yaml
 
     try:
-        text = read_bounded(path, SIZE_MOST).decode()
+        text = read_bounded(path, MAX_SIZE).decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"'{path}': is not UTF-8 text (byte {error.start})") from None
     except ValueError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rcnetd.config import fragments, validate
 from rcnetd.config.fragments import ConfigError
-from rcnetd.core.settings import Instance, Settings
+from rcnetd.core.settings import Metadata, Settings
 
 
 def load(
@@ -30,14 +30,14 @@ def load(
     return validate.settings(inputs)
 
 
-def endpoint(settings: Settings, instance: Instance) -> str:
+def endpoint(settings: Settings, metadata: Metadata) -> str:
     """The base URL of the API: the setting, else the region's.
 
     Raises `ConfigError` that names the three ways to set it when no region is known.
     """
     if settings.endpoint is not None:
         return settings.endpoint
-    region = settings.region or instance.region
+    region = settings.region or metadata.region
     if region is None:
         raise ConfigError(
             "no region is known: set 'region' in /etc/rcnetd/rcnetd.yaml, or 'endpoint' there, or"
@@ -48,7 +48,7 @@ def endpoint(settings: Settings, instance: Instance) -> str:
     return f"https://{region}.api.rackconnect.rackspace.com"
 
 
-def configuration(files: Sequence[Path], instance: Instance) -> tuple[Settings, str]:
+def configuration(files: Sequence[Path], metadata: Metadata) -> tuple[Settings, str]:
     """The settings and the endpoint that they mean ("": none is needed). Raises `ConfigError`."""
     settings = load(files, environ=os.environ)
-    return settings, "" if instance.is_rackconnect_v3 else endpoint(settings, instance)
+    return settings, "" if metadata.is_rackconnect_v3 else endpoint(settings, metadata)

@@ -16,16 +16,16 @@ from rcnetd.basic.text import read_duration
 from rcnetd.config.fragments import ConfigError, Input, one_line
 from rcnetd.core.settings import (
     REGIONS,
+    Backend,
     GatewaySettings,
     Manage,
-    Persist,
     PublicInterface,
     PublicIPv6,
     ServiceNetSettings,
     Settings,
 )
 
-DURATION_MOST = 366 * 86400.0  # seconds
+MAX_DURATION = 366 * 86400.0  # seconds
 
 
 def settings(inputs: Mapping[str, Input]) -> Settings:
@@ -91,7 +91,7 @@ def _duration(*, zero: bool) -> Callable[[Input], float]:
     def read(given: Input) -> float:
         text = _text(given, "a length of time such as 90s, 5min or 1h")
         seconds = read_duration(text)
-        if seconds > DURATION_MOST or (seconds == 0 and not zero):
+        if seconds > MAX_DURATION or (seconds == 0 and not zero):
             least = "0" if zero else "more than 0"
             raise ValueError(f"'{text}' is out of range; use {least} to a year")
         return seconds
@@ -195,14 +195,14 @@ READERS: Mapping[str, Callable[[Input], Any]] = {
         "servicenet.timeout": _duration(zero=False),
         "gateway.onlink": _flag,
         "gateway.check": _flag,
-        "gateway.recheck": _duration(zero=True),
+        "gateway.recheck_interval": _duration(zero=True),
         "manage": _choice(Manage),
         "public_interface": _choice(PublicInterface),
         "public_ipv6": _choice(PublicIPv6),
         "public_routes": _public_routes,
-        "persist": _choice(Persist),
+        "persist": _choice(Backend),
         "requests_per_minute": _number(5, 30),
-        "trust_after": _duration(zero=False),
+        "fallback_after": _duration(zero=False),
         "deploy_timeout": _duration(zero=False),
     }.items()
 }

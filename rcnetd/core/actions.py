@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 
 from rcnetd.basic.dataclass import dataclass
-from rcnetd.core.lastgood import Memory
+from rcnetd.core.lastgood import LastGood
 from rcnetd.core.model import DEFAULT, METRIC, PROTOCOL, Address, Operation, Route
 from rcnetd.core.settings import Settings
 
@@ -69,7 +69,7 @@ class ProbeNeighbour(Action):
 
 
 @dataclass(frozen=True)
-class WriteRoute(Action):
+class PublishRoute(Action):
     """Tell the persister (`route.json`) which default route is in effect, by which settings."""
 
     ifindex: int
@@ -78,10 +78,10 @@ class WriteRoute(Action):
 
 
 @dataclass(frozen=True)
-class Remember(Action):
+class SaveLastGood(Action):
     """Remember this for the next boot, in place of what was remembered before."""
 
-    memory: Memory
+    last_good: LastGood
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Reconfigured(Event):
 
 
 @dataclass(frozen=True)
-class RouteRefused(Event):
+class RouteChangeFailed(Event):
     """The kernel refused a route or link change; *reason* is the kernel's, with what was tried."""
 
     reason: str
@@ -62,7 +62,7 @@ class BudgetObserved(Event):
 
 
 @dataclass(frozen=True)
-class RequestRefused(Event):
+class NoSlot(Event):
     """The ledger gave no slot for *operation*; nothing was sent. A `BudgetObserved` came before."""
 
     operation: Operation

@@ -6,11 +6,11 @@ from ipaddress import IPv4Address
 from math import inf
 
 from rcnetd.basic.dataclass import dataclass, field
-from rcnetd.core.lastgood import Identity, Memory
-from rcnetd.core.model import AutomationStatus, Mode, Network
+from rcnetd.core.lastgood import Identity, LastGood
+from rcnetd.core.model import AutomationStatus, ConfiguredBy, Network
 from rcnetd.core.routes import RouteState
 from rcnetd.core.servicenet import ServiceNet
-from rcnetd.core.settings import Instance, Settings
+from rcnetd.core.settings import Metadata, Settings
 
 
 @dataclass
@@ -20,22 +20,23 @@ class Facts:
     *candidate* is a valid answer of the API that has yet to answer on the link; *gateway* is the
     one in use. *applied* says that our route has been in effect since the daemon started.
 
-    *memory* is what is remembered, *recalled* says that it is of this server. What comes from it is
-    used before the API confirms it: the mode (*mode_is_presumed*), the gateway
-    (*gateway_is_remembered*), and DEPLOYED where the API gives no answer at all (*is_trusted*).
+    *last_good* is what is remembered, *recalled* says that it is of this server. What comes from it
+    is used before the API confirms it: who configures the network (*configured_by_is_presumed*),
+    the gateway (*gateway_is_remembered*), and DEPLOYED where the API gives no answer at all
+    (*is_trusted*).
     """
 
     settings: Settings
-    instance: Instance
+    metadata: Metadata
     identity: Identity = field(default_factory=Identity)
-    memory: Memory | None = None
+    last_good: LastGood | None = None
     network: Network = field(default_factory=Network)
     servicenet: ServiceNet | None = None
     servicenet_deadline: float = inf
     deploy_deadline: float = inf
-    mode: Mode | None = None
-    mode_why: str = ""
-    mode_is_presumed: bool = False
+    configured_by: ConfiguredBy | None = None
+    configured_by_reason: str = ""
+    configured_by_is_presumed: bool = False
     recalled: bool = False
     gateway_is_remembered: bool = False
     heard: bool = False  # the API has answered since the daemon started
@@ -63,8 +64,8 @@ class Facts:
 
         The platform's word alone does not do: without a memory of this server there is no gateway.
         """
-        if not self.recalled or self.memory is None:
+        if not self.recalled or self.last_good is None:
             return ""
-        if self.memory.deployed:
+        if self.last_good.deployed:
             return "is remembered from an earlier boot"
-        return "is the platform's word" if self.instance.automation_status == "DEPLOYED" else ""
+        return "is the platform's word" if self.metadata.automation_status == "DEPLOYED" else ""

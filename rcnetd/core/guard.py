@@ -19,20 +19,29 @@ from rcnetd.core.actions import (
     TakeLinkDown,
 )
 from rcnetd.core.facts import Facts
-from rcnetd.core.model import PROTOCOL, STATIC, TABLE_MAIN, Link, Neighbour, Network, Route, Verdict
+from rcnetd.core.model import (
+    PROTOCOL,
+    STATIC,
+    TABLE_MAIN,
+    Link,
+    Neighbour,
+    Network,
+    Route,
+    RouteLookup,
+)
 from rcnetd.core.routes import describe, probe_address
 from rcnetd.core.servicenet import ServiceNet
 from rcnetd.core.settings import PublicInterface, PublicIPv6
 
-PROBE_AGAIN = 5.0  # seconds until a silent gateway is asked again; the kernel itself takes 3.1 s
+PROBE_INTERVAL = 5.0  # seconds until a silent gateway is asked again; the kernel itself takes 3.1 s
 FIGHT_WITHIN = 2.0  # seconds: a foreign route that wins again so soon is a fight's blow …
 FIGHT_BLOWS = 5  # … and more than so many in a row make a fight
 FIGHT_PAUSE = 10.0  # seconds between repairs while a fight lasts
 # Seconds until a refused change is tried again. What makes the kernel take it may come without a
 # message: a connected route that is back is a route like 100,000 others.
-REFUSED_FIRST, REFUSED_MOST = 0.01, 1.0
-KEEP_AGAIN = 1.0  # seconds until a ServiceNet route that did not take is added again
-WARNINGS_MOST = 100  # different messages that are said once; then no more
+REFUSED_FIRST, MAX_REFUSED = 0.01, 1.0
+KEEP_INTERVAL = 1.0  # seconds until a ServiceNet route that did not take is added again
+MAX_WARNINGS = 100  # different messages that are said once; then no more
 
 
 @dataclass(frozen=True)
@@ -76,14 +85,14 @@ class Guard:
         if neighbour is None or neighbour is Neighbour.ASKING:
             return []
         if now >= self._probe_at:
-            self._probe_at = now + PROBE_AGAIN
+            self._probe_at = now + PROBE_INTERVAL
             return [ProbeNeighbour(servicenet.link.ifindex, candidate)]
         self.wake_at = self._probe_at
         if neighbour is not Neighbour.SILENT:
             return []
         return self._once(
             f"gateway {candidate} does not answer on '{servicenet.link.name}', changing nothing,"
-            f" asking again every {PROBE_AGAIN:g} s",
+            f" asking again every {PROBE_INTERVAL:g} s",
         )
 
     def expect_candidate(self) -> None:
@@ -101,7 +110,7 @@ class Guard:
         What is refused together with it counts once.
         """
         if now >= self._hold_until:
-            delay = min(REFUSED_FIRST * 2.0**self._refusals, REFUSED_MOST)
+            delay = min(REFUSED_FIRST * 2.0**self._refusals, MAX_REFUSED)
             self._refusals = min(self._refusals + 1, 10)
             self._hold_until, self._refused_network = now + delay, network
         return self._once(f"{reason}, trying again until it works")
@@ -230,7 +239,7 @@ class Guard:
         """What was reached through ServiceNet must not follow our default: add its routes.
 
         A link flap takes them as silently as the default, so what they were is kept in mind. Where
-        neither that nor the instance data names a router in our subnet, a warning names what is
+        neither that nor the metadata names a router in our subnet, a warning names what is
         missing.
         """
         actions: list[Action] = []
@@ -239,28 +248,30 @@ class Guard:
             if verdict is not None and verdict.prefixlen > 0:
                 self._keep_in_mind(network, verdict, servicenet)
                 continue
-            router = self._routers.get(network, facts.instance.servicenet_router)
+            router = self._routers.get(network, facts.metadata.servicenet_router)
             if router is None or router not in servicenet.address.network:
                 actions += self._once(
                     f"no route keeps {network} on ServiceNet, it is reached through the gateway;"
                     " add a route for it through the ServiceNet router"
                 )
-            elif now >= self._kept_at.get(network, -inf) + KEEP_AGAIN:
+            elif now >= self._kept_at.get(network, -inf) + KEEP_INTERVAL:
                 self._kept_at[network] = now
                 actions += self._once(f"adding the ServiceNet route {network} via {router}", "info")
                 index = servicenet.link.ifindex
                 actions.append(AddRoute(index, router, destination=network, protocol=STATIC))
             else:
-                self.wake_at = self._kept_at[network] + KEEP_AGAIN
+                self.wake_at = self._kept_at[network] + KEEP_INTERVAL
         return actions
 
-    def _keep_in_mind(self, network: IPv4Network, verdict: Verdict, servicenet: ServiceNet) -> None:
+    def _keep_in_mind(
+        self, network: IPv4Network, verdict: RouteLookup, servicenet: ServiceNet
+    ) -> None:
         is_servicenet = verdict.ifindex == servicenet.link.ifindex and verdict.table == TABLE_MAIN
         if is_servicenet and verdict.gateway is not None:
             self._routers[network] = verdict.gateway
 
     def _once(self, text: str, level: str = "warning") -> list[Action]:
-        if text in self._warned or len(self._warned) >= WARNINGS_MOST:
+        if text in self._warned or len(self._warned) >= MAX_WARNINGS:
             return []
         self._warned.add(text)
         return [Log(level, text)]
@@ -290,11 +301,11 @@ def _keep_public(facts: Facts, unwanted: tuple[Route, ...], public: int | None) 
 
 
 def public_link(facts: Facts) -> Link | None:
-    """The public interface: named by the instance data, else the one with a foreign default."""
+    """The public interface: named by the metadata, else the one with a foreign default."""
     servicenet = facts.servicenet
-    if facts.instance.public_mac is not None:
+    if facts.metadata.public_mac is not None:
         return next(
-            (link for link in facts.network.links if link.mac == facts.instance.public_mac), None
+            (link for link in facts.network.links if link.mac == facts.metadata.public_mac), None
         )
     for route in facts.network.defaults:
         link = facts.network.link(route.ifindex)

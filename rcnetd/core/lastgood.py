@@ -9,7 +9,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Interface
 
 from rcnetd.basic.dataclass import dataclass
-from rcnetd.core.model import Mode
+from rcnetd.core.model import ConfiguredBy
 from rcnetd.core.servicenet import ServiceNet
 
 
@@ -22,7 +22,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Memory:
+class LastGood:
     """The last-known-good state of one server.
 
     *gateway* is None where RackConnect sets it; *api_address* is where the API answered, with the
@@ -32,14 +32,14 @@ class Memory:
     identity: Identity
     mac: str
     address: IPv4Interface
-    mode: Mode
+    configured_by: ConfiguredBy
     gateway: IPv4Address | None
     deployed: bool
     api_address: IPv4Address | None = None
 
 
 def difference(
-    memory: Memory, identity: Identity, servicenet: ServiceNet, mode: Mode | None
+    memory: LastGood, identity: Identity, servicenet: ServiceNet, configured_by: ConfiguredBy | None
 ) -> str | None:
     """What *memory* does not share with this server, for people; None: it is of this server.
 
@@ -53,6 +53,6 @@ def difference(
         return "ServiceNet MAC"
     if memory.address != servicenet.address:
         return "ServiceNet address"
-    if mode is not None and memory.mode is not mode:
-        return "mode (hands on or off)"
+    if configured_by is not None and memory.configured_by is not configured_by:
+        return "configurator (rcnetd or RackConnect)"
     return None

@@ -18,10 +18,10 @@ from rcnetd.core.actions import (
     HoldRequests,
     Log,
     NotifyReady,
+    PublishRoute,
     ReleaseFetcher,
-    Remember,
+    SaveLastGood,
     Stop,
-    WriteRoute,
 )
 from rcnetd.core.events import (
     Answered,
@@ -31,22 +31,22 @@ from rcnetd.core.events import (
     GatewayNotAssigned,
     GatewayReceived,
     NetworkObserved,
+    NoSlot,
     RateLimited,
     Reconfigured,
     RequestFailed,
-    RequestRefused,
-    RouteRefused,
+    RouteChangeFailed,
     StatusReceived,
 )
 from rcnetd.core.facts import Facts
 from rcnetd.core.guard import Guard, servicenet_probes
-from rcnetd.core.lastgood import Identity, Memory, difference
-from rcnetd.core.model import AutomationStatus, Mode, Network, Operation, Query
+from rcnetd.core.lastgood import Identity, LastGood, difference
+from rcnetd.core.model import AutomationStatus, ConfiguredBy, Network, Operation, Query
 from rcnetd.core.pacing import Pacer
 from rcnetd.core.polling import wanted
 from rcnetd.core.routes import OUTSIDE, judge
 from rcnetd.core.servicenet import ServiceNet, choose, objection
-from rcnetd.core.settings import Instance, Manage, Settings
+from rcnetd.core.settings import Manage, Metadata, Settings
 from rcnetd.core.states import (
     EXITS,
     GUARDING_STATES,
@@ -58,9 +58,9 @@ from rcnetd.core.states import (
 )
 
 REQUEST_TIMEOUT = 10.0  # seconds for one request, all in all
-RELEASE_AFTER = 60.0  # seconds without a request for which the fetcher is not kept
-RESOLVE_AGAIN = 300.0  # seconds for which the last address is asked when the name fails
-RESYNC = 60.0  # seconds: "a slow resync covers what no message told"
+FETCHER_IDLE_DELAY = 60.0  # seconds without a request for which the fetcher is not kept
+RESOLVE_RETRY_DELAY = 300.0  # seconds for which the last address is asked when the name fails
+RESYNC_INTERVAL = 60.0  # seconds: "a slow resync covers what no message told"
 
 
 class Machine:
@@ -69,16 +69,16 @@ class Machine:
     def __init__(
         self,
         settings: Settings,
-        instance: Instance,
+        metadata: Metadata,
         identity: Identity | None = None,
-        memory: Memory | None = None,
+        memory: LastGood | None = None,
         *,
         now: float,
         jitter: Callable[[], float],
     ) -> None:
         self.state = State.WAITING_FOR_SERVICENET
         self.state_since = now
-        self.facts = Facts(settings, instance, identity or Identity(), memory)
+        self.facts = Facts(settings, metadata, identity or Identity(), memory)
         self.facts.servicenet_deadline = now + settings.servicenet.timeout
         self.facts.deploy_deadline = now + settings.deploy_timeout
         self.pacer = Pacer(settings.requests_per_minute, jitter)
@@ -92,7 +92,7 @@ class Machine:
         self._urgent = False
         self._asked_at: dict[Operation, float] = {}
         self._said: set[str] = set()
-        self._written: WriteRoute | None = None
+        self._written: PublishRoute | None = None
         self._released = False
         self._manage()
 
@@ -100,7 +100,7 @@ class Machine:
     def query(self) -> Query:
         """What the next reading of the kernel has to contain."""
         facts = self.facts
-        if facts.servicenet is None or facts.mode is not Mode.HANDS_ON:
+        if facts.servicenet is None or facts.configured_by is not ConfiguredBy.RCNETD:
             return Query()
         candidate = facts.candidate
         return Query(
@@ -132,7 +132,7 @@ class Machine:
         self.wake_at = min(
             self.guard.wake_at,
             self.next_request_at,
-            now + RESYNC,
+            now + RESYNC_INTERVAL,
             self.facts.servicenet_deadline if self._awaits(Condition.SERVICENET_TIMED_OUT) else inf,
             self.facts.deploy_deadline if self._awaits(Condition.DEPLOY_TIMED_OUT) else inf,
             self.facts.trust_at if self._awaits(Condition.TRUSTED) else inf,
@@ -148,10 +148,10 @@ class Machine:
             self._reconfigured(event)
         elif isinstance(event, BudgetObserved):
             self.pacer.budget_observed(now, event.free_in, event.blocked_for)
-        elif isinstance(event, RequestRefused):
+        elif isinstance(event, NoSlot):
             self.in_flight = None
             self.pacer.refused(now)
-        elif isinstance(event, RouteRefused):
+        elif isinstance(event, RouteChangeFailed):
             self._actions += self.guard.refused(event.reason, self.facts.network, now)
         elif isinstance(event, Answered):
             self._answered(event, now)
@@ -162,7 +162,7 @@ class Machine:
         facts = self.facts
         before = facts.servicenet
         facts.network = network
-        facts.servicenet = choose(network, facts.settings.servicenet, facts.instance.servicenet_mac)
+        facts.servicenet = choose(network, facts.settings.servicenet, facts.metadata.servicenet_mac)
         if facts.servicenet is None:
             if before is not None:
                 facts.servicenet_deadline = now + facts.settings.servicenet.timeout
@@ -175,7 +175,7 @@ class Machine:
             facts.servicenet_deadline = inf
             link, address = facts.servicenet.link, facts.servicenet.address
             self._log("info", f"ServiceNet is '{link.name}', {address}: {facts.servicenet.why}")
-            self.pacer.forgive()
+            self.pacer.reset_backoff()
             self._urgent = True
             self._drop_invalid_gateway()
             self._recall(facts.servicenet, now)
@@ -186,9 +186,11 @@ class Machine:
         before, facts.settings = facts.settings, settings
         facts.servicenet_deadline += settings.servicenet.timeout - before.servicenet.timeout
         facts.deploy_deadline += settings.deploy_timeout - before.deploy_timeout
-        facts.trust_at += settings.trust_after - before.trust_after
+        facts.trust_at += settings.fallback_after - before.fallback_after
         if settings.manage is not before.manage:
-            facts.mode_is_presumed = facts.mode is not None  # by the setting of before
+            facts.configured_by_is_presumed = (
+                facts.configured_by is not None
+            )  # by the setting of before
             self._manage()
         if event.identity != facts.identity:
             facts.identity, facts.recalled, facts.proven = event.identity, False, None
@@ -206,28 +208,32 @@ class Machine:
         """The setting decides who configures the network, unless it leaves that to RackConnect."""
         manage = self.facts.settings.manage
         if manage is not Manage.AUTO:
-            self.facts.mode_is_presumed = False
-            mode = Mode.HANDS_ON if manage is Manage.ALWAYS else Mode.HANDS_OFF
-            self._decide_mode(mode, f"'manage: {manage.value}' is set")
+            self.facts.configured_by_is_presumed = False
+            configured_by = (
+                ConfiguredBy.RCNETD if manage is Manage.ALWAYS else ConfiguredBy.RACKCONNECT
+            )
+            self._decide_configured_by(configured_by, f"'manage: {manage.value}' is set")
 
     def _recall(self, servicenet: ServiceNet, now: float) -> None:
         """Use what is remembered of this server, before anything is asked."""
-        facts, memory = self.facts, self.facts.memory
+        facts, memory = self.facts, self.facts.last_good
         facts.recalled = False
-        if memory is None or facts.instance.is_rackconnect_v3:
+        if memory is None or facts.metadata.is_rackconnect_v3:
             return
-        known = None if facts.mode_is_presumed else facts.mode
+        known = None if facts.configured_by_is_presumed else facts.configured_by
         other = difference(memory, facts.identity, servicenet, known)
         if other is not None:
             self._log_once("info", f"what is remembered is of another {other}, not used")
             if facts.gateway_is_remembered:
                 facts.candidate = facts.gateway = None
             return
-        facts.recalled, facts.trust_at = True, now + facts.settings.trust_after
+        facts.recalled, facts.trust_at = True, now + facts.settings.fallback_after
         facts.proven = facts.proven or memory.api_address
-        if facts.mode is None:
-            facts.mode_is_presumed = True
-            self._decide_mode(memory.mode, "as remembered, asking the API whether it still is")
+        if facts.configured_by is None:
+            facts.configured_by_is_presumed = True
+            self._decide_configured_by(
+                memory.configured_by, "as remembered, asking the API whether it still is"
+            )
         if memory.gateway is not None and not (facts.gateway or facts.candidate):
             self._recall_gateway(memory.gateway)
 
@@ -285,7 +291,7 @@ class Machine:
         if event.kind != "dns":
             facts.resolve_at = now
         elif facts.proven is not None:
-            facts.resolve_at = now + RESOLVE_AGAIN
+            facts.resolve_at = now + RESOLVE_RETRY_DELAY
             self._log_once("warning", f"asking {facts.proven}, where the API was last")
 
     def _failed(self, event: RequestFailed | RateLimited, consequence: str) -> None:
@@ -316,26 +322,27 @@ class Machine:
 
     def _features_received(self, configure_network_stack: bool | None) -> None:
         facts = self.facts
-        if facts.mode is not None and not facts.mode_is_presumed:
+        if facts.configured_by is not None and not facts.configured_by_is_presumed:
             return
-        presumed, facts.mode_is_presumed = facts.mode, False
+        presumed, facts.configured_by_is_presumed = facts.configured_by, False
         why = "the feature Configure Network Stack is"
         if configure_network_stack is None:
-            configure_network_stack = facts.instance.configure_network_stack
+            configure_network_stack = facts.metadata.configure_network_stack
             why = "the features' answer did not tell, xenstore says Configure Network Stack is"
         if configure_network_stack is None:
             if presumed is None:
                 why = "the features' answer did not tell; the gateway's will"
-                self._decide_mode(Mode.HANDS_ON, why)
+                self._decide_configured_by(ConfiguredBy.RCNETD, why)
         elif configure_network_stack:
             facts.candidate = facts.gateway = None
-            self._decide_mode(Mode.HANDS_OFF, f"{why} enabled")
+            self._decide_configured_by(ConfiguredBy.RACKCONNECT, f"{why} enabled")
         else:
-            self._decide_mode(Mode.HANDS_ON, f"{why} not enabled")
+            self._decide_configured_by(ConfiguredBy.RCNETD, f"{why} not enabled")
 
-    def _decide_mode(self, mode: Mode, why: str) -> None:
-        self.facts.mode, self.facts.mode_why = mode, why
-        self._log("info", f"hands {mode.value}: {why}")
+    def _decide_configured_by(self, configured_by: ConfiguredBy, why: str) -> None:
+        self.facts.configured_by, self.facts.configured_by_reason = configured_by, why
+        name = "rcnetd" if configured_by is ConfiguredBy.RCNETD else "RackConnect"
+        self._log("info", f"{name} configures the network: {why}")
 
     def _gateway_received(self, gateway: IPv4Address) -> None:
         facts = self.facts
@@ -440,7 +447,7 @@ class Machine:
                 return
         # While ServiceNet is awaited the next request may be due any moment: the fetcher stays.
         is_idle = self.state is not State.WAITING_FOR_SERVICENET
-        if is_idle and self.next_request_at > now + RELEASE_AFTER and not self._released:
+        if is_idle and self.next_request_at > now + FETCHER_IDLE_DELAY and not self._released:
             self._released = True
             self._actions.append(ReleaseFetcher())
 
@@ -451,7 +458,7 @@ class Machine:
         if not facts.route.in_effect or facts.servicenet is None or facts.gateway is None:
             return
         link, before = facts.servicenet.link, self._written
-        route = WriteRoute(link.ifindex, facts.gateway, facts.settings)
+        route = PublishRoute(link.ifindex, facts.gateway, facts.settings)
         if route == before:
             return
         self._written = route
@@ -462,28 +469,30 @@ class Machine:
     def _remember(self) -> None:
         """What the API has confirmed and works is worth remembering."""
         facts = self.facts
-        hands_on = facts.mode is Mode.HANDS_ON
-        works = facts.route.in_effect if hands_on else facts.mode is Mode.HANDS_OFF
-        if facts.servicenet is None or facts.mode_is_presumed or not works:
+        by_rcnetd = facts.configured_by is ConfiguredBy.RCNETD
+        works = (
+            facts.route.in_effect if by_rcnetd else facts.configured_by is ConfiguredBy.RACKCONNECT
+        )
+        if facts.servicenet is None or facts.configured_by_is_presumed or not works:
             return
         if not facts.identity.machine_id or (facts.gateway_is_remembered and not facts.recalled):
             return
-        before = facts.memory if facts.recalled else None
+        before = facts.last_good if facts.recalled else None
         # A fresh answer wins; without one, what was remembered still is.
         fresh = facts.status is AutomationStatus.DEPLOYED
         deployed = fresh if facts.status else before is not None and before.deployed
-        memory = Memory(
+        memory = LastGood(
             facts.identity,
             facts.servicenet.link.mac,
             facts.servicenet.address,
-            Mode.HANDS_ON if hands_on else Mode.HANDS_OFF,
-            facts.gateway if hands_on else None,
+            ConfiguredBy.RCNETD if by_rcnetd else ConfiguredBy.RACKCONNECT,
+            facts.gateway if by_rcnetd else None,
             deployed,
             facts.proven,
         )
-        if memory != facts.memory:
-            facts.memory, facts.recalled = memory, True
-            self._actions.append(Remember(memory))
+        if memory != facts.last_good:
+            facts.last_good, facts.recalled = memory, True
+            self._actions.append(SaveLastGood(memory))
 
     def _log(self, level: str, text: str) -> None:
         self._actions.append(Log(level, text))

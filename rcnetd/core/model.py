@@ -32,11 +32,11 @@ class Operation(enum.Enum):
     FEATURES = "automation_features"
 
 
-class Mode(enum.Enum):
+class ConfiguredBy(enum.Enum):
     """Who configures the network of this server."""
 
-    HANDS_ON = "on"  # we do
-    HANDS_OFF = "off"  # RackConnect's automation does ("Configure Network Stack" is enabled)
+    RCNETD = "rcnetd"
+    RACKCONNECT = "rackconnect"  # its automation does: "Configure Network Stack" is enabled
 
 
 class AutomationStatus(enum.Enum):
@@ -107,7 +107,7 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RouteLookup:
     """The route that the kernel would use for one address, by its own answer."""
 
     prefixlen: int
@@ -143,7 +143,7 @@ class Network:
     links: tuple[Link, ...] = ()
     addresses: tuple[Address, ...] = ()
     defaults: tuple[Route, ...] = ()
-    verdicts: tuple[tuple[IPv4Address, Verdict | None], ...] = ()
+    verdicts: tuple[tuple[IPv4Address, RouteLookup | None], ...] = ()
     neighbour: Neighbour | None = None
     ipv6_defaults: tuple[Route, ...] = ()
 
@@ -151,6 +151,6 @@ class Network:
         """The link with this index, None where there is none."""
         return next((link for link in self.links if link.ifindex == ifindex), None)
 
-    def verdict(self, destination: IPv4Address) -> Verdict | None:
+    def verdict(self, destination: IPv4Address) -> RouteLookup | None:
         """The kernel's answer for *destination*; None for no route, or if it was not asked."""
         return next((verdict for asked, verdict in self.verdicts if asked == destination), None)

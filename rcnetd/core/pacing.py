@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 RESERVED = 4  # slots of the budget that are rcnetctl's
 WINDOW = 61.0  # seconds: the server's minute has certainly passed, wherever in it we were
-BACKOFF_FIRST = 1.0  # seconds
-BACKOFF_MOST = 30.0  # seconds
+FIRST_BACKOFF = 1.0  # seconds
+MAX_BACKOFF = 30.0  # seconds
 
 
 class Pacer:
@@ -56,7 +56,7 @@ class Pacer:
 
     def failed(self, now: float) -> float:
         """Note a failed request; the next is 1, 2, 4 … 30 s away, jittered. Returns that delay."""
-        delay = min(BACKOFF_FIRST * 2.0**self.failures, BACKOFF_MOST)
+        delay = min(FIRST_BACKOFF * 2.0**self.failures, MAX_BACKOFF)
         delay *= 0.5 + self._jitter() / 2
         self.failures = min(self.failures + 1, 10)
         self._retry_at = now + delay
@@ -72,7 +72,7 @@ class Pacer:
         """Note that the ledger gave no slot although one seemed free: others were quicker."""
         self._silent_until = max(self._silent_until, now + 1.0)
 
-    def forgive(self) -> None:
+    def reset_backoff(self) -> None:
         """Forget failures: ServiceNet is back, what failed before says nothing of now."""
         self.failures = 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 
 from rcnetd.basic.dataclass import dataclass
-from rcnetd.core.model import METRIC, PROTOCOL, Network, Route, Verdict
+from rcnetd.core.model import METRIC, PROTOCOL, Network, Route, RouteLookup
 from rcnetd.core.servicenet import ServiceNet
 
 # An address outside of every private network: a.root-servers.net. Nothing is ever sent to it; the
@@ -38,7 +38,7 @@ class RouteState:
     in_effect: bool = False
     winners: tuple[Route, ...] = ()
     leftovers: tuple[Route, ...] = ()
-    diversion: Verdict | None = None
+    diversion: RouteLookup | None = None
     # A diversion does not undo what was in effect before; it is reported, never fought.
     holds: bool = False
 
@@ -81,7 +81,7 @@ def _is_ours(route: Route, ifindex: int, gateway: IPv4Address) -> bool:
     )
 
 
-def _is_verdict_ours(verdict: Verdict, ifindex: int, gateway: IPv4Address) -> bool:
+def _is_verdict_ours(verdict: RouteLookup, ifindex: int, gateway: IPv4Address) -> bool:
     return (
         verdict.prefixlen == 0
         and verdict.protocol == PROTOCOL

@@ -23,11 +23,11 @@ class ServiceNet:
 
 
 def choose(
-    network: Network, settings: ServiceNetSettings, instance_mac: str | None
+    network: Network, settings: ServiceNetSettings, metadata_mac: str | None
 ) -> ServiceNet | None:
     """Choose the ServiceNet link, None while there is none with carrier and an address.
 
-    A configured name or MAC decides alone; else the MAC that the instance data names; else a link
+    A configured name or MAC decides alone; else the MAC that the metadata names; else a link
     with an address in one of the ServiceNet networks, physical links first, then the lowest index.
     """
     if settings.name is not None:
@@ -36,8 +36,8 @@ def choose(
         )
     if settings.mac is not None:
         return _with_mac(network, settings, f"MAC {settings.mac} is configured", settings.mac)
-    if instance_mac is not None:
-        return _with_mac(network, settings, "the instance data names its MAC", instance_mac)
+    if metadata_mac is not None:
+        return _with_mac(network, settings, "the metadata names its MAC", metadata_mac)
     found = []
     for link in network.links:
         address = _address(network, link, settings.networks)

@@ -1,6 +1,6 @@
-"""Settings and instance data as values: what was read and validated elsewhere. Pure.
+"""Settings and metadata as values: what was read and validated elsewhere. Pure.
 
-`rcnetd.config` reads the settings, `rcnetd.metadata` the instance data; the core knows only these.
+`rcnetd.config` reads the settings, `rcnetd.metadata` the metadata; the core knows only these.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PublicIPv6(enum.Enum):
     NO_DEFAULT = "no-default"
 
 
-class Persist(enum.Enum):
+class Backend(enum.Enum):
     """Into which configuration of the host the route is written."""
 
     AUTO = "auto"
@@ -63,11 +63,11 @@ class ServiceNetSettings:
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """`gateway:`. *recheck* is in seconds, 0 for never."""
+    """`gateway:`. *recheck_interval* is in seconds, 0 for never."""
 
     onlink: bool = False
     check: bool = True
-    recheck: float = 900.0
+    recheck_interval: float = 900.0
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class Settings:
     public_interface: PublicInterface = PublicInterface.NO_DEFAULT
     public_ipv6: PublicIPv6 = PublicIPv6.KEEP
     public_routes: tuple[IPv4Network, ...] = ()
-    persist: Persist = Persist.AUTO
+    persist: Backend = Backend.AUTO
     requests_per_minute: int = 18
-    trust_after: float = 120.0
+    fallback_after: float = 120.0
     deploy_timeout: float = 3600.0
 
     @property
@@ -96,7 +96,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Instance:
+class Metadata:
     """What the platform says of this server; None where it says nothing (usable).
 
     MACs are lower case. *automation_status* is RackConnect's word at boot; *sources* has where each

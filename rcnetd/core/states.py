@@ -12,22 +12,22 @@ import enum
 from collections.abc import Callable, Mapping
 
 from rcnetd.core.facts import Facts
-from rcnetd.core.model import AutomationStatus, Mode
+from rcnetd.core.model import AutomationStatus, ConfiguredBy
 
 
 class State(enum.Enum):
     """What is being waited for; the value is the sentence that people read."""
 
     WAITING_FOR_SERVICENET = "waiting for ServiceNet"
-    ASKING_FEATURES = "asking the API who configures the network"
+    WAITING_FOR_FEATURES = "waiting to know who configures the network"
     WAITING_FOR_GATEWAY = "waiting for the gateway to be assigned"
     CHECKING_GATEWAY = "waiting for the gateway to answer on the link"
     APPLYING_ROUTE = "switching the default route"
     WAITING_FOR_DEPLOYED = "route in effect, waiting for the automation"
     READY = "ready, guarding the default route"
     FAILED = "automation FAILED, guarding the default route"
-    WAITING_HANDS_OFF = "hands off, waiting for the automation"
-    READY_HANDS_OFF = "ready, hands off: RackConnect configures the network"
+    WAITING_UNMANAGED = "unmanaged, waiting for the automation"
+    READY_UNMANAGED = "ready, unmanaged: RackConnect configures the network"
     NOT_OURS = "ready, nothing to do: RackConnect v3"
     STOPPED = "stopped"
 
@@ -39,8 +39,8 @@ class Condition(enum.Enum):
     SERVICENET_PRESENT = "ServiceNet is there"
     SERVICENET_MISSING = "ServiceNet is gone"
     SERVICENET_TIMED_OUT = "no ServiceNet in time"
-    HANDS_ON = "hands on"
-    HANDS_OFF = "hands off"
+    MANAGED = "rcnetd configures the network"
+    UNMANAGED = "RackConnect configures the network"
     GATEWAY_ASSIGNED = "gateway assigned"
     GATEWAY_UNKNOWN = "gateway no longer valid"
     GATEWAY_ANSWERS = "gateway answers"
@@ -63,20 +63,20 @@ _ENDS = (
     (_C.DEPLOY_TIMED_OUT, _S.STOPPED),
 )
 _LOSS = ((_C.SERVICENET_MISSING, _S.WAITING_FOR_SERVICENET),)
-# What was remembered of the mode was wrong.
-_OFF_AFTER_ALL = ((_C.HANDS_OFF, _S.WAITING_HANDS_OFF),)
+# What was remembered about who configures the network was wrong.
+_OFF_AFTER_ALL = ((_C.UNMANAGED, _S.WAITING_UNMANAGED),)
 
 TRANSITIONS: Mapping[State, tuple[tuple[Condition, State], ...]] = {
     _S.WAITING_FOR_SERVICENET: (
         (_C.RACKCONNECT_V3, _S.NOT_OURS),
-        (_C.SERVICENET_PRESENT, _S.ASKING_FEATURES),
+        (_C.SERVICENET_PRESENT, _S.WAITING_FOR_FEATURES),
         (_C.SERVICENET_TIMED_OUT, _S.STOPPED),
     ),
-    _S.ASKING_FEATURES: (
+    _S.WAITING_FOR_FEATURES: (
         *_LOSS,
         *_ENDS,
-        (_C.HANDS_OFF, _S.WAITING_HANDS_OFF),
-        (_C.HANDS_ON, _S.WAITING_FOR_GATEWAY),
+        (_C.UNMANAGED, _S.WAITING_UNMANAGED),
+        (_C.MANAGED, _S.WAITING_FOR_GATEWAY),
     ),
     _S.WAITING_FOR_GATEWAY: (
         *_LOSS,
@@ -109,24 +109,24 @@ TRANSITIONS: Mapping[State, tuple[tuple[Condition, State], ...]] = {
     ),
     # Once ready, always ready: a lost route is put back, a lost ServiceNet waited for, both
     # without leaving the state ("Afterwards the status is not watched").
-    _S.READY: ((_C.HANDS_OFF, _S.READY_HANDS_OFF),),
+    _S.READY: ((_C.UNMANAGED, _S.READY_UNMANAGED),),
     _S.FAILED: (
         (_C.UNPROCESSABLE, _S.STOPPED),
         (_C.RESUMED, _S.WAITING_FOR_DEPLOYED),
     ),
-    _S.WAITING_HANDS_OFF: (
+    _S.WAITING_UNMANAGED: (
         *_LOSS,
         *_ENDS,
-        (_C.HANDS_ON, _S.WAITING_FOR_GATEWAY),
-        (_C.DEPLOYED, _S.READY_HANDS_OFF),
-        (_C.TRUSTED, _S.READY_HANDS_OFF),
+        (_C.MANAGED, _S.WAITING_FOR_GATEWAY),
+        (_C.DEPLOYED, _S.READY_UNMANAGED),
+        (_C.TRUSTED, _S.READY_UNMANAGED),
     ),
-    _S.READY_HANDS_OFF: ((_C.HANDS_ON, _S.READY),),
+    _S.READY_UNMANAGED: ((_C.MANAGED, _S.READY),),
     _S.NOT_OURS: (),
     _S.STOPPED: (),
 }
 
-READY_STATES = frozenset({State.READY, State.READY_HANDS_OFF, State.NOT_OURS})
+READY_STATES = frozenset({State.READY, State.READY_UNMANAGED, State.NOT_OURS})
 GUARDING_STATES = frozenset(
     {State.APPLYING_ROUTE, State.WAITING_FOR_DEPLOYED, State.READY, State.FAILED}
 )
@@ -152,12 +152,12 @@ EXITS: Mapping[Condition, tuple[int, str]] = {
 }
 
 HOLDS: Mapping[Condition, Callable[[Facts, float], bool]] = {
-    Condition.RACKCONNECT_V3: lambda facts, now: facts.instance.is_rackconnect_v3,
+    Condition.RACKCONNECT_V3: lambda facts, now: facts.metadata.is_rackconnect_v3,
     Condition.SERVICENET_PRESENT: lambda facts, now: facts.servicenet is not None,
     Condition.SERVICENET_MISSING: lambda facts, now: facts.servicenet is None,
     Condition.SERVICENET_TIMED_OUT: lambda facts, now: now >= facts.servicenet_deadline,
-    Condition.HANDS_ON: lambda facts, now: facts.mode is Mode.HANDS_ON,
-    Condition.HANDS_OFF: lambda facts, now: facts.mode is Mode.HANDS_OFF,
+    Condition.MANAGED: lambda facts, now: facts.configured_by is ConfiguredBy.RCNETD,
+    Condition.UNMANAGED: lambda facts, now: facts.configured_by is ConfiguredBy.RACKCONNECT,
     Condition.GATEWAY_ASSIGNED: lambda facts, now: bool(facts.gateway or facts.candidate),
     Condition.GATEWAY_UNKNOWN: lambda facts, now: not (facts.gateway or facts.candidate),
     Condition.GATEWAY_ANSWERS: lambda facts, now: facts.gateway is not None,

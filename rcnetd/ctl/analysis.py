@@ -19,7 +19,7 @@ FIRST = State.WAITING_FOR_SERVICENET  # what a daemon begins with; it is no chan
 WITH_ROUTE = {"WAITING_FOR_DEPLOYED", "READY", "FAILED"}
 STATES = {state.name: state.value for state in State}
 REPAIR = ("was lost, putting it back", "took over the default route")  # the guard's own words
-TEXT_MOST = 200  # characters of a text that is shown
+MAX_TEXT_LENGTH = 200  # characters of a text that is shown
 
 
 @dataclass
@@ -106,7 +106,7 @@ def _events(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
 
 def _text(event: dict[str, Any], key: str) -> str:
     value = event.get(key)
-    text = value[:TEXT_MOST] if isinstance(value, str) else ""
+    text = value[:MAX_TEXT_LENGTH] if isinstance(value, str) else ""
     return "".join(char if char.isprintable() else " " for char in text)
 
 

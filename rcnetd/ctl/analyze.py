@@ -14,23 +14,23 @@ from rcnetd.basic.files import read_bounded, write_atomic
 from rcnetd.ctl import status
 from rcnetd.ctl.analysis import Analysis, analyze, asked, document, phases
 from rcnetd.ctl.terminal import Terminal
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 
-SIZE_MOST = 1024 * 1024  # bytes; the daemon keeps it below 256 KiB
-CHANGES_MOST = 12  # lines
+MAX_SIZE = 1024 * 1024  # bytes; the daemon keeps it below 256 KiB
+MAX_CHANGES = 12  # lines
 
 
-def run(places: Places, *, as_json: bool, plot: str | None, everything: bool) -> int:
+def run(paths: Paths, *, as_json: bool, plot: str | None, everything: bool) -> int:
     """Show it; with *plot* write the picture there instead ("-": to stdout)."""
     try:
-        text = read_bounded(places.timeline, SIZE_MOST).decode("utf-8", "replace")
+        text = read_bounded(paths.timeline, MAX_SIZE).decode("utf-8", "replace")
     except FileNotFoundError:
         return _fail("rcnetd has not run since boot; 'systemctl start rcnetd'", 3)
     except (OSError, ValueError) as error:
-        return _fail(f"Failed to read '{places.timeline}': {error}", 1)
-    found = analyze(text.splitlines(), time.monotonic() if _runs(places) else None)
+        return _fail(f"Failed to read '{paths.timeline}': {error}", 1)
+    found = analyze(text.splitlines(), time.monotonic() if _runs(paths) else None)
     if found is None:
-        return _fail(f"'{places.timeline}' tells nothing", 1)
+        return _fail(f"'{paths.timeline}' tells nothing", 1)
     if plot is not None:
         return _plot(found, plot, everything=everything)
     if as_json:
@@ -40,9 +40,9 @@ def run(places: Places, *, as_json: bool, plot: str | None, everything: bool) ->
     return 0
 
 
-def _runs(places: Places) -> bool:
+def _runs(paths: Paths) -> bool:
     try:
-        return status.is_running(status.read(places))
+        return status.is_running(status.read(paths))
     except status.Unreadable:
         return False
 
@@ -114,12 +114,12 @@ def _changes(found: Analysis, terminal: Terminal) -> None:
     if found.repairs:
         times = f"{len(found.repairs)} times" if len(found.repairs) > 1 else "once"
         terminal.print(f"  The route was put back {times}.")
-    shown = [(_seconds(mark.at - found.begin), mark.text) for mark in changes[:CHANGES_MOST]]
+    shown = [(_seconds(mark.at - found.begin), mark.text) for mark in changes[:MAX_CHANGES]]
     width = max((len(at) for at, _ in shown), default=0)
     for at, text in shown:
         terminal.print(f"  {at:>{width}}  {text}")
-    if len(changes) > CHANGES_MOST:
-        terminal.print(f"  and {len(changes) - CHANGES_MOST} more changes")
+    if len(changes) > MAX_CHANGES:
+        terminal.print(f"  and {len(changes) - MAX_CHANGES} more changes")
 
 
 def _seconds(seconds: float) -> str:

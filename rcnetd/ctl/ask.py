@@ -18,10 +18,10 @@ from rcnetd.config.load import endpoint
 from rcnetd.core.events import GatewayNotAssigned, RateLimited, RequestFailed
 from rcnetd.core.model import Operation
 from rcnetd.core.pacing import WINDOW
-from rcnetd.core.settings import Instance, Settings
+from rcnetd.core.settings import Metadata, Settings
 from rcnetd.ctl import status
 from rcnetd.store.ledger import Ledger
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 
 TIMEOUT = 10.0  # seconds
 
@@ -33,7 +33,7 @@ OPERATIONS = {
 }
 
 
-def run(places: Places, config: Sequence[Path], name: str, form: str | None) -> int:
+def run(paths: Paths, config: Sequence[Path], name: str, form: str | None) -> int:
     """Ask one operation by its command's *name* in the format *form*, and print the answer."""
     from rcnetd.config.fragments import ConfigError
     from rcnetd.config.load import load
@@ -45,18 +45,18 @@ def run(places: Places, config: Sequence[Path], name: str, form: str | None) -> 
         return _fail("the details come as json or xml, not as text", 2)
     try:
         settings = load(config, environ=os.environ)
-        instance, _ = read(places.instance)
-        url = endpoint(settings, instance)
+        metadata, _ = read(paths.metadata)
+        url = endpoint(settings, metadata)
     except ConfigError as error:
         return _fail(str(error), os.EX_CONFIG)
     try:
-        body = ask(places, settings, instance, url, operation, form)
+        body = ask(paths, settings, metadata, url, operation, form)
     except NoAnswer as error:
         return _fail(str(error), error.code)
     except PermissionError:
-        return _last_answer(places, operation)
+        return _last_answer(paths, operation)
     except OSError as error:
-        return _fail(f"Failed to use '{places.requests}': {error.strerror}", os.EX_UNAVAILABLE)
+        return _fail(f"Failed to use '{paths.requests}': {error.strerror}", os.EX_UNAVAILABLE)
     sys.stdout.buffer.write(body.rstrip(b"\n") + b"\n")
     sys.stdout.flush()
     return 0
@@ -71,9 +71,9 @@ class NoAnswer(Exception):
 
 
 def ask(
-    places: Places,
+    paths: Paths,
     settings: Settings,
-    instance: Instance,
+    metadata: Metadata,
     url: str,
     operation: Operation,
     form: str,
@@ -82,15 +82,15 @@ def ask(
     may not use the budget."""
     from rcnetd.fetcher.fetcher import EXPIRE_AFTER, BodyReceived, fetch_once
 
-    places.run.mkdir(mode=0o755, parents=True, exist_ok=True)
-    ledger = Ledger(places.requests, settings.requests_per_minute)
+    paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+    ledger = Ledger(paths.requests, settings.requests_per_minute)
     slot, budget = ledger.take(deadline=TIMEOUT + EXPIRE_AFTER)
     if slot is None:
         seconds = max(budget.blocked_for, min(budget.free_in, default=0.0))
         text = f"the budget of {budget.limit} requests a minute is used up"
         raise NoAnswer(f"{text}; the next is possible in {seconds:.0f} s", os.EX_TEMPFAIL)
     try:
-        found = _servicenet(places, settings, instance)
+        found = _servicenet(paths, settings, metadata)
         if found is None:
             raise NoAnswer("there is no ServiceNet interface to ask from", os.EX_UNAVAILABLE)
         source, device = found
@@ -119,10 +119,10 @@ def ask(
 
 
 def _servicenet(
-    places: Places, settings: Settings, instance: Instance
+    paths: Paths, settings: Settings, metadata: Metadata
 ) -> tuple[IPv4Address, str] | None:
     """Source address and device: the daemon's, or found in the same way as the daemon's."""
-    content = status.read(places)
+    content = status.read(paths)
     if content and status.is_running(content) and content["servicenet"]:
         known = content["servicenet"]
         return IPv4Interface(known["address"]).ip, str(known["interface"])
@@ -130,21 +130,21 @@ def _servicenet(
     from rcnetd.core.servicenet import choose
     from rcnetd.netlink.kernel import Kernel
 
-    servicenet = choose(Kernel().read(Query()), settings.servicenet, instance.servicenet_mac)
+    servicenet = choose(Kernel().read(Query()), settings.servicenet, metadata.servicenet_mac)
     return (servicenet.address.ip, servicenet.link.name) if servicenet else None
 
 
-def _last_answer(places: Places, operation: Operation) -> int:
+def _last_answer(paths: Paths, operation: Operation) -> int:
     from rcnetd.basic.text import duration
 
     try:
-        content = status.read(places)
+        content = status.read(paths)
         last = content["answers"].get(operation.value) if content else None
         age = duration(time.monotonic() - last["at"]) if last else ""
     except status.Unreadable as error:
         return _fail(str(error), 1)
     except status.NOT_ITS_FORM:
-        return _fail(f"'{places.status}' is damaged; restart rcnetd", 1)
+        return _fail(f"'{paths.status}' is damaged; restart rcnetd", 1)
     if last is None:
         text = "asking the API needs root (the request budget is the server's)"
         return _fail(f"{text}, and rcnetd has no answer yet", os.EX_TEMPFAIL)

@@ -12,9 +12,9 @@ from enum import Enum
 from rcnetd.basic.dataclass import dataclass, field
 from rcnetd.core.settings import PublicIPv6, Settings
 
-PYTHON_LEAST = (3, 9)
+MIN_PYTHON = (3, 9)
 # What the distributions ship that rcnetd is for: Debian 11 on, Enterprise Linux 9 on.
-LIBRARIES_LEAST = {
+MIN_LIBRARIES = {
     "pyroute2": (0, 5, 14),
     "requests": (2, 25),
     "PyYAML": (5, 3),
@@ -89,14 +89,14 @@ def judge(image: Image) -> list[Result]:
 
 def _python(image: Image) -> Iterator[Result]:
     version = ".".join(map(str, image.python))
-    if image.python[:2] >= PYTHON_LEAST:
+    if image.python[:2] >= MIN_PYTHON:
         yield Result(Level.PASS, "python", f"Python {version}")
     else:
         yield Result(Level.FAIL, "python", f"Python {version} is older than 3.9")
 
 
 def _libraries(image: Image) -> Iterator[Result]:
-    for name, least in LIBRARIES_LEAST.items():
+    for name, least in MIN_LIBRARIES.items():
         version, wanted = image.libraries.get(name), ".".join(map(str, least))
         if version is None:
             text = f"{name} is not installed; {wanted} or later is needed"
@@ -149,7 +149,7 @@ def _region(image: Image) -> Iterator[Result]:
         yield Result(Level.PASS, "region", f"region {image.region_of_platform}, by the platform")
     else:
         text = (
-            "no region is set: the platform has to name it at boot ('rcnetctl instance'), or set"
+            "no region is set: the platform has to name it at boot ('rcnetctl metadata'), or set"
             " 'region' in /etc/rcnetd/rcnetd.yaml"
         )
         yield Result(Level.WARNING, "region", text)

@@ -12,22 +12,22 @@ import os
 import sys
 from pathlib import Path
 
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 
 
-def run(places: Places, root: Path, *, dry_run: bool) -> int:
+def run(paths: Paths, root: Path, *, dry_run: bool) -> int:
     """Remove what is ours below *root*, and say what."""
-    places = places.below(root)
+    paths = paths.below(root)
     try:
-        if _is_running(places):
+        if _is_running(paths):
             return _fail("rcnetd runs, and would remember it all again; 'systemctl stop rcnetd'")
     except PermissionError:
         return _fail("only root may remove what is rcnetd's; run it as root")
     code = 0
-    if (places.undo / "undo/record.json").exists():
+    if (paths.undo / "undo/record.json").exists():
         text = "the host's own configuration has this server's route: 'rcnetctl revert' first"
         code = _fail(text)
-    for path in places.bound_to_this_machine:
+    for path in paths.bound_to_this_machine:
         try:
             code = max(code, _remove(path, dry_run=dry_run))
         except OSError as error:
@@ -50,9 +50,9 @@ def _remove(path: Path, *, dry_run: bool) -> int:
     return 0
 
 
-def _is_running(places: Places) -> bool:
+def _is_running(paths: Paths) -> bool:
     try:
-        descriptor = os.open(places.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(paths.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False  # it has not run since boot
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rcnetd import __version__
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 
 
 def duration(text: str) -> float:
@@ -132,12 +132,12 @@ def _add_persist(commands: Any) -> None:
 
 
 def _add_instance(commands: Any) -> None:
-    metadata = commands.add_parser("instance", help="what the platform says of this server")
+    metadata = commands.add_parser("metadata", help="show what the platform says about this server")
     _add_format(metadata)
     metadata.add_argument(
         "--write", action="store_true", help="ask it now and keep the answer for rcnetd (root)"
     )
-    metadata.set_defaults(run=_instance)
+    metadata.set_defaults(run=_metadata)
 
 
 def _add_analyze(commands: Any) -> None:
@@ -191,7 +191,9 @@ def _add_demo(commands: Any) -> None:
         " network namespaces of this process: the real daemon sets the route and reports READY."
         " Needs root or user namespaces; nothing outside is touched.",
     )
-    demo.add_argument("--timeline", metavar="FILE", type=Path, help="of the emulated API")
+    demo.add_argument(
+        "--scenario", metavar="FILE", type=Path, help="what the emulated API answers, and when"
+    )
     demo.add_argument("--fault", metavar="NAME", help="begin with this fault of the API")
     _add_format(demo)
     demo.add_argument(
@@ -203,49 +205,49 @@ def _add_demo(commands: Any) -> None:
 def _status(args: argparse.Namespace) -> int:
     from rcnetd.ctl import status
 
-    places = Places.from_environ(os.environ)
-    return status.run(places, as_json=args.format == "json", wait=args.wait, timeout=args.timeout)
+    paths = Paths.from_environ(os.environ)
+    return status.run(paths, as_json=args.format == "json", wait=args.wait, timeout=args.timeout)
 
 
 def _ask(args: argparse.Namespace) -> int:
     from rcnetd.ctl import ask
 
     name = "details" if args.details else args.command
-    return ask.run(Places.from_environ(os.environ), args.config, name, args.format)
+    return ask.run(Paths.from_environ(os.environ), args.config, name, args.format)
 
 
 def _plan(args: argparse.Namespace) -> int:
     from rcnetd.ctl import plan
 
-    return plan.run(Places.from_environ(os.environ), args.config, args.gateway)
+    return plan.run(Paths.from_environ(os.environ), args.config, args.gateway)
 
 
 def _persist(args: argparse.Namespace) -> int:
     from rcnetd.ctl import persist
 
-    return persist.run(Places.from_environ(os.environ), args.config)
+    return persist.run(Paths.from_environ(os.environ), args.config)
 
 
 def _revert(args: argparse.Namespace) -> int:
     from rcnetd.ctl import persist
 
-    places = Places.from_environ(os.environ).below(args.root)
-    return persist.revert(places, args.root, image=args.root != Path("/"))
+    paths = Paths.from_environ(os.environ).below(args.root)
+    return persist.revert(paths, args.root, image=args.root != Path("/"))
 
 
-def _instance(args: argparse.Namespace) -> int:
+def _metadata(args: argparse.Namespace) -> int:
     from rcnetd.ctl import metadata
 
-    places = Places.from_environ(os.environ)
-    return metadata.run(places, write=args.write, as_json=args.format == "json")
+    paths = Paths.from_environ(os.environ)
+    return metadata.run(paths, write=args.write, as_json=args.format == "json")
 
 
 def _analyze(args: argparse.Namespace) -> int:
     from rcnetd.ctl import analyze
 
-    places = Places.from_environ(os.environ)
+    paths = Paths.from_environ(os.environ)
     as_json = args.format == "json"
-    return analyze.run(places, as_json=as_json, plot=args.plot, everything=args.all)
+    return analyze.run(paths, as_json=as_json, plot=args.plot, everything=args.all)
 
 
 def _preflight(args: argparse.Namespace) -> int:
@@ -257,7 +259,7 @@ def _preflight(args: argparse.Namespace) -> int:
 def _clean(args: argparse.Namespace) -> int:
     from rcnetd.ctl import clean
 
-    return clean.run(Places.from_environ(os.environ), args.root, dry_run=args.dry_run)
+    return clean.run(Paths.from_environ(os.environ), args.root, dry_run=args.dry_run)
 
 
 def _emulate(arguments: Sequence[str]) -> int:
@@ -275,7 +277,7 @@ def _demo(args: argparse.Namespace) -> int:
     except ImportError as error:
         return _missing("rcnetd-emulator", error)
     return demo.run(
-        timeline=args.timeline,
+        scenario=args.scenario,
         fault=args.fault,
         as_json=args.format == "json",
         timeout=args.timeout,

@@ -1,6 +1,6 @@
-"""`rcnetctl instance`: what the platform says of this server, and where it says so.
+"""`rcnetctl metadata`: what the platform says of this server, and where it says so.
 
-With --write the platform is asked now, and the answer kept for rcnetd (`rcnetd-instance.service`
+With --write the platform is asked now, and the answer kept for rcnetd (`rcnetd-metadata.service`
 does so at boot); else what was kept is shown. Exit codes: 0; 1 it cannot be written; 3 nothing was
 kept (yet).
 """
@@ -12,8 +12,8 @@ import sys
 from typing import Any
 
 from rcnetd.basic.files import read_bounded, write_atomic
-from rcnetd.metadata.file import SIZE_MOST, read
-from rcnetd.store.paths import Places
+from rcnetd.metadata.file import MAX_SIZE, read
+from rcnetd.store.paths import Paths
 
 NAMES = {
     "region": "Region",
@@ -26,28 +26,28 @@ NAMES = {
 }
 
 
-def run(places: Places, *, write: bool, as_json: bool) -> int:
+def run(paths: Paths, *, write: bool, as_json: bool) -> int:
     """Show what is kept, after asking the platform with *write*."""
-    if write and not _write(places):
+    if write and not _write(paths):
         return 1
     try:
-        content = json.loads(read_bounded(places.instance, SIZE_MOST))
+        content = json.loads(read_bounded(paths.metadata, MAX_SIZE))
     except FileNotFoundError:
-        return _fail("nothing is kept; 'systemctl start rcnetd-instance' asks the platform", 3)
+        return _fail("nothing is kept; 'systemctl start rcnetd-metadata' asks the platform", 3)
     except (OSError, ValueError, RecursionError) as error:
-        return _fail(f"Failed to read '{places.instance}': {error}", 1)
+        return _fail(f"Failed to read '{paths.metadata}': {error}", 1)
     if not isinstance(content, dict):
-        return _fail(f"'{places.instance}' is damaged", 1)
+        return _fail(f"'{paths.metadata}' is damaged", 1)
     if as_json:
         print(json.dumps(content, indent=1))
     else:
         _show(content)
-    for warning in read(places.instance)[1]:
+    for warning in read(paths.metadata)[1]:
         print(f"rcnetctl: {warning}", file=sys.stderr)
     return 0
 
 
-def _write(places: Places) -> bool:
+def _write(paths: Paths) -> bool:
     from rcnetd.metadata.parse import merge
     from rcnetd.metadata.sources import Platform
 
@@ -56,10 +56,10 @@ def _write(places: Places) -> bool:
     for note in platform.notes:
         print(f"rcnetctl: {note}", file=sys.stderr)
     try:
-        places.instance.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        write_atomic(places.instance, json.dumps(content, indent=1) + "\n", durable=False)
+        paths.metadata.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        write_atomic(paths.metadata, json.dumps(content, indent=1) + "\n", durable=False)
     except OSError as error:
-        _fail(f"Failed to write '{places.instance}': {error.strerror}", 1)
+        _fail(f"Failed to write '{paths.metadata}': {error.strerror}", 1)
         return False
     return True
 

@@ -24,19 +24,19 @@ from rcnetd.config.load import load
 from rcnetd.core.model import PROTOCOL, Network, Query
 from rcnetd.core.routes import OUTSIDE, describe
 from rcnetd.core.servicenet import ServiceNet
-from rcnetd.core.settings import Instance, Persist, Settings
+from rcnetd.core.settings import Backend, Metadata, Settings
 from rcnetd.ctl import status
 from rcnetd.hostconfig import policy as persistence
-from rcnetd.hostconfig.host import Found, Host, read_removed, renderer
+from rcnetd.hostconfig.host import HostConfig, Snapshot, read_removed, renderer
 from rcnetd.hostconfig.policy import Renderer
 from rcnetd.hostconfig.renderers.marked_edits import applied
-from rcnetd.hostconfig.renderers.model import Changes, Refusal, Wish
+from rcnetd.hostconfig.renderers.model import CannotPersist, Changes, Target
 from rcnetd.hostconfig.transaction import Changed
 from rcnetd.netlink.kernel import Kernel, NetlinkError
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 
 NOT_RUNNING = 3
-ROUTE_MOST = 4096  # bytes
+MAX_ROUTE_SIZE = 4096  # bytes
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 ROOT = Path("/")
 
@@ -46,32 +46,34 @@ class Prepared:
     """What would be written, and why."""
 
     renderer: Renderer
-    found: Found
-    wish: Wish
+    found: Snapshot
+    target: Target
     changes: Changes
 
 
 def prepare(
-    host: Host,
+    host: HostConfig,
     settings: Settings,
-    instance: Instance,
+    metadata: Metadata,
     network: Network,
     servicenet: ServiceNet,
     gateway: IPv4Address,
 ) -> Prepared:
-    """Decide what to write. Raises `Refusal`, `OSError`."""
+    """Decide what to write. Raises `CannotPersist`, `OSError`."""
     kind = settings.persist
-    if kind is Persist.AUTO:
+    if kind is Backend.AUTO:
         from rcnetd.hostconfig.detect import ask
 
         kind = persistence.manager(ask(servicenet.link.name), servicenet.link.name)
     chosen = renderer(kind)
     found = host.read(chosen.patterns)
-    wish = persistence.wish(found.tree, chosen, gateway, servicenet, network, settings, instance)
-    return Prepared(chosen, found, wish, persistence.changes(found.tree, chosen, wish))
+    target = persistence.target(
+        found.tree, chosen, gateway, servicenet, network, settings, metadata
+    )
+    return Prepared(chosen, found, target, persistence.changes(found.tree, chosen, target))
 
 
-def run(places: Places, config: Sequence[Path], root: Path = ROOT) -> int:
+def run(paths: Paths, config: Sequence[Path], root: Path = ROOT) -> int:
     """Write the route that is in effect into the host's configuration."""
     from rcnetd.metadata.file import read
 
@@ -79,48 +81,48 @@ def run(places: Places, config: Sequence[Path], root: Path = ROOT) -> int:
         settings = load(config, environ=_environ())
     except ConfigError as error:
         return _fail(str(error), os.EX_CONFIG)
-    if settings.persist is Persist.NONE:
+    if settings.persist is Backend.NONE:
         print("nothing is written: 'persist: none' is set")
         return 0
-    instance, _ = read(places.instance)
+    metadata, _ = read(paths.metadata)
     try:
-        gateway = persistence.gateway_of(read_bounded(places.route, ROUTE_MOST))
+        gateway = persistence.gateway_of(read_bounded(paths.route, MAX_ROUTE_SIZE))
     except FileNotFoundError:
         return _fail("rcnetd has set no route since boot; there is nothing to write", NOT_RUNNING)
-    except (Refusal, OSError, ValueError) as error:
-        return _failed(places, None, _reason(error))
+    except (CannotPersist, OSError, ValueError) as error:
+        return _failed(paths, None, _reason(error))
     prepared: Prepared | None = None
     try:
         network = Kernel().read(Query(destinations=(OUTSIDE,)))
-        servicenet = persistence.servicenet_of(network, settings, instance)
-        persistence.judge(gateway, servicenet, network, settings)
-        persistence.judge_in_effect(gateway, servicenet, network)
-        host = Host(root, places.undo)
+        servicenet = persistence.servicenet_of(network, settings, metadata)
+        persistence.require_valid_gateway(gateway, servicenet, network, settings)
+        persistence.require_in_effect(gateway, servicenet, network)
+        host = HostConfig(root, paths.undo)
         with host.locked():
-            prepared = prepare(host, settings, instance, network, servicenet, gateway)
-            _write(host, prepared, places)
-    except (Refusal, Changed, NetlinkError, OSError) as error:
-        return _failed(places, prepared, _reason(error))
+            prepared = prepare(host, settings, metadata, network, servicenet, gateway)
+            _write(host, prepared, paths)
+    except (CannotPersist, Changed, NetlinkError, OSError) as error:
+        return _failed(paths, prepared, _reason(error))
     return 0
 
 
-def _write(host: Host, prepared: Prepared, places: Places) -> None:
+def _write(host: HostConfig, prepared: Prepared, paths: Paths) -> None:
     from rcnetd.hostconfig.verify import check
 
     made, name = prepared.changes, prepared.renderer.persist.value
     if made:
-        check(prepared.renderer.persist, applied(prepared.found.tree, made), prepared.wish)
-    record = host.write(prepared.found, made, lambda: _removed(places))
+        check(prepared.renderer.persist, applied(prepared.found.tree, made), prepared.target)
+    record = host.write(prepared.found, made, lambda: _removed(paths))
     for path, change in sorted(made.items()):
         word = "removed" if change.data is None else "wrote"
         print(f"{word} {path}" if path not in prepared.found.tree else f"edited {path}")
     if not made:
-        print(f"nothing to write: {name} has the route by {prepared.wish.gateway} already")
-    _note(places, {"ok": True, "renderer": name, "files": sorted(record.files), "reason": None})
+        print(f"nothing to write: {name} has the route by {prepared.target.gateway} already")
+    _note(paths, {"ok": True, "renderer": name, "files": sorted(record.files), "reason": None})
 
 
-def _removed(places: Places) -> dict[str, Any]:
-    return {**read_removed(places.removed), "boot_id": _boot_id()}
+def _removed(paths: Paths) -> dict[str, Any]:
+    return {**read_removed(paths.removed), "boot_id": _boot_id()}
 
 
 def _boot_id() -> str:
@@ -130,27 +132,27 @@ def _boot_id() -> str:
         return ""
 
 
-def _failed(places: Places, prepared: Prepared | None, reason: str) -> int:
+def _failed(paths: Paths, prepared: Prepared | None, reason: str) -> int:
     name = prepared.renderer.persist.value if prepared else None
-    _note(places, {"ok": False, "renderer": name, "files": [], "reason": reason})
+    _note(paths, {"ok": False, "renderer": name, "files": [], "reason": reason})
     return _fail(reason, 1)
 
 
-def _note(places: Places, content: dict[str, Any]) -> None:
+def _note(paths: Paths, content: dict[str, Any]) -> None:
     """For `rcnetctl status`: how it went."""
     text = json.dumps({"version": 1, "at": time.monotonic(), **content}, indent=1) + "\n"
     with suppress(OSError):  # an unprivileged user's failure is his own
-        places.persisted.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        write_atomic(places.persisted, text, durable=False)
+        paths.persisted.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        write_atomic(paths.persisted, text, durable=False)
 
 
-def revert(places: Places, root: Path = ROOT, *, image: bool = False) -> int:
+def revert(paths: Paths, root: Path = ROOT, *, image: bool = False) -> int:
     """Put back the files, and the routes that were removed since boot; of an *image* only files."""
-    if not image and status.is_running(_status(places)):
+    if not image and status.is_running(_status(paths)):
         text = "rcnetd runs, and would take it all back; 'systemctl mask --now rcnetd' first"
         return _fail(text, 1)
     try:
-        host = Host(root, places.undo)
+        host = HostConfig(root, paths.undo)
         with host.locked():
             record = host.record()
             edited = host.edited(record)
@@ -164,20 +166,20 @@ def revert(places: Places, root: Path = ROOT, *, image: bool = False) -> int:
         routes, links = list(record.routes), list(record.links)
         if record.boot_id != _boot_id():
             routes, links = [], []
-        removed = read_removed(places.removed)
+        removed = read_removed(paths.removed)
         changed = _routes_back([*routes, *removed["routes"]], [*links, *removed["links"]])
         if not files and not changed:
             print("nothing to put back: no file is rcnetd's, and no route was removed since boot")
-    except (Refusal, Changed, NetlinkError, OSError) as error:
+    except (CannotPersist, Changed, NetlinkError, OSError) as error:
         return _fail(_reason(error), 1)
     with suppress(OSError):
-        places.persisted.unlink()
+        paths.persisted.unlink()
     return 0
 
 
-def _status(places: Places) -> dict[str, Any] | None:
+def _status(paths: Paths) -> dict[str, Any] | None:
     try:
-        return status.read(places)
+        return status.read(paths)
     except status.Unreadable:
         return None
 
@@ -209,7 +211,7 @@ def _routes_back(routes: Sequence[Any], links: Sequence[Any]) -> bool:
         with suppress(ValueError, KeyError, TypeError):
             own = tuple(IPv4Interface(text) for text in entry["addresses"])
             down.append((str(entry["mac"]), own))
-    back = persistence.way_back(dict.fromkeys(recorded), down, network)
+    back = persistence.plan_restore(dict.fromkeys(recorded), down, network)
     for ifindex, own in back.links:
         kernel.bring_link_up(ifindex, own)
         link = network.link(ifindex)

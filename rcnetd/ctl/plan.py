@@ -17,48 +17,48 @@ from rcnetd.config.load import configuration
 from rcnetd.core.model import METRIC, PROTOCOL, Link, Network, Operation, Query
 from rcnetd.core.routes import OUTSIDE, describe
 from rcnetd.core.servicenet import ServiceNet
-from rcnetd.core.settings import Instance, Persist, PublicInterface, Settings
+from rcnetd.core.settings import Backend, Metadata, PublicInterface, Settings
 from rcnetd.ctl import ask, status
 from rcnetd.ctl.persist import ROOT, prepare
 from rcnetd.ctl.ssh_sessions import ssh_sessions
 from rcnetd.hostconfig import policy
-from rcnetd.hostconfig.host import Host
+from rcnetd.hostconfig.host import HostConfig
 from rcnetd.hostconfig.renderers.marked_edits import applied
-from rcnetd.hostconfig.renderers.model import Refusal
+from rcnetd.hostconfig.renderers.model import CannotPersist
 from rcnetd.hostconfig.verify import check
 from rcnetd.netlink.kernel import Kernel, NetlinkError
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 
 CONNECTIONS = Path("/proc/net/tcp")
 
 
 def run(
-    places: Places, config: Sequence[Path], gateway: IPv4Address | None, root: Path = ROOT
+    paths: Paths, config: Sequence[Path], gateway: IPv4Address | None, root: Path = ROOT
 ) -> int:
     """Show it, for the gateway that the API gives, or for *gateway*."""
     from rcnetd.metadata.file import read
 
-    instance, _ = read(places.instance)
+    metadata, _ = read(paths.metadata)
     try:
-        settings, url = configuration(config, instance)
+        settings, url = configuration(config, metadata)
     except ConfigError as error:
         return _fail(str(error), os.EX_CONFIG)
     try:
         network = Kernel().read(Query(destinations=(OUTSIDE,)))
-        servicenet = policy.servicenet_of(network, settings, instance)
+        servicenet = policy.servicenet_of(network, settings, metadata)
         source = "as given"
         if gateway is None:
-            gateway, source = _gateway(places, settings, instance, url)
+            gateway, source = _gateway(paths, settings, metadata, url)
         print(f"ServiceNet  {servicenet.link.name} {servicenet.address}: {servicenet.why}")
         print(f"Gateway     {gateway}, {source}")
-        policy.judge(gateway, servicenet, network, settings)
+        policy.require_valid_gateway(gateway, servicenet, network, settings)
         _show_routes(gateway, servicenet, network, settings)
-        _show_files(places, root, settings, instance, network, servicenet, gateway)
+        _show_files(paths, root, settings, metadata, network, servicenet, gateway)
     except ask.NoAnswer as error:
         return _fail(str(error), error.code)
     except PermissionError:
         return _fail("only root may read the host's configuration; run it as root", 1)
-    except (Refusal, NetlinkError) as error:
+    except (CannotPersist, NetlinkError) as error:
         return _fail(str(error), 1)
     except OSError as error:
         return _fail(f"Failed to read '{error.filename}': {error.strerror}", 1)
@@ -66,18 +66,18 @@ def run(
 
 
 def _gateway(
-    places: Places, settings: Settings, instance: Instance, url: str
+    paths: Paths, settings: Settings, metadata: Metadata, url: str
 ) -> tuple[IPv4Address, str]:
     """The daemon's, or the API's."""
     try:
-        content = status.read(places)
+        content = status.read(paths)
         known = content["gateway"]["address"] if content and status.is_running(content) else None
         if known:
             return IPv4Address(known), "rcnetd's"
     except (status.Unreadable, *status.NOT_ITS_FORM):
         pass  # the API knows
     try:
-        body = ask.ask(places, settings, instance, url, Operation.GATEWAY, "text")
+        body = ask.ask(paths, settings, metadata, url, Operation.GATEWAY, "text")
     except PermissionError:
         text = "only root may ask the API; run it as root, or with --gateway ADDRESS"
         raise ask.NoAnswer(text, os.EX_TEMPFAIL) from None
@@ -119,10 +119,10 @@ def _is_public(ifindex: int | None, servicenet: ServiceNet) -> bool:
 
 
 def _show_files(
-    places: Places,
+    paths: Paths,
     root: Path,
     settings: Settings,
-    instance: Instance,
+    metadata: Metadata,
     network: Network,
     servicenet: ServiceNet,
     gateway: IPv4Address,
@@ -132,16 +132,16 @@ def _show_files(
         for link in network.links
         if link.ifindex != servicenet.link.ifindex
         and (
-            link.mac == instance.public_mac
-            if instance.public_mac
+            link.mac == metadata.public_mac
+            if metadata.public_mac
             else any(route.ifindex == link.ifindex for route in network.defaults)
         )
     ]
-    if settings.persist is Persist.NONE:
+    if settings.persist is Backend.NONE:
         print("Files       none: 'persist: none' is set")
     else:
         prepared = prepare(
-            Host(root, places.undo), settings, instance, network, servicenet, gateway
+            HostConfig(root, paths.undo), settings, metadata, network, servicenet, gateway
         )
         number = len(prepared.changes)
         name = prepared.renderer.persist.value
@@ -152,7 +152,7 @@ def _show_files(
             sys.stdout.writelines(policy.diff(path, data, change.data))
         if prepared.changes:
             after = applied(prepared.found.tree, prepared.changes)
-            check(prepared.renderer.persist, after, prepared.wish)
+            check(prepared.renderer.persist, after, prepared.target)
     for line in _what_breaks(settings, network, public):
         print(f"WARNING     {line}")
 

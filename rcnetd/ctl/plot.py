@@ -14,12 +14,12 @@ from rcnetd.ctl.analysis import STATES, Analysis, Mark, Request
 WIDTH, LEFT, RIGHT = 1100, 310, 90  # pixels
 TOP, ROW, BAR, LABEL = 84, 24, 14, 17
 CHARACTER = 6.6  # pixels, of the labels' font
-MARKS_MOST, TEXT_MOST = 24, 70
+MAX_MARKS, MAX_TEXT_LENGTH = 24, 70
 AFTERWARDS = 1.08  # how much of what came after READY is shown, unless all is
 
 TONES = {
     "READY": "good",
-    "READY_HANDS_OFF": "good",
+    "READY_UNMANAGED": "good",
     "NOT_OURS": "good",
     "FAILED": "bad",
     "STOPPED": "bad",
@@ -114,7 +114,7 @@ class _Picture:
 
     def _row(self, name: str, bars: list[Bar_], note: str) -> None:
         middle = self._y + ROW / 2
-        self._text(LEFT - 10, middle + 4, name[:TEXT_MOST], anchor="end")
+        self._text(LEFT - 10, middle + 4, name[:MAX_TEXT_LENGTH], anchor="end")
         last = 0.0
         for left, right, tone in self._merged(bars):
             self._parts.append(
@@ -150,7 +150,7 @@ class _Picture:
         labels: list[str] = []
         ends: list[float] = []
         marks = [mark for mark in self._found.marks if mark.at <= self._end]
-        for mark in marks[:MARKS_MOST]:
+        for mark in marks[:MAX_MARKS]:
             x, text = self._x(mark.at), _label(mark)
             width = len(text) * CHARACTER
             # What would leave the picture on the right stands to the left of its line.
@@ -166,8 +166,8 @@ class _Picture:
             anchor = "end" if is_left else "start"
             labels.append(_text(x - 6 if is_left else x + 6, y, text, tone, anchor))
         height = bottom + 20 + len(ends) * LABEL
-        if len(marks) > MARKS_MOST:
-            text = f"and {len(marks) - MARKS_MOST} more events"
+        if len(marks) > MAX_MARKS:
+            text = f"and {len(marks) - MAX_MARKS} more events"
             labels.append(_text(LEFT, height, text, "faint"))
             height += LABEL
         return lines, labels, height
@@ -230,7 +230,7 @@ def _tone(request: Request) -> str:
 
 def _label(mark: Mark) -> str:
     text = mark.text if mark.kind != "ready" else "READY"
-    return text if len(text) <= TEXT_MOST else f"{text[: TEXT_MOST - 1]}…"
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[: MAX_TEXT_LENGTH - 1]}…"
 
 
 def _step(seconds: float) -> float:

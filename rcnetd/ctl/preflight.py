@@ -20,13 +20,13 @@ from typing import TypeVar
 from rcnetd.basic.files import read_bounded
 from rcnetd.config.fragments import ConfigError
 from rcnetd.config.load import load
-from rcnetd.ctl.checks import LIBRARIES_LEAST, MANAGERS, TIME_SYNC, UNITS, Image, Level, judge
+from rcnetd.ctl.checks import MANAGERS, MIN_LIBRARIES, TIME_SYNC, UNITS, Image, Level, judge
 from rcnetd.ctl.terminal import Terminal
 from rcnetd.metadata.file import read
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 
-SIZE_MOST = 4 * 1024 * 1024  # bytes; a bundle of authorities has some 200 KiB
-SECONDS_MOST = 20.0
+MAX_SIZE = 4 * 1024 * 1024  # bytes; a bundle of authorities has some 200 KiB
+MAX_SECONDS = 20.0
 BUNDLES = (
     "etc/ssl/certs/ca-certificates.crt",
     "etc/pki/tls/certs/ca-bundle.crt",
@@ -69,11 +69,11 @@ class _Gatherer:
             mistake = str(error)
         return Image(
             python=tuple(sys.version_info[:3]),
-            libraries={name: self._version(name) for name in LIBRARIES_LEAST},
+            libraries={name: self._version(name) for name in MIN_LIBRARIES},
             units=self._units(),
             settings=settings,
             settings_error=mistake,
-            region_of_platform=read(Places.from_environ(os.environ).instance)[0].region
+            region_of_platform=read(Paths.from_environ(os.environ).metadata)[0].region
             if self._is_live
             else None,
             machine_id=self._try("machine-bound", self._machine_id),
@@ -109,7 +109,7 @@ class _Gatherer:
     def _text(self, name: str) -> str:
         """The text of a file of the image, "" if there is none. Raises `OSError`, `ValueError`."""
         try:
-            return read_bounded(self._root / name, SIZE_MOST).decode("utf-8", "replace")
+            return read_bounded(self._root / name, MAX_SIZE).decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
 
@@ -128,7 +128,7 @@ class _Gatherer:
             try:
                 done = subprocess.run(
                     ["systemctl", *root, "is-enabled", name],
-                    check=False, capture_output=True, text=True, timeout=SECONDS_MOST,
+                    check=False, capture_output=True, text=True, timeout=MAX_SECONDS,
                 )  # fmt: skip
             except (OSError, subprocess.TimeoutExpired) as error:
                 self._hidden["units"] = f"Failed to run 'systemctl': {error}"
@@ -177,7 +177,7 @@ class _Gatherer:
             if path.name.startswith("rcnetd"):
                 continue
             try:
-                text = read_bounded(path, SIZE_MOST).decode("utf-8", "replace")
+                text = read_bounded(path, MAX_SIZE).decode("utf-8", "replace")
             except (OSError, ValueError):
                 continue  # masked, or a link into nothing
             lines = (line.strip() for line in text.splitlines())

@@ -16,12 +16,12 @@ from typing import Any
 from rcnetd.basic.files import read_bounded
 from rcnetd.ctl import status_view
 from rcnetd.ctl.terminal import Terminal
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 
-SIZE_MOST = 64 * 1024  # bytes
+MAX_SIZE = 64 * 1024  # bytes
 NOT_RUNNING, NOT_READY = 3, 4
 START_GRACE = 5.0  # seconds for a daemon that is being started to write its first status
-LOOK_AGAIN = 10.0  # seconds after which a daemon that was killed is noticed
+POLL_INTERVAL = 10.0  # seconds after which a daemon that was killed is noticed
 
 
 # What comes of a file that says it is of version 1, and yet has not its form.
@@ -32,23 +32,23 @@ class Unreadable(Exception):
     """`status.json` cannot be read; one plain line."""
 
 
-def read(places: Places) -> dict[str, Any] | None:
+def read(paths: Paths) -> dict[str, Any] | None:
     """The content of `status.json`, None where the daemon never ran. Raises `Unreadable`."""
     try:
-        content = json.loads(read_bounded(places.status, SIZE_MOST))
+        content = json.loads(read_bounded(paths.status, MAX_SIZE))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        raise Unreadable(f"Failed to read '{places.status}': {error}") from None
+        raise Unreadable(f"Failed to read '{paths.status}': {error}") from None
     if not isinstance(content, dict) or content.get("version") != 1:
-        raise Unreadable(f"'{places.status}' is of another version; restart rcnetd")
+        raise Unreadable(f"'{paths.status}' is of another version; restart rcnetd")
     return content
 
 
-def read_persisted(places: Places) -> dict[str, Any] | None:
+def read_persisted(paths: Paths) -> dict[str, Any] | None:
     """How `rcnetctl persist` went last; None where there is no word of it."""
     try:
-        content = json.loads(read_bounded(places.persisted, SIZE_MOST))
+        content = json.loads(read_bounded(paths.persisted, MAX_SIZE))
         outcome = {key: content[key] for key in ("at", "ok", "renderer", "files", "reason")}
     except (OSError, RecursionError, *NOT_ITS_FORM):
         return None
@@ -62,24 +62,24 @@ def is_running(content: dict[str, Any] | None) -> bool:
     return isinstance(pid, int) and Path(f"/proc/{pid}").exists()
 
 
-def run(places: Places, *, as_json: bool, wait: str | None, timeout: float | None) -> int:
+def run(paths: Paths, *, as_json: bool, wait: str | None, timeout: float | None) -> int:
     """Show the status, after waiting for *wait* ("route" or "deployed") if it is given."""
     terminal = Terminal(sys.stderr)
     try:
         if wait is None:
-            content = read(places)
+            content = read(paths)
             code, reason = _present(content), ""
         else:
-            content, code, reason = _wait(places, wait, timeout, terminal)
+            content, code, reason = _wait(paths, wait, timeout, terminal)
         if as_json:
-            more = {"running": is_running(content), "persisted": read_persisted(places)}
+            more = {"running": is_running(content), "persisted": read_persisted(paths)}
             print(json.dumps({**(content or {}), **more}, indent=1))
         elif wait is None:
-            show(content, read_persisted(places), Terminal(sys.stdout))
+            show(content, read_persisted(paths), Terminal(sys.stdout))
     except Unreadable as error:
         code, reason = 1, str(error)
     except NOT_ITS_FORM:
-        code, reason = 1, f"'{places.status}' is damaged; restart rcnetd"
+        code, reason = 1, f"'{paths.status}' is damaged; restart rcnetd"
     if reason:
         terminal.print(f"rcnetctl: {reason}")
     return code
@@ -96,16 +96,16 @@ def _present(content: dict[str, Any] | None) -> int:
 
 
 def _wait(
-    places: Places, goal: str, timeout: float | None, terminal: Terminal
+    paths: Paths, goal: str, timeout: float | None, terminal: Terminal
 ) -> tuple[dict[str, Any] | None, int, str]:
     """Wait until *goal* has come, or cannot come any more; why is the last."""
     from rcnetd.basic.inotify import Watch
 
     begin = time.monotonic()
     end = begin + timeout if timeout is not None else None
-    with Watch(places.run) as watch:
+    with Watch(paths.run) as watch:
         while True:
-            content = read(places)
+            content = read(paths)
             now = time.monotonic()
             code, reason = _reached(content, goal)
             if code is None and not is_running(content) and now >= begin + START_GRACE:
@@ -117,7 +117,7 @@ def _wait(
                 return content, code, reason
             text = status_view.live(content, now) if content else "waiting for rcnetd to start"
             terminal.progress(text)
-            pause = LOOK_AGAIN if is_running(content) else 0.5
+            pause = POLL_INTERVAL if is_running(content) else 0.5
             pause = min(pause, 1.0) if terminal.is_live else pause  # its seconds are counted
             watch.wait(min(pause, end - now) if end is not None else pause)
 
@@ -135,8 +135,8 @@ def _reached(content: dict[str, Any] | None, goal: str) -> tuple[int | None, str
         return 0, text
     if goal == "route" and content["route"]["in_effect"]:
         return 0, text
-    if goal == "route" and content["mode"] == "off":
-        return 0, f"rcnetd sets no route here ({content['mode_why']})"
+    if goal == "route" and content["configured_by"] == "rackconnect":
+        return 0, f"rcnetd sets no route here ({content['configured_by_reason']})"
     if goal == "deployed" and state == "FAILED":
         return os.EX_UNAVAILABLE, text
     return None, ""

@@ -25,9 +25,9 @@ def rows(content: dict[str, Any], now: float, *, running: bool) -> list[Row]:
     found = [_state(content, now, running)]
     if content["exit"]:
         found.append(("Exit code", str(content["exit"]["code"]), "bad"))
-    if content["mode"]:
-        found.append(("Mode", f"hands {content['mode']}: {content['mode_why']}", ""))
-    found += _platform(content["instance"])
+    if content["configured_by"]:
+        found.append(("Network", _configured_by(content), ""))
+    found += _platform(content["metadata"])
     found += _network(content, now)
     found += _answers(content, now)
     found += _requests(content, now, running)
@@ -61,14 +61,19 @@ def _state(content: dict[str, Any], now: float, running: bool) -> Row:
     return ("State", f"{content['state']}, ended {duration(now - content['at'])} ago", "")
 
 
-def _platform(instance: dict[str, Any]) -> list[Row]:
+def _configured_by(content: dict[str, Any]) -> str:
+    name = {"rcnetd": "rcnetd", "rackconnect": "RackConnect"}[content["configured_by"]]
+    return f"configured by {name}: {content['configured_by_reason']}"
+
+
+def _platform(metadata: dict[str, Any]) -> list[Row]:
     found: list[Row] = []
-    sources = instance["sources"]
-    if instance["region"]:
-        found.append(("Region", f"{instance['region']} ({sources.get('region', 'platform')})", ""))
-    if instance["automation_status"]:
+    sources = metadata["sources"]
+    if metadata["region"]:
+        found.append(("Region", f"{metadata['region']} ({sources.get('region', 'platform')})", ""))
+    if metadata["automation_status"]:
         source = sources.get("automation_status", "platform")
-        found.append(("At boot", f"{instance['automation_status']} ({source})", ""))
+        found.append(("At boot", f"{metadata['automation_status']} ({source})", ""))
     return found
 
 

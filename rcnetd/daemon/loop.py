@@ -29,29 +29,29 @@ from rcnetd.core.actions import (
     Log,
     NotifyReady,
     ProbeNeighbour,
+    PublishRoute,
     ReleaseFetcher,
-    Remember,
     RemoveRoutes,
+    SaveLastGood,
     Stop,
     TakeLinkDown,
-    WriteRoute,
 )
 from rcnetd.core.events import (
     Answered,
     BudgetObserved,
     Event,
     NetworkObserved,
+    NoSlot,
     RateLimited,
     Reconfigured,
     RequestFailed,
-    RequestRefused,
-    RouteRefused,
+    RouteChangeFailed,
 )
 from rcnetd.core.lastgood import Identity
 from rcnetd.core.machine import Machine
 from rcnetd.core.pacing import RESERVED
 from rcnetd.core.routes import describe
-from rcnetd.core.settings import Instance, Settings
+from rcnetd.core.settings import Metadata, Settings
 from rcnetd.daemon.journal import Journal
 from rcnetd.daemon.notify import Notifier
 from rcnetd.daemon.status import describe_answer, document, status_text
@@ -60,16 +60,16 @@ from rcnetd.netlink.kernel import Kernel, Monitor, NetlinkError
 from rcnetd.store.budget import Budget
 from rcnetd.store.lastgood import load, machine_id, save
 from rcnetd.store.ledger import Ledger, Slot
-from rcnetd.store.paths import Places
-from rcnetd.store.runtime import Records
+from rcnetd.store.paths import Paths
+from rcnetd.store.runtime import RuntimeFiles
 from rcnetd.store.timeline import Timeline
 
 KILL_AFTER = 2.0  # seconds past its own time limit after which the fetcher is killed
-EXTEND_EVERY, EXTEND_BY = 10.0, 30.0  # seconds, while systemd waits for READY
-NOTIFY_AGAIN = 0.1  # seconds; systemd was too busy to listen
+EXTEND_INTERVAL, EXTEND_BY = 10.0, 30.0  # seconds, while systemd waits for READY
+NOTIFY_RETRY_DELAY = 0.1  # seconds; systemd was too busy to listen
 LIVE = {"at", "status"}  # of the status: no news by themselves
-STATUS_EVERY = 5.0  # seconds between refreshes of what is live in STATUS=, until ready
-TURNS_MOST = 8  # readings in a row before the other descriptors have their turn
+STATUS_INTERVAL = 5.0  # seconds between refreshes of what is live in STATUS=, until ready
+MAX_READINGS = 8  # readings in a row before the other descriptors have their turn
 
 
 class Daemon:
@@ -78,9 +78,9 @@ class Daemon:
     def __init__(
         self,
         settings: Settings,
-        instance: Instance,
+        metadata: Metadata,
         endpoint: str,
-        places: Places,
+        paths: Paths,
         journal: Journal,
         reload: Callable[[], tuple[Settings, str]],
         fetcher: Fetcher,
@@ -89,21 +89,21 @@ class Daemon:
         self._fetcher = fetcher
         self._journal = journal
         self._reload = reload
-        self._places = places
-        self._timeline = Timeline(places.timeline)
-        self._records = Records(places)
+        self._paths = paths
+        self._timeline = Timeline(paths.timeline)
+        self._records = RuntimeFiles(paths)
         self._notifier = Notifier(os.environ)
         self._ledger = self._open_ledger(settings)
         self._monitor = Monitor()  # subscribe first, then read
         self._kernel = Kernel()
         # The system's entropy, not a seed that servers of one image share.
         chance = random.SystemRandom().random
-        memory, warnings = load(places.memory)
+        memory, warnings = load(paths.last_good)
         for warning in warnings:
             journal.log("warning", warning)
         self._machine = Machine(
             settings,
-            instance,
+            metadata,
             Identity(machine_id(), endpoint),
             memory,
             now=time.monotonic(),
@@ -122,7 +122,7 @@ class Daemon:
         self._status_at = self._extended_at = self._watchdog_at = -inf
 
     def _open_ledger(self, settings: Settings) -> Ledger:
-        return Ledger(self._places.requests, settings.requests_per_minute)
+        return Ledger(self._paths.requests, settings.requests_per_minute)
 
     def run(self) -> int:
         """Run until SIGTERM, SIGINT or the core's own end; returns the exit code."""
@@ -173,11 +173,11 @@ class Daemon:
         if self._fetcher.deadline_at is not None:
             points.append(self._fetcher.deadline_at)
         if not self._machine.is_ready:
-            points += [self._status_at + STATUS_EVERY, self._extended_at + EXTEND_EVERY]
+            points += [self._status_at + STATUS_INTERVAL, self._extended_at + EXTEND_INTERVAL]
         if self._notifier.watchdog_interval is not None:
             points.append(self._watchdog_at + self._notifier.watchdog_interval)
         if self._notifier.is_waiting:
-            points.append(now + NOTIFY_AGAIN)
+            points.append(now + NOTIFY_RETRY_DELAY)
         return max(0.0, min(points) - now)
 
     def _watch_fetcher(self) -> None:
@@ -231,7 +231,7 @@ class Daemon:
 
     def _observe(self) -> None:
         """Read the kernel and tell the core, until it has nothing more to change or to ask."""
-        for _ in range(TURNS_MOST):
+        for _ in range(MAX_READINGS):
             query = self._machine.query
             try:
                 network = self._kernel.read(query)
@@ -252,7 +252,7 @@ class Daemon:
             try:
                 self._handle(_budget_observed(self._ledger.end(slot)))
             except OSError as error:
-                self._complain(self._places.requests, error)
+                self._complain(self._paths.requests, error)
         text, took = describe_answer(answer), round(now - self._sent_at, 6)
         ok = not isinstance(answer, (RequestFailed, RateLimited))
         name = answer.operation.value
@@ -290,10 +290,10 @@ class Daemon:
         try:
             slot, budget = self._ledger.take(deadline=deadline, reserve=RESERVED)
         except OSError as error:
-            self._complain(self._places.requests, error)
-            return (RequestRefused(action.operation),)
+            self._complain(self._paths.requests, error)
+            return (NoSlot(action.operation),)
         if slot is None:
-            return (_budget_observed(budget), RequestRefused(action.operation))
+            return (_budget_observed(budget), NoSlot(action.operation))
         self._slot, self._sent_at = slot, time.monotonic()
         self._fetcher.submit(
             action.operation,
@@ -310,7 +310,7 @@ class Daemon:
         try:
             return (_budget_observed(self._ledger.block(action.seconds)),)
         except OSError as error:
-            self._complain(self._places.requests, error)
+            self._complain(self._paths.requests, error)
             return ()
 
     def _release_fetcher(self, _: ReleaseFetcher) -> Iterable[Event]:
@@ -332,7 +332,7 @@ class Daemon:
         try:
             self._records.removed(action.record, network)
         except OSError as error:
-            return (RouteRefused(f"Failed to record the routes to remove: {error}"),)
+            return (RouteChangeFailed(f"Failed to record the routes to remove: {error}"),)
         for route in action.routes:
             text = f"removed {describe(route, network)}"
             refused = self._change(self._kernel.remove_route, route, text=text)
@@ -347,7 +347,7 @@ class Daemon:
         try:
             self._records.taken_down(link, action.addresses)
         except OSError as error:
-            return (RouteRefused(f"Failed to record '{link.name}': {error}"),)
+            return (RouteChangeFailed(f"Failed to record '{link.name}': {error}"),)
         return self._change(
             self._kernel.take_link_down, action.ifindex, text=f"set '{link.name}' down"
         )
@@ -356,24 +356,24 @@ class Daemon:
         try:
             call(*args)
         except NetlinkError as error:
-            return (RouteRefused(str(error)),)
+            return (RouteChangeFailed(str(error)),)
         if text:
             self._timeline.add(time.monotonic(), "change", text=text)
         return ()
 
-    def _write_route(self, action: WriteRoute) -> Iterable[Event]:
+    def _write_route(self, action: PublishRoute) -> Iterable[Event]:
         link = self._machine.facts.network.link(action.ifindex)
         try:
             self._records.in_effect(link, action.gateway, action.settings)
         except OSError as error:
-            self._complain(self._places.route, error)
+            self._complain(self._paths.route, error)
         return ()
 
-    def _remember(self, action: Remember) -> Iterable[Event]:
+    def _remember(self, action: SaveLastGood) -> Iterable[Event]:
         try:
-            save(self._places.memory, action.memory)
+            save(self._paths.last_good, action.last_good)
         except OSError as error:
-            self._complain(self._places.memory, error)
+            self._complain(self._paths.last_good, error)
         return ()
 
     def _ready(self, _: NotifyReady) -> Iterable[Event]:
@@ -383,7 +383,7 @@ class Daemon:
         try:
             self._records.ready(os.getpid())
         except OSError as error:
-            self._complain(self._places.ready, error)
+            self._complain(self._paths.ready, error)
         return ()
 
     def _nothing(self, _: Stop) -> Iterable[Event]:
@@ -405,13 +405,13 @@ class Daemon:
         ready = self._machine.is_ready
         content = document(self._machine, pid=os.getpid(), now=now, answers=self._answers)
         news = {name: content[name] for name in content.keys() - LIVE}
-        if news != self._document or (not ready and now >= self._status_at + STATUS_EVERY):
+        if news != self._document or (not ready and now >= self._status_at + STATUS_INTERVAL):
             self._document, self._status_at = news, now
             self._write_status(content)
             if text != self._status:
                 self._status = text
                 self._notifier.status(text)
-        if not ready and now >= self._extended_at + EXTEND_EVERY:
+        if not ready and now >= self._extended_at + EXTEND_INTERVAL:
             self._extended_at = now
             self._notifier.extend_timeout(EXTEND_BY)
         interval = self._notifier.watchdog_interval
@@ -424,7 +424,7 @@ class Daemon:
         try:
             self._records.status(content)
         except OSError as error:
-            self._complain(self._places.status, error)
+            self._complain(self._paths.status, error)
 
     def _complain(self, path: Path, error: OSError) -> None:
         """A file of ours cannot be written: say so once; the route matters more."""
@@ -462,8 +462,8 @@ CARRY_OUT: dict[type[Action], Callable[[Daemon, Any], Iterable[Event]]] = {
     AddRoute: Daemon._add,
     RemoveRoutes: Daemon._remove,
     TakeLinkDown: Daemon._take_down,
-    WriteRoute: Daemon._write_route,
+    PublishRoute: Daemon._write_route,
     NotifyReady: Daemon._ready,
-    Remember: Daemon._remember,
+    SaveLastGood: Daemon._remember,
     Stop: Daemon._nothing,
 }

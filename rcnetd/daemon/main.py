@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from rcnetd import __version__
 from rcnetd.config.fragments import ConfigError
 from rcnetd.config.load import configuration
-from rcnetd.core.settings import Instance
+from rcnetd.core.settings import Metadata
 from rcnetd.daemon.journal import Journal
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 
 if TYPE_CHECKING:
     import argparse
@@ -71,15 +71,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon; returns its exit code (README, "Exit codes")."""
     args = arguments(sys.argv[1:] if argv is None else argv)
     journal = Journal(os.environ, debug=args.debug)
-    places = Places.from_environ(os.environ)
-    instance, warnings = _instance(places)
-    read = partial(configuration, args.config, instance)
+    paths = Paths.from_environ(os.environ)
+    metadata, warnings = _metadata(paths)
+    read = partial(configuration, args.config, metadata)
     try:
         settings, url = read()
     except ConfigError as error:
         journal.log("error", str(error))
         if not args.check:
-            _leave_word(places, str(error))
+            _leave_word(paths, str(error))
         return os.EX_CONFIG
     if args.check:
         return 0
@@ -88,12 +88,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if settings.endpoint_is_plain:
         journal.log("warning", f"endpoint '{url}' is not encrypted: anyone on its way can answer")
     try:
-        lock = _lock(places)
+        lock = _lock(paths)
     except OSError as error:
-        journal.log("error", f"Failed to lock '{places.lock}': {error.strerror}")
+        journal.log("error", f"Failed to lock '{paths.lock}': {error.strerror}")
         return 1
     if lock is None:
-        journal.log("error", f"rcnetd is already running ('{places.lock}' is locked)")
+        journal.log("error", f"rcnetd is already running ('{paths.lock}' is locked)")
         return 1
     from rcnetd.fetcher.fetcher import Fetcher
     from rcnetd.fetcher.privileges import keep_capabilities_here
@@ -102,33 +102,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     fetcher = Fetcher.started(settings, url)  # what it loads, it loads beside us
     from rcnetd.daemon.loop import Daemon
 
-    return Daemon(settings, instance, url, places, journal, read, fetcher).run()
+    return Daemon(settings, metadata, url, paths, journal, read, fetcher).run()
 
 
-def _leave_word(places: Places, reason: str) -> None:
+def _leave_word(paths: Paths, reason: str) -> None:
     """Let `rcnetctl`, and what waits for us, know why we did not begin; unless another runs."""
-    from rcnetd.daemon.status import not_begun
-    from rcnetd.store.runtime import Records
+    from rcnetd.daemon.status import startup_failure
+    from rcnetd.store.runtime import RuntimeFiles
 
-    if not places.run.is_dir():
+    if not paths.run.is_dir():
         return  # not started by systemd: what we made here would be in the service's way
     with contextlib.suppress(OSError):  # the journal has it
-        lock = _lock(places)
+        lock = _lock(paths)
         if lock is not None:
-            Records(places).status(not_begun(os.EX_CONFIG, reason, time.monotonic()))
+            RuntimeFiles(paths).status(startup_failure(os.EX_CONFIG, reason, time.monotonic()))
             os.close(lock)
 
 
-def _instance(places: Places) -> tuple[Instance, list[str]]:
+def _metadata(paths: Paths) -> tuple[Metadata, list[str]]:
     from rcnetd.metadata.file import read
 
-    return read(places.instance)
+    return read(paths.metadata)
 
 
-def _lock(places: Places) -> int | None:
+def _lock(paths: Paths) -> int | None:
     """Take the daemon's lock for the life of the process; None if another daemon has it."""
-    places.run.mkdir(mode=0o755, parents=True, exist_ok=True)
-    descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

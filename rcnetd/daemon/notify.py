@@ -13,7 +13,7 @@ import select
 import socket
 from collections.abc import Mapping
 
-STATUS_MOST = 512  # characters
+MAX_STATUS_LENGTH = 512  # characters
 
 
 class Notifier:
@@ -102,4 +102,4 @@ def _watchdog_interval(environ: Mapping[str, str]) -> float | None:
 
 def _line(text: str) -> str:
     """*text* as one line: a line break would begin another assignment."""
-    return "".join(char if char.isprintable() else " " for char in text)[:STATUS_MOST]
+    return "".join(char if char.isprintable() else " " for char in text)[:MAX_STATUS_LENGTH]

@@ -10,8 +10,8 @@ step of the wall clock does not move; `null` means not known (yet).
     status      the sentence that systemd shows: the headline, and what was live when it was written
     at          when this was written
     ready       whether READY=1 was given
-    mode        "on" (rcnetd configures the network), "off" (RackConnect does), and `mode_why`
-    instance    what is known beforehand: region, endpoint, rackconnect_v3, and what the
+    configured_by  who configures the network: "rcnetd" or "rackconnect"; `configured_by_reason`
+    metadata    what is known beforehand: region, endpoint, rackconnect_v3, and what the
                 platform says (`metadata/file.py`); sources has where each is from
     servicenet  interface, address (with prefix), mac, why
     gateway     address (in use), candidate (not in use yet), objection, remembered (from an earlier
@@ -42,8 +42,8 @@ from rcnetd.core.events import (
 )
 from rcnetd.core.facts import Facts
 from rcnetd.core.machine import Machine
-from rcnetd.core.model import AutomationStatus, Verdict
-from rcnetd.core.settings import Instance, Settings
+from rcnetd.core.model import AutomationStatus, RouteLookup
+from rcnetd.core.settings import Metadata, Settings
 from rcnetd.core.states import State
 
 VERSION = 1
@@ -116,7 +116,7 @@ def _failure(error: RequestFailed | RateLimited) -> tuple[str, str]:
     return error.kind, error.reason
 
 
-def describe_diversion(verdict: Verdict) -> str:
+def describe_diversion(verdict: RouteLookup) -> str:
     """What takes outside traffic instead of our default route, for people."""
     table = "" if verdict.table == 254 else f" of table {verdict.table}"
     via = f" via {verdict.gateway}" if verdict.gateway else ""
@@ -141,28 +141,28 @@ def describe_answer(event: Answered) -> str:
     raise AssertionError(f"Unexpected answer: {event!r}")
 
 
-def _instance(facts: Facts) -> dict[str, Any]:
+def _metadata(facts: Facts) -> dict[str, Any]:
     """What is known of this server beforehand, and where each of it is from."""
-    settings, instance = facts.settings, facts.instance
-    sources = dict(instance.sources)
+    settings, metadata = facts.settings, facts.metadata
+    sources = dict(metadata.sources)
     if settings.region is not None:
         sources["region"] = "settings"
     return {
-        "region": settings.region or instance.region,
+        "region": settings.region or metadata.region,
         "endpoint": facts.identity.endpoint or None,
-        "rackconnect_v3": instance.is_rackconnect_v3,
-        "servicenet_mac": instance.servicenet_mac,
-        "public_mac": instance.public_mac,
-        "servicenet_router": instance.servicenet_router and str(instance.servicenet_router),
-        "configure_network_stack": instance.configure_network_stack,
-        "automation_status": instance.automation_status,
+        "rackconnect_v3": metadata.is_rackconnect_v3,
+        "servicenet_mac": metadata.servicenet_mac,
+        "public_mac": metadata.public_mac,
+        "servicenet_router": metadata.servicenet_router and str(metadata.servicenet_router),
+        "configure_network_stack": metadata.configure_network_stack,
+        "automation_status": metadata.automation_status,
         "sources": sources,
     }
 
 
-def not_begun(code: int, reason: str, now: float) -> dict[str, Any]:
+def startup_failure(code: int, reason: str, now: float) -> dict[str, Any]:
     """The content of `status.json` for a daemon that could not begin: its settings are wrong."""
-    machine = Machine(Settings(), Instance(), now=now, jitter=lambda: 0.0)
+    machine = Machine(Settings(), Metadata(), now=now, jitter=lambda: 0.0)
     machine.state, machine.exit = State.STOPPED, Stop(code, reason)
     return {**document(machine, pid=0, now=now, answers={}), "pid": None}
 
@@ -184,9 +184,9 @@ def document(
         "status": status_text(machine, now),
         "at": now,
         "ready": machine.is_ready,
-        "mode": facts.mode.value if facts.mode else None,
-        "mode_why": facts.mode_why or None,
-        "instance": _instance(facts),
+        "configured_by": facts.configured_by.value if facts.configured_by else None,
+        "configured_by_reason": facts.configured_by_reason or None,
+        "metadata": _metadata(facts),
         "servicenet": servicenet
         and {
             "interface": servicenet.link.name,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rcnetd.emulator.certificates import context_of
 from rcnetd.emulator.faults import CONNECTION, FAULTS, OPERATIONS, Fault
-from rcnetd.emulator.scenario import TimelineError, load, read_duration
+from rcnetd.emulator.scenario import ScenarioError, load, read_duration
 from rcnetd.emulator.server import Emulator, Request
 
 EX_OSERR, EX_CONFIG = 71, 78  # sysexits.h
@@ -39,9 +39,9 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="rcnetctl emulate",
         usage="rcnetctl emulate [OPTIONS] TIMELINE",
-        description="Serve the RackConnect API v1 by a timeline (its form: rcnetd-emulator(5)).",
+        description="Serve the RackConnect API v1 by a scenario (its form: rcnetd-emulator(5)).",
     )
-    result.add_argument("timeline", metavar="TIMELINE", type=Path, nargs="?", help="a YAML file")
+    result.add_argument("scenario", metavar="SCENARIO", type=Path, nargs="?", help="a YAML file")
     result.add_argument(
         "--listen", metavar="IP:PORT", type=_listen, action="append",
         help="where (default: 127.0.0.1:8443); repeatable; port 0 takes a free one",
@@ -62,25 +62,25 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT. Exit codes: 0, 71 cannot listen, 78 the timeline is wrong."""
+    """Serve until SIGTERM or SIGINT. Exit codes: 0, 71 cannot listen, 78 the scenario is wrong."""
     options = parser()
     args = options.parse_args(argv)
     if args.list_faults:
         width = max(map(len, FAULTS))
         print("\n".join(f"{name:<{width}}  {text}" for name, text in FAULTS.items()))
         return 0
-    if args.timeline is None:
+    if args.scenario is None:
         options.error("TIMELINE is missing")
     if (args.cert is None) != (args.key is None):
         options.error("--cert and --key belong together")
     if args.fault_on and args.fault in CONNECTION:
         options.error(f"'{args.fault}' strikes before the operation is known; no --fault-on")
     try:
-        timeline = load(args.timeline)
+        timeline = load(args.scenario)
         context = None
         if args.cert is not None:
             context = context_of(args.key.read_bytes() + b"\n" + args.cert.read_bytes())
-    except (TimelineError, OSError) as error:
+    except (ScenarioError, OSError) as error:
         print(f"rcnetctl: {error}", file=sys.stderr)
         return EX_CONFIG
     emulator = Emulator(
@@ -108,9 +108,9 @@ async def _serve(emulator: Emulator, fault_for: float | None, *, plain: bool) ->
         loop.add_signal_handler(number, stop.set)
     await emulator.start()
     scheme = "http" if plain else "https"
-    places = ", ".join(f"{scheme}://{host}:{port}" for host, port in emulator.addresses)
+    listening = ", ".join(f"{scheme}://{host}:{port}" for host, port in emulator.addresses)
     with suppress(BrokenPipeError):
-        print(f"listening on {places}", flush=True)
+        print(f"listening on {listening}", flush=True)
     if fault_for is not None:
         loop.call_later(fault_for, emulator.set_fault, None)
     try:

@@ -8,7 +8,7 @@ clock begins a new minute. Every request counts, whatever its answer, a 403 too.
 from __future__ import annotations
 
 WINDOW = 60.0  # seconds
-SOURCES_MOST = 65536
+MAX_SOURCES = 65536
 
 
 class RateLimit:
@@ -22,7 +22,7 @@ class RateLimit:
     def count(self, source: str, now: float) -> int:
         """Count one request at *now* (seconds since the start); returns its number."""
         window = int((now + self._phase) // WINDOW)
-        if window != self._window or len(self._counts) > SOURCES_MOST:
+        if window != self._window or len(self._counts) > MAX_SOURCES:
             self._window, self._counts = window, {}
         self._counts[source] = self._counts.get(source, 0) + 1
         return self._counts[source]

@@ -39,11 +39,11 @@ from rcnetd.emulator.faults import ANSWER, CONNECTION, FAULTS, OPERATIONS, Fault
 REGIONS = ("dfw", "hkg", "iad", "lon", "ord", "syd")
 STATUSES = ("DEPLOYING", "DEPLOYED", "FAILED", "UNPROCESSABLE")
 FEATURES = ("ConfigureNetworkStack", "ManageSoftwareFirewall", "ProvisionPublicIPAddress")
-SIZE_MOST = 1024 * 1024  # bytes
-SERVERS_MOST = 10_000
+MAX_SIZE = 1024 * 1024  # bytes
+MAX_SERVERS = 10_000
 
 
-class TimelineError(Exception):
+class ScenarioError(Exception):
     """The file's mistake, in one line."""
 
 
@@ -78,22 +78,22 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class Scenario:
     """A whole file."""
 
     servers: tuple[Server, ...] = (Server(),)
     limit: int = 30
 
 
-def load(path: Path) -> Timeline:
+def load(path: Path) -> Scenario:
     """Read a timeline file. Raises `TimelineError`."""
     try:
         with path.open("rb") as file:
-            data = file.read(SIZE_MOST + 1)
+            data = file.read(MAX_SIZE + 1)
     except OSError as error:
-        raise TimelineError(f"Failed to read '{path}': {error.strerror}") from None
-    if len(data) > SIZE_MOST:
-        raise TimelineError(f"'{path}' is larger than {SIZE_MOST} bytes")
+        raise ScenarioError(f"Failed to read '{path}': {error.strerror}") from None
+    if len(data) > MAX_SIZE:
+        raise ScenarioError(f"'{path}' is larger than {MAX_SIZE} bytes")
     return parse(data.decode("utf-8", "replace"), str(path))
 
 
@@ -106,7 +106,7 @@ def read_duration(text: str) -> float:
     return float(match[1]) * units[match[2]]
 
 
-def parse(text: str, name: str = "timeline") -> Timeline:
+def parse(text: str, name: str = "timeline") -> Scenario:
     """Parse a timeline; *name* is the file's in messages. Raises `TimelineError`."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -114,11 +114,11 @@ def parse(text: str, name: str = "timeline") -> Timeline:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not readable"
-        raise TimelineError(f"'{name}'{line}: is not YAML: {problem}") from None
+        raise ScenarioError(f"'{name}'{line}: is not YAML: {problem}") from None
     except RecursionError:
-        raise TimelineError(f"'{name}': is nested too deeply") from None
+        raise ScenarioError(f"'{name}': is nested too deeply") from None
     if node is None:
-        raise TimelineError(f"'{name}': is empty; it needs 'servers'")
+        raise ScenarioError(f"'{name}': is empty; it needs 'servers'")
     return _Reader(name).timeline(node)
 
 
@@ -126,13 +126,13 @@ class _Reader:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def timeline(self, node: Any) -> Timeline:
+    def timeline(self, node: Any) -> Scenario:
         keys = self._mapping(node, "", ("servers", "limit"))
         if "servers" not in keys:
             raise self._error(node, "servers", "is missing")
         nodes = self._sequence(keys["servers"], "servers")
-        if not 0 < len(nodes) <= SERVERS_MOST:
-            raise self._error(keys["servers"], "servers", f"must have 1 to {SERVERS_MOST} entries")
+        if not 0 < len(nodes) <= MAX_SERVERS:
+            raise self._error(keys["servers"], "servers", f"must have 1 to {MAX_SERVERS} entries")
         servers: dict[IPv4Address | None, Server] = {}
         for entry in nodes:
             server = self._server(entry)
@@ -140,7 +140,7 @@ class _Reader:
                 raise self._error(entry, "servers.address", f"{server.address} is there twice")
             servers[server.address] = server
         limit = self._number(keys["limit"], "limit", 1, 1_000_000) if "limit" in keys else 30
-        return Timeline(tuple(servers.values()), limit)
+        return Scenario(tuple(servers.values()), limit)
 
     def _server(self, node: Any) -> Server:
         known = ("address", "region", "start", "features", "tasks", "timeline")
@@ -286,9 +286,9 @@ class _Reader:
         near = get_close_matches(word, words, 1, 0.6)
         return f"; did you mean '{near[0]}'?" if near else ""
 
-    def _error(self, node: Any, key: str, text: str) -> TimelineError:
+    def _error(self, node: Any, key: str, text: str) -> ScenarioError:
         line = f"'{self._name}' line {node.start_mark.line + 1}: {key + ': ' if key else ''}{text}"
-        return TimelineError("".join(char if char.isprintable() else " " for char in line)[:400])
+        return ScenarioError("".join(char if char.isprintable() else " " for char in line)[:400])
 
 
 assert set(FAULTS) == set(CONNECTION) | set(ANSWER)

@@ -24,15 +24,15 @@ from rcnetd.emulator.certificates import Certificates
 from rcnetd.emulator.faults import CONNECTION, Fault
 from rcnetd.emulator.ratelimit import RateLimit
 from rcnetd.emulator.responses import Answer
-from rcnetd.emulator.scenario import REGIONS, Server, State, Timeline
+from rcnetd.emulator.scenario import REGIONS, Scenario, Server, State
 
-IDLE_MOST = 30.0  # seconds a connection may wait for its next request
-HANDSHAKE_MOST = 10.0  # seconds
-CONNECTIONS_MOST = 4096
+MAX_IDLE = 30.0  # seconds a connection may wait for its next request
+MAX_HANDSHAKE = 10.0  # seconds
+MAX_CONNECTIONS = 4096
 ACCEPTED_AT_ONCE = 64  # before others get a turn
-ACCEPT_AGAIN = 0.05  # seconds
+ACCEPT_RETRY_DELAY = 0.05  # seconds
 REQUESTS_KEPT = 100_000  # of the log
-DRIP_EVERY = 0.2  # seconds
+DRIP_INTERVAL = 0.2  # seconds
 HANG_FOR = 3600.0  # seconds
 FORGET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
@@ -60,7 +60,7 @@ class Emulator:
 
     def __init__(
         self,
-        timeline: Timeline,
+        timeline: Scenario,
         listen: Sequence[tuple[str, int]],
         *,
         tls: bool = True,
@@ -173,7 +173,7 @@ class Emulator:
             except OSError:
                 self._pause(listener)  # no descriptors left: some will be
                 return
-            if len(self._connections) >= CONNECTIONS_MOST:
+            if len(self._connections) >= MAX_CONNECTIONS:
                 connection.close()
                 continue
             task = asyncio.ensure_future(self._connection(connection, source))
@@ -183,7 +183,7 @@ class Emulator:
     def _pause(self, listener: socket.socket) -> None:
         loop = asyncio.get_event_loop()
         loop.remove_reader(listener)
-        loop.call_later(ACCEPT_AGAIN, self._resume, listener)
+        loop.call_later(ACCEPT_RETRY_DELAY, self._resume, listener)
 
     def _resume(self, listener: socket.socket) -> None:
         if listener in self._sockets:
@@ -219,7 +219,7 @@ class Emulator:
         context = self._certificates.context(fault) if self._certificates else None
         options: dict[str, Any] = {}
         if context is not None:
-            options = {"ssl": context, "ssl_handshake_timeout": HANDSHAKE_MOST}
+            options = {"ssl": context, "ssl_handshake_timeout": MAX_HANDSHAKE}
         try:
             transport, _ = await loop.connect_accepted_socket(
                 lambda: protocol, sock=connection, **options
@@ -353,7 +353,7 @@ class _Http:
         while True:
             event = self._h11.next_event()
             if event is h11.NEED_DATA:
-                data = await asyncio.wait_for(self._reader.read(65536), IDLE_MOST)
+                data = await asyncio.wait_for(self._reader.read(65536), MAX_IDLE)
                 self._h11.receive_data(data)
             elif isinstance(event, h11.Request):
                 headers = dict(event.headers)
@@ -405,7 +405,7 @@ class _Http:
             top = b""
         for byte in top + body:
             await self._send(bytes([byte]))
-            await asyncio.sleep(DRIP_EVERY)
+            await asyncio.sleep(DRIP_INTERVAL)
 
     async def _send(self, data: bytes) -> None:
         self._writer.write(data)

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from rcnetd.emulator.faults import Fault
-from rcnetd.emulator.scenario import Timeline, load, parse
+from rcnetd.emulator.scenario import Scenario, load, parse
 from rcnetd.emulator.server import Emulator, Request
 
 PATIENCE = 10.0  # seconds for the emulator to start or stop
@@ -64,7 +64,7 @@ class RunningEmulator:
 
 @contextmanager
 def emulator(
-    timeline: Timeline | Path | str, *, host: str = "127.0.0.1", port: int = 0, **options: Any
+    timeline: Scenario | Path | str, *, host: str = "127.0.0.1", port: int = 0, **options: Any
 ) -> Iterator[RunningEmulator]:
     """Run an emulator. *timeline* is a file, its text, or a `Timeline`; *options* `Emulator`'s.
 

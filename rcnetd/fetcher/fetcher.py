@@ -34,10 +34,10 @@ from rcnetd.fetcher.protocol import BodyReceived, Progress, understand
 __all__ = ["BodyReceived", "Fetcher", "fetch_once"]
 
 PROGRAM = Path(__file__).with_name("process.py")
-REQUEST_LIMIT = 4096  # bytes; PIPE_BUF: written at once or not at all
-REPLY_LIMIT = 128 * 1024  # bytes; a body of 64 KiB in base64, and its frame
-REAP_FOR = 1.0  # seconds in which a killed process has to be gone
-GRACE = 0.2  # seconds for an exit code of its own
+MAX_REQUEST_SIZE = 4096  # bytes; PIPE_BUF: written at once or not at all
+MAX_REPLY_SIZE = 128 * 1024  # bytes; a body of 64 KiB in base64, and its frame
+REAP_TIMEOUT = 1.0  # seconds in which a killed process has to be gone
+EXIT_GRACE = 0.2  # seconds for an exit code of its own
 EXPIRE_AFTER = 2.0  # seconds past its own time-out after which the fetcher is killed
 
 
@@ -163,11 +163,11 @@ class Fetcher:
             return None
         _, replies = _pipes(self._process)
         try:
-            data = os.read(replies, REPLY_LIMIT)
+            data = os.read(replies, MAX_REPLY_SIZE)
         except BlockingIOError:
             return None
         if not data:
-            return self._fail(f"the fetcher ended unexpectedly ({self._stop(grace=GRACE)})")
+            return self._fail(f"the fetcher ended unexpectedly ({self._stop(grace=EXIT_GRACE)})")
         if self._request is None:
             return self._fail("the fetcher said something unasked")
         *lines, self._received = (self._received + data).split(b"\n")
@@ -181,7 +181,7 @@ class Fetcher:
                     return self._fail("the fetcher answered more than once")
                 self._request = self.deadline_at = None
                 return answer
-        if len(self._received) > REPLY_LIMIT:
+        if len(self._received) > MAX_REPLY_SIZE:
             return self._fail("the fetcher does not come to an end")
         return None
 
@@ -207,7 +207,7 @@ class Fetcher:
 
     def _write(self, line: bytes) -> bool:
         """Whether the process, started if need be, has got the whole line."""
-        if len(line) > REQUEST_LIMIT:
+        if len(line) > MAX_REQUEST_SIZE:
             self._trouble = "the request is too long for the fetcher"
             return False
         self.start()
@@ -257,7 +257,7 @@ class Fetcher:
                 process.wait(grace)
         process.kill()
         try:
-            code = process.wait(REAP_FOR)
+            code = process.wait(REAP_TIMEOUT)
         except subprocess.TimeoutExpired:
             return "it cannot be killed"  # the kernel holds it; `subprocess` reaps it later
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"

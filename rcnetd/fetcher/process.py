@@ -48,7 +48,7 @@ from typing import TYPE_CHECKING, Any, Callable, NoReturn
 if TYPE_CHECKING:
     from rcnetd.api.client import Client
 
-LINE_LIMIT = 4096  # bytes; PIPE_BUF
+MAX_LINE_LENGTH = 4096  # bytes; PIPE_BUF
 Send = Callable[[dict[str, Any]], None]
 
 
@@ -100,10 +100,10 @@ def _take_standard_streams() -> tuple[int, int]:
 
 
 def _serve(requests: io.BufferedReader, send: Send) -> None:
-    while line := requests.readline(LINE_LIMIT):
+    while line := requests.readline(MAX_LINE_LENGTH):
         whole = line.endswith(b"\n")
         while line and not line.endswith(b"\n"):
-            line = requests.readline(LINE_LIMIT)
+            line = requests.readline(MAX_LINE_LENGTH)
         reply = _reply(line, send) if whole else _failed("request", "the request is too long")
         send(reply)
 

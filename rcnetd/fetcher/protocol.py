@@ -27,7 +27,7 @@ from rcnetd.core.events import (
 )
 from rcnetd.core.model import AutomationStatus, Operation
 
-REASON_LIMIT = 300  # characters
+MAX_REASON_LENGTH = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _rate_limited(operation: Operation, peer: IPv4Address | None, reply: Reply) 
 
 
 def _failed(operation: Operation, peer: IPv4Address | None, reply: Reply) -> Answered:
-    reason = plain(_text(reply.pop("reason", None)), REASON_LIMIT)
+    reason = plain(_text(reply.pop("reason", None)), MAX_REASON_LENGTH)
     kind = _text(_only(reply, "kind"))
     if not re.fullmatch(r"[a-z0-9-]{1,32}", kind):
         raise ValueError("a kind that is no word")

@@ -11,7 +11,7 @@ import re
 import subprocess
 from collections.abc import Callable
 
-from rcnetd.hostconfig.policy import Managed
+from rcnetd.hostconfig.policy import LinkManagers
 
 TIMEOUT = 10.0  # seconds for one of them to answer
 Run = Callable[..., str]
@@ -39,10 +39,10 @@ def run(*command: str) -> str:
     return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
 
 
-def ask(link: str, run: Run = run) -> Managed:
+def ask(link: str, run: Run = run) -> LinkManagers:
     """Who configures *link*."""
     active = ("--terse", "--fields", "DEVICE,FILENAME", "connection", "show", "--active")
-    return Managed(
+    return LinkManagers(
         networkd=_networkd(run("networkctl", "--no-pager", "status", link)),
         network_manager=_network_manager(link, run("nmcli", *active)),
         ifupdown=any(

@@ -17,28 +17,28 @@ from typing import Any
 
 from rcnetd.basic.dataclass import dataclass, replace
 from rcnetd.basic.files import read_bounded, sync_directory, write_atomic
-from rcnetd.core.settings import Persist
+from rcnetd.core.settings import Backend
 from rcnetd.hostconfig import transaction, undo
 from rcnetd.hostconfig.policy import Renderer
-from rcnetd.hostconfig.renderers.model import Changes, File, Refusal, Tree
+from rcnetd.hostconfig.renderers.model import CannotPersist, Changes, File, Tree
 from rcnetd.hostconfig.transaction import Write
-from rcnetd.hostconfig.undo import Kept, Undo
+from rcnetd.hostconfig.undo import FileState, RevertRecord
 
-FILES_MOST = 500  # configuration files of one kind
-RECORD_MOST = 16 * 1024 * 1024  # bytes
-REMOVED_MOST = 256 * 1024  # bytes
+MAX_FILES = 500  # configuration files of one kind
+MAX_RECORD_SIZE = 16 * 1024 * 1024  # bytes
+MAX_REMOVED_SIZE = 256 * 1024  # bytes
 NEW_DIRECTORY = 0o755
 
 
 @dataclass(frozen=True)
-class Found:
+class Snapshot:
     """The files of one kind as they are: for the renderer, and with their owners."""
 
     tree: Tree
-    present: dict[str, Kept | None]
+    present: dict[str, FileState | None]
 
 
-class Host:
+class HostConfig:
     """The configuration files below *root*, and the record in *state* (mode 0700)."""
 
     def __init__(self, root: Path, state: Path) -> None:
@@ -57,16 +57,18 @@ class Host:
         finally:
             os.close(descriptor)
 
-    def read(self, patterns: Sequence[str]) -> Found:
-        """The files that match. Raises `Refusal` for what is no file, or too large; `OSError`."""
+    def read(self, patterns: Sequence[str]) -> Snapshot:
+        """The files that match. Raises `CannotPersist` for what is not a file; `OSError`."""
         paths = sorted(
             f"/{path.relative_to(self._root)}"
             for pattern in patterns
             for path in self._root.glob(pattern.lstrip("/"))
         )
-        if len(paths) > FILES_MOST:
-            raise Refusal(f"more than {FILES_MOST} files match {patterns[0]}; nothing is written")
-        present: dict[str, Kept | None] = {}
+        if len(paths) > MAX_FILES:
+            raise CannotPersist(
+                f"more than {MAX_FILES} files match {patterns[0]}; nothing is written"
+            )
+        present: dict[str, FileState | None] = {}
         tree: dict[str, File] = {}
         for path in dict.fromkeys(paths):
             real = self._root / path.lstrip("/")
@@ -79,50 +81,56 @@ class Host:
             if kept is not None:
                 present[path] = kept
                 tree[path] = File(kept.data, kept.mode)
-        return Found(tree, present)
+        return Snapshot(tree, present)
 
-    def record(self) -> Undo:
-        """What `revert` would put back; nothing where nothing was written. Raises `Refusal`."""
+    def record(self) -> RevertRecord:
+        """What `revert` would put back, empty if nothing was. Raises `CannotPersist`."""
         try:
-            return undo.parse(read_bounded(self._record, RECORD_MOST))
+            return undo.parse(read_bounded(self._record, MAX_RECORD_SIZE))
         except FileNotFoundError:
-            return Undo()
+            return RevertRecord()
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise Refusal(
+            raise CannotPersist(
                 f"'{self._record}' is damaged; what it has of the files is to be put back by hand"
             ) from None
 
-    def write(self, found: Found, made: Changes, removed: Callable[[], dict[str, Any]]) -> Undo:
-        """Make the changes. Raises `OSError`, `Refusal`; then nothing has changed.
+    def write(
+        self, found: Snapshot, made: Changes, removed: Callable[[], dict[str, Any]]
+    ) -> RevertRecord:
+        """Make the changes. Raises `OSError`, `CannotPersist`; then nothing has changed.
 
         *removed* is asked for the routes and links that are to be put back, the first time.
         """
         record, present = self.record(), self._present(found, made)
         missing = {path: self._kept(path) for path in record.files if path not in present}
         present.update(missing)
-        followed = record.followed(present)
+        without_rewritten = record.without_rewritten(present)
         if not made:
-            if followed != record:
-                self._save(followed)
-            return followed
+            if without_rewritten != record:
+                self._save(without_rewritten)
+            return without_rewritten
         writes = self._writes(made, present)
         directories = self._directories(writes, record)
-        begun = replace(followed.begun(present, made), directories=directories)
+        before_write = replace(
+            without_rewritten.before_write(present, made), directories=directories
+        )
         if not record.files:
-            begun = replace(begun, **_put_back_later(removed()))
-        self._save(begun)
+            before_write = replace(before_write, **_put_back_later(removed()))
+        self._save(before_write)
         try:
             self._apply(writes)
         except BaseException:
             with contextlib.suppress(OSError):
                 self._save(record)
             raise
-        finished = begun.finished(made)
+        after_write = before_write.after_write(made)
         with contextlib.suppress(OSError):  # the one from before it says more, and nothing wrong
-            self._save(finished)
-        return finished
+            self._save(after_write)
+        return after_write
 
-    def reverting(self) -> tuple[Undo, dict[str, tuple[Kept | None, Kept | None]]]:
+    def reverting(
+        self,
+    ) -> tuple[RevertRecord, dict[str, tuple[FileState | None, FileState | None]]]:
         """The record, and of each file that is to be put back: what is there, and what was."""
         record = self.record()
         present = {path: self._kept(path) for path in record.files}
@@ -132,7 +140,7 @@ class Host:
             if present[path] != entry.before
         }
 
-    def edited(self, record: Undo) -> list[tuple[str, bytes | None, bytes | None]]:
+    def edited(self, record: RevertRecord) -> list[tuple[str, bytes | None, bytes | None]]:
         """The files that somebody has edited since: path, what we wrote, what is there."""
         present = {path: self._kept(path) for path in record.files}
         return [
@@ -142,7 +150,7 @@ class Host:
         ]
 
     def revert(self) -> list[str]:
-        """Put all files back; returns which. Raises `Refusal`, `OSError`; then nothing changed."""
+        """Put all files back; returns which. On `CannotPersist`, `OSError` nothing has changed."""
         record, files = self.reverting()
         writes = [
             Write(self._real(path), before, present) for path, (present, before) in files.items()
@@ -157,13 +165,13 @@ class Host:
 
     # Inside
 
-    def _kept(self, path: str) -> Kept | None:
+    def _kept(self, path: str) -> FileState | None:
         try:
             return transaction.read(self._root / path.lstrip("/"))
         except ValueError as error:
-            raise Refusal(f"{error}; nothing is written") from None
+            raise CannotPersist(f"{error}; nothing is written") from None
 
-    def _present(self, found: Found, made: Changes) -> dict[str, Kept | None]:
+    def _present(self, found: Snapshot, made: Changes) -> dict[str, FileState | None]:
         present = dict(found.present)
         for path in made:
             if path not in present:
@@ -175,22 +183,24 @@ class Host:
         top, place = (self._root / "etc").resolve(), self._root / path.lstrip("/")
         real = place.resolve()
         if top not in real.parents:
-            raise Refusal(f"'{path}' is a link to '{real}', outside of /etc; nothing is written")
+            raise CannotPersist(
+                f"'{path}' is a link to '{real}', outside of /etc; nothing is written"
+            )
         return real
 
-    def _writes(self, made: Changes, present: dict[str, Kept | None]) -> list[Write]:
+    def _writes(self, made: Changes, present: dict[str, FileState | None]) -> list[Write]:
         writes = []
         for path, change in made.items():
             old = present[path]
             new = None
             if change.data is not None:
-                kept = old or Kept(b"", uid=os.geteuid(), gid=os.getegid())
+                kept = old or FileState(b"", uid=os.geteuid(), gid=os.getegid())
                 mode = kept.mode if change.mode is None else change.mode
                 new = replace(kept, data=change.data, mode=mode)
             writes.append(Write(self._real(path), new, old))
         return writes
 
-    def _directories(self, writes: Sequence[Write], record: Undo) -> tuple[str, ...]:
+    def _directories(self, writes: Sequence[Write], record: RevertRecord) -> tuple[str, ...]:
         """Those that have to be made, and those that we have made already; upper ones first."""
         root = self._root.resolve()
         missing = {
@@ -219,12 +229,12 @@ class Host:
                     parent.rmdir()
             raise
 
-    def _clean_up(self, record: Undo) -> None:
+    def _clean_up(self, record: RevertRecord) -> None:
         for path in record.files:
             with contextlib.suppress(OSError):
                 transaction.clean_up([self._real(path)])
 
-    def _save(self, record: Undo) -> None:
+    def _save(self, record: RevertRecord) -> None:
         if not record.files:
             self._forget()
             return
@@ -240,7 +250,7 @@ class Host:
 def read_removed(path: Path) -> dict[str, Any]:
     """The daemon's `removed.json`: what it took away since boot. Damaged or none: nothing."""
     try:
-        content = json.loads(read_bounded(path, REMOVED_MOST))
+        content = json.loads(read_bounded(path, MAX_REMOVED_SIZE))
         routes = [dict(entry) for entry in content["routes"]]
         links = [dict(entry) for entry in content["links"]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -256,7 +266,7 @@ def _put_back_later(removed: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def renderer(persist: Persist) -> Renderer:
+def renderer(persist: Backend) -> Renderer:
     """The renderer of a kind; loaded only now."""
     from importlib import import_module
 

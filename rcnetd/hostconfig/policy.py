@@ -16,23 +16,31 @@ from rcnetd.basic.dataclass import dataclass
 from rcnetd.core.model import PROTOCOL, Address, Link, Network, Route
 from rcnetd.core.routes import OUTSIDE
 from rcnetd.core.servicenet import ServiceNet, choose, objection
-from rcnetd.core.settings import Instance, Manage, Persist, PublicInterface, PublicIPv6, Settings
+from rcnetd.core.settings import Backend, Manage, Metadata, PublicInterface, PublicIPv6, Settings
 from rcnetd.hostconfig.renderers.marked_edits import documents
-from rcnetd.hostconfig.renderers.model import Change, Changes, Default, Nic, Refusal, Tree, Wish
+from rcnetd.hostconfig.renderers.model import (
+    CannotPersist,
+    Change,
+    Changes,
+    DefaultRoute,
+    HostLink,
+    Target,
+    Tree,
+)
 
 
 @dataclass(frozen=True)
 class Renderer:
     """One of the renderers: what it reads, and its two functions."""
 
-    persist: Persist
+    persist: Backend
     patterns: tuple[str, ...]
-    render: Callable[[Tree, Wish], Changes]
-    read_defaults: Callable[[Tree], list[Default]]
+    render: Callable[[Tree, Target], Changes]
+    read_defaults: Callable[[Tree], list[DefaultRoute]]
 
 
 @dataclass(frozen=True)
-class Managed:
+class LinkManagers:
     """What the network managers say of ServiceNet's link; None: nothing.
 
     *networkd* and *network_manager* are the files by which they configure it now.
@@ -43,89 +51,89 @@ class Managed:
     ifupdown: bool = False
 
 
-def manager(managed: Managed, link: str) -> Persist:
-    """Whose configuration brings the link up. Raises `Refusal` if nobody's that we know."""
+def manager(managed: LinkManagers, link: str) -> Backend:
+    """Whose configuration brings the link up. Raises `CannotPersist` if nobody's that we know."""
     profile, unit = managed.network_manager, managed.networkd
     if profile is not None:
         if "/netplan-" in profile:
-            return Persist.NETPLAN
+            return Backend.NETPLAN
         if profile.startswith("/etc/sysconfig/network-scripts/"):
-            return Persist.IFCFG
-        return Persist.NETWORK_MANAGER
+            return Backend.IFCFG
+        return Backend.NETWORK_MANAGER
     if unit is not None:
-        return Persist.NETPLAN if "/10-netplan-" in unit else Persist.NETWORKD
+        return Backend.NETPLAN if "/10-netplan-" in unit else Backend.NETWORKD
     if managed.ifupdown:
-        return Persist.IFUPDOWN
-    raise Refusal(
+        return Backend.IFUPDOWN
+    raise CannotPersist(
         f"neither networkd nor NetworkManager nor ifupdown configures {link}; set 'persist' to"
         " what does, or to 'none'"
     )
 
 
 def gateway_of(route: bytes) -> IPv4Address:
-    """The gateway that the daemon's `route.json` names. Raises `Refusal` for any other content."""
+    """The gateway in the daemon's `route.json`. Raises `CannotPersist` for other content."""
     try:
         content = json.loads(route)
         if content["version"] != 1 or not isinstance(content["gateway"], str):
             raise ValueError
         return IPv4Address(content["gateway"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise Refusal("route.json is damaged; restart rcnetd") from None
+        raise CannotPersist("route.json is damaged; restart rcnetd") from None
 
 
-def servicenet_of(network: Network, settings: Settings, instance: Instance) -> ServiceNet:
-    """ServiceNet, found as the daemon finds it. Raises `Refusal` where rcnetd sets no route."""
-    if instance.is_rackconnect_v3:
-        raise Refusal("this is RackConnect v3: rcnetd changes nothing here")
+def servicenet_of(network: Network, settings: Settings, metadata: Metadata) -> ServiceNet:
+    """ServiceNet, found as the daemon finds it. Raises `CannotPersist` if there is none."""
+    if metadata.is_rackconnect_v3:
+        raise CannotPersist("this is RackConnect v3: rcnetd changes nothing here")
     if settings.manage is Manage.NEVER:
-        raise Refusal("'manage: never' is set: rcnetd changes nothing here")
-    servicenet = choose(network, settings.servicenet, instance.servicenet_mac)
+        raise CannotPersist("'manage: never' is set: rcnetd changes nothing here")
+    servicenet = choose(network, settings.servicenet, metadata.servicenet_mac)
     if servicenet is None:
-        raise Refusal("there is no ServiceNet interface")
+        raise CannotPersist("there is no ServiceNet interface")
     return servicenet
 
 
-def judge(
+def require_valid_gateway(
     gateway: IPv4Address, servicenet: ServiceNet, network: Network, settings: Settings
 ) -> None:
-    """Whether *gateway* may be written: a fit one. Raises `Refusal`."""
+    """Whether *gateway* may be written: a fit one. Raises `CannotPersist`."""
     own = tuple(entry.interface for entry in network.addresses)
     reason = objection(gateway, own, servicenet.address, onlink=settings.gateway.onlink)
     if reason is not None:
-        raise Refusal(f"gateway {gateway} {reason}; nothing is written")
+        raise CannotPersist(f"gateway {gateway} {reason}; nothing is written")
 
 
-def judge_in_effect(gateway: IPv4Address, servicenet: ServiceNet, network: Network) -> None:
-    """Whether the kernel's own route is by it, for an outside address. Raises `Refusal`."""
+def require_in_effect(gateway: IPv4Address, servicenet: ServiceNet, network: Network) -> None:
+    """Whether the kernel's own route is by it, for an outside address. Raises `CannotPersist`."""
     verdict = network.verdict(OUTSIDE)
     found = (verdict.ifindex, verdict.gateway) if verdict is not None else None
     if found != (servicenet.link.ifindex, gateway):
-        raise Refusal(f"the kernel's route is not by gateway {gateway}; nothing is written")
+        raise CannotPersist(f"the kernel's route is not by gateway {gateway}; nothing is written")
 
 
-def wish(
+def target(
     tree: Tree,
     renderer: Renderer,
     gateway: IPv4Address,
     servicenet: ServiceNet,
     network: Network,
     settings: Settings,
-    instance: Instance,
-) -> Wish:
-    """What the next boot is to come up with. The public links are the one that the instance data
+    metadata: Metadata,
+) -> Target:
+    """What the next boot is to come up with. The public links are the one that the metadata
     names, and those to which the files, without our edits, give a default route."""
     found = renderer.read_defaults(unedited(tree))
     public = tuple(
-        _nic(link, network.addresses)
+        _host_link(link, network.addresses)
         for link in network.links
         if link.ifindex != servicenet.link.ifindex
         and (
-            (link.mac and link.mac == instance.public_mac)
+            (link.mac and link.mac == metadata.public_mac)
             or any(_is_of(default, link) for default in found)
         )
     )
-    return Wish(
-        servicenet=_nic(servicenet.link, network.addresses),
+    return Target(
+        servicenet=_host_link(servicenet.link, network.addresses),
         gateway=gateway,
         public=public,
         policy=settings.public_interface,
@@ -135,7 +143,7 @@ def wish(
     )
 
 
-def changes(tree: Tree, renderer: Renderer, wanted: Wish) -> Changes:
+def changes(tree: Tree, renderer: Renderer, wanted: Target) -> Changes:
     """The changes of the files: those that take our edits back where nothing is needed."""
     if _is_so_already(renderer.read_defaults(unedited(tree)), wanted):
         return taken_back(tree)
@@ -162,7 +170,7 @@ def unedited(tree: Tree) -> Tree:
     }
 
 
-def _is_so_already(defaults: list[Default], wanted: Wish) -> bool:
+def _is_so_already(defaults: list[DefaultRoute], wanted: Target) -> bool:
     """Whether the host comes up so by itself: somebody has configured this gateway."""
     return (
         bool(defaults)
@@ -175,16 +183,16 @@ def _is_so_already(defaults: list[Default], wanted: Wish) -> bool:
     )
 
 
-def _nic(link: Link, addresses: tuple[Address, ...]) -> Nic:
+def _host_link(link: Link, addresses: tuple[Address, ...]) -> HostLink:
     own = tuple(entry.interface for entry in addresses if entry.ifindex == link.ifindex)
-    return Nic(link.name, link.mac or None, own)
+    return HostLink(link.name, link.mac or None, own)
 
 
-def _is_of(default: Default, link: Link) -> bool:
-    return _names(default.link, Nic(link.name, link.mac or None))
+def _is_of(default: DefaultRoute, link: Link) -> bool:
+    return _names(default.link, HostLink(link.name, link.mac or None))
 
 
-def _names(word: str, nic: Nic) -> bool:
+def _names(word: str, nic: HostLink) -> bool:
     return word == nic.mac or fnmatchcase(nic.name, word)
 
 
@@ -200,7 +208,7 @@ def diff(path: str, before: bytes | None, after: bytes | None) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class WayBack:
+class RouteRestore:
     """What `revert` tells the kernel: links up with their addresses, routes back, ours away.
 
     *ours* goes last, and only where another default route is there then.
@@ -211,11 +219,11 @@ class WayBack:
     ours: tuple[Route, ...] = ()
 
 
-def way_back(
+def plan_restore(
     recorded_routes: Iterable[Route],
     recorded_links: Iterable[tuple[str, tuple[IPv4Interface, ...]]],
     network: Network,
-) -> WayBack:
+) -> RouteRestore:
     """How the routes become again what they were, from what was recorded since boot.
 
     Links are known by their MACs. Only what a link of this server can have is put back.
@@ -232,4 +240,4 @@ def way_back(
     )
     others = [route for route in network.defaults if route.protocol != PROTOCOL]
     ours = tuple(route for route in network.defaults if route.protocol == PROTOCOL)
-    return WayBack(links, routes, ours if routes or others else ())
+    return RouteRestore(links, routes, ours if routes or others else ())

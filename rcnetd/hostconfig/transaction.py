@@ -15,9 +15,9 @@ from pathlib import Path
 
 from rcnetd.basic.dataclass import dataclass
 from rcnetd.basic.files import read_bounded, sync_directory
-from rcnetd.hostconfig.undo import Kept
+from rcnetd.hostconfig.undo import FileState
 
-SIZE_MOST = 256 * 1024  # bytes of one file
+MAX_SIZE = 256 * 1024  # bytes of one file
 
 
 class Changed(Exception):
@@ -29,8 +29,8 @@ class Write:
     """What a file is to become (None: it goes), and what must be there until then."""
 
     path: Path
-    new: Kept | None
-    old: Kept | None
+    new: FileState | None
+    old: FileState | None
 
 
 def apply(writes: Sequence[Write]) -> None:
@@ -67,18 +67,18 @@ def clean_up(paths: Iterable[Path]) -> None:
                 name.unlink()
 
 
-def read(path: Path) -> Kept | None:
+def read(path: Path) -> FileState | None:
     """A file as it is; None where there is none. Raises `OSError`, `ValueError` if it is no file
     or too large."""
     try:
-        data = read_bounded(path, SIZE_MOST)
+        data = read_bounded(path, MAX_SIZE)
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return Kept(data, found.st_mode & 0o7777, found.st_uid, found.st_gid)
+    return FileState(data, found.st_mode & 0o7777, found.st_uid, found.st_gid)
 
 
-def _prepare(path: Path, new: Kept) -> None:
+def _prepare(path: Path, new: FileState) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(_new(path), flags, 0o600), "wb") as file:
         if (os.geteuid(), os.getegid()) != (new.uid, new.gid):

@@ -24,13 +24,13 @@ from typing import Any, Optional
 
 from rcnetd.basic.dataclass import dataclass, field, replace
 from rcnetd.hostconfig.renderers.marked_edits import unedited
-from rcnetd.hostconfig.renderers.model import Changes, Refusal
+from rcnetd.hostconfig.renderers.model import CannotPersist, Changes
 
 VERSION = 1
 
 
 @dataclass(frozen=True)
-class Kept:
+class FileState:
     """A file as it is or was, with its owner."""
 
     data: bytes
@@ -40,27 +40,27 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Entry:
+class FileRecord:
     """What a file was (None: not there), and what of it is ours (None: not there)."""
 
-    before: Kept | None
+    before: FileState | None
     ours: tuple[bytes | None, ...]
 
 
-Present = Mapping[str, Optional[Kept]]  # what is there now, by path
+Present = Mapping[str, Optional[FileState]]  # what is there now, by path
 
 
 @dataclass(frozen=True)
-class Undo:
+class RevertRecord:
     """The record."""
 
-    files: Mapping[str, Entry] = field(default_factory=dict)
+    files: Mapping[str, FileRecord] = field(default_factory=dict)
     directories: tuple[str, ...] = ()
     routes: tuple[Mapping[str, Any], ...] = ()
     links: tuple[Mapping[str, Any], ...] = ()
     boot_id: str = ""
 
-    def followed(self, present: Present) -> Undo:
+    def without_rewritten(self, present: Present) -> RevertRecord:
         """Without the files that somebody has written anew: there is nothing of ours in them."""
         return replace(
             self,
@@ -72,7 +72,7 @@ class Undo:
             },
         )
 
-    def begun(self, present: Present, made: Changes) -> Undo:
+    def before_write(self, present: Present, made: Changes) -> RevertRecord:
         """The record before the changes are made."""
         files = dict(self.files)
         for path, change in made.items():
@@ -82,10 +82,10 @@ class Undo:
                 files[path] = replace(old, ours=(data, change.data))
             else:  # the first time, or another program has written it anew
                 before = _without_edits(path, now)
-                files[path] = Entry(before, (data, change.data))
+                files[path] = FileRecord(before, (data, change.data))
         return replace(self, files=files)
 
-    def finished(self, made: Changes) -> Undo:
+    def after_write(self, made: Changes) -> RevertRecord:
         """The record after they were made: what has become as it was needs no undoing."""
         files = dict(self.files)
         for path, change in made.items():
@@ -122,14 +122,14 @@ class Undo:
         return json.dumps(content, indent=1) + "\n"
 
 
-def parse(text: bytes) -> Undo:
+def parse(text: bytes) -> RevertRecord:
     """The record from JSON. Raises `ValueError`, `KeyError` or `TypeError` if it is damaged."""
     content = json.loads(text)
     if content["version"] != VERSION:
         raise ValueError("of another version")
-    return Undo(
+    return RevertRecord(
         {
-            str(path): Entry(
+            str(path): FileRecord(
                 _kept_from_json(entry["before"]),
                 tuple(None if data is None else _bytes(data) for data in entry["ours"]),
             )
@@ -142,20 +142,20 @@ def parse(text: bytes) -> Undo:
     )
 
 
-def _data(kept: Kept | None) -> bytes | None:
+def _data(kept: FileState | None) -> bytes | None:
     return None if kept is None else kept.data
 
 
-def _is_edited(path: str, kept: Kept | None) -> bool:
+def _is_edited(path: str, kept: FileState | None) -> bool:
     return _without_edits(path, kept) != kept
 
 
-def _without_edits(path: str, kept: Kept | None) -> Kept | None:
+def _without_edits(path: str, kept: FileState | None) -> FileState | None:
     if kept is None:
         return None
     try:
         data = unedited(path, kept.data)
-    except Refusal:  # half a mark of ours: nothing that we could take out
+    except CannotPersist:  # half a mark of ours: nothing that we could take out
         return kept
     return None if data is None else replace(kept, data=data)
 
@@ -168,14 +168,14 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _kept_to_json(kept: Kept | None) -> dict[str, Any] | None:
+def _kept_to_json(kept: FileState | None) -> dict[str, Any] | None:
     if kept is None:
         return None
     return {"data": _text(kept.data), "mode": kept.mode, "uid": kept.uid, "gid": kept.gid}
 
 
-def _kept_from_json(content: dict[str, Any] | None) -> Kept | None:
+def _kept_from_json(content: dict[str, Any] | None) -> FileState | None:
     if content is None:
         return None
     mode, uid, gid = (int(content[key]) for key in ("mode", "uid", "gid"))
-    return Kept(_bytes(content["data"]), mode, uid, gid)
+    return FileState(_bytes(content["data"]), mode, uid, gid)

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rcnetd.core.model import METRIC
-from rcnetd.core.settings import Persist
+from rcnetd.core.settings import Backend
 from rcnetd.hostconfig.renderers import network_manager, networkd
-from rcnetd.hostconfig.renderers.model import Default, File, Refusal, Tree, Wish
+from rcnetd.hostconfig.renderers.model import CannotPersist, DefaultRoute, File, Target, Tree
 
 # Not its command line, which calls udevadm and daemon-reload even with --root-dir.
 NETPLAN = ("/usr/libexec/netplan/generate", "/lib/netplan/generate")
@@ -30,20 +30,20 @@ IFCFG_READERS = (
 )
 SOURCE = re.compile(rb"^([ \t]*source\S*[ \t]+)/(?=(?:etc|run)/network/)", re.MULTILINE)
 TIMEOUT = 30.0  # seconds
-SIZE_MOST = 256 * 1024  # bytes of a file that a tool has made
+MAX_SIZE = 256 * 1024  # bytes of a file that a tool has made
 
 
-def check(persist: Persist, tree: Tree, wish: Wish) -> None:
-    """Whether the host will come up from *tree* as *wish* says. Raises `Refusal`, `OSError`.
+def check(persist: Backend, tree: Tree, target: Target) -> None:
+    """Check that *tree* boots as *target* says. Raises `CannotPersist`, `OSError`.
 
     ifcfg has no tool that reads a copy, but it must have a reader; networkd has no tool at all.
     """
-    if persist is Persist.NETPLAN:
-        _netplan(tree, wish)
-    elif persist is Persist.IFUPDOWN:
-        _ifupdown(tree, wish)
-    elif persist is Persist.IFCFG and not any(any(ROOT.glob(name)) for name in IFCFG_READERS):
-        raise Refusal(
+    if persist is Backend.NETPLAN:
+        _netplan(tree, target)
+    elif persist is Backend.IFUPDOWN:
+        _ifupdown(tree, target)
+    elif persist is Backend.IFCFG and not any(any(ROOT.glob(name)) for name in IFCFG_READERS):
+        raise CannotPersist(
             "nothing here reads ifcfg files: NetworkManager has no plugin for them (EL10), and"
             " there are no network-scripts; set 'persist' to 'network-manager'; nothing is written"
         )
@@ -62,7 +62,7 @@ def _copy(tree: Tree) -> Iterator[Path]:
 
 
 def _run(*command: str) -> str:
-    """What a tool prints. Raises `Refusal` with its last word if it fails."""
+    """What a tool prints. Raises `CannotPersist` with its last word if it fails."""
     name = Path(command[0]).name
     try:
         done = subprocess.run(
@@ -74,60 +74,62 @@ def _run(*command: str) -> str:
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
         )
     except FileNotFoundError:
-        raise Refusal(f"'{command[0]}' is not installed; nothing is written") from None
+        raise CannotPersist(f"'{command[0]}' is not installed; nothing is written") from None
     except subprocess.TimeoutExpired:
-        raise Refusal(f"{name} did not end within {TIMEOUT:g} s; nothing is written") from None
+        raise CannotPersist(
+            f"{name} did not end within {TIMEOUT:g} s; nothing is written"
+        ) from None
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
         word = "".join(char for char in said[-1] if char.isprintable())[:300]
-        raise Refusal(f"{name} rejects the new files, nothing is written; it says: {word}")
+        raise CannotPersist(f"{name} rejects the new files, nothing is written; it says: {word}")
     return done.stdout.decode("utf-8", "replace")
 
 
-def _netplan(tree: Tree, wish: Wish) -> None:
+def _netplan(tree: Tree, target: Target) -> None:
     generate = next((name for name in NETPLAN if Path(name).exists()), NETPLAN[0])
     with _copy(tree) as root:
         _run(generate, "--root-dir", str(root))
         made = _made(root, "run/systemd/network/*.network")
         profiles = _made(root, "run/NetworkManager/system-connections/*")
     defaults = networkd.read_defaults(made) + network_manager.read_defaults(profiles)
-    _one_winner(defaults, wish, "netplan")
+    _one_winner(defaults, target, "netplan")
 
 
 def _made(root: Path, pattern: str) -> Tree:
     return {
-        f"/{path.relative_to(root)}": File(path.read_bytes()[:SIZE_MOST])
+        f"/{path.relative_to(root)}": File(path.read_bytes()[:MAX_SIZE])
         for path in root.glob(pattern)
         if path.is_file()
     }
 
 
-def _one_winner(defaults: list[Default], wish: Wish, name: str) -> None:
+def _one_winner(defaults: list[DefaultRoute], target: Target, name: str) -> None:
     best = min((default.metric for default in defaults), default=METRIC)
     # Each once: the same may be said twice.
     winners = [one for one in dict.fromkeys(defaults) if one.metric <= max(best, METRIC)]
     for default in winners:
-        if (default.gateway, default.metric) != (wish.gateway, METRIC):
-            raise Refusal(
+        if (default.gateway, default.metric) != (target.gateway, METRIC):
+            raise CannotPersist(
                 f"with the new files {name} would have another default route win"
                 f" ({default.path}: {default.link}, metric {default.metric}); nothing is written"
             )
     if len(winners) != 1:
-        raise Refusal(f"with the new files {name} would have {len(winners)} default routes by"
-                      f" {wish.gateway}, not one; nothing is written")  # fmt: skip
+        raise CannotPersist(f"with the new files {name} would have {len(winners)} default routes by"
+                      f" {target.gateway}, not one; nothing is written")  # fmt: skip
 
 
-def _ifupdown(tree: Tree, wish: Wish) -> None:
+def _ifupdown(tree: Tree, target: Target) -> None:
     """`ifquery` reads the copy; what that sources is named by absolute paths, here the copy's."""
-    name = wish.servicenet.name
+    name = target.servicenet.name
     with _copy(tree) as root:
         for path in root.glob("etc/network/**/*"):
             if path.is_file():
                 path.write_bytes(SOURCE.sub(rf"\1{root}/".encode(), path.read_bytes()))
         said = _run(IFQUERY, "-i", str(root / "etc/network/interfaces"), name)
-    ours = f"ip route replace default via {wish.gateway} dev {name}"
+    ours = f"ip route replace default via {target.gateway} dev {name}"
     if sum(ours in line for line in said.splitlines()) != 1:
-        raise Refusal(
+        raise CannotPersist(
             f"ifquery does not find the default route of {name} in the new files; nothing is"
             " written"
         )

@@ -70,7 +70,7 @@ class Stage:
             print(f"{seconds:7.3f} s  {who:<9} {text}", flush=True)
 
 
-def run(*, timeline: Path | None, fault: str | None, as_json: bool, timeout: float) -> int:
+def run(*, scenario: Path | None, fault: str | None, as_json: bool, timeout: float) -> int:
     """Run the demonstration."""
     if not may_make_namespaces():
         try:
@@ -91,7 +91,7 @@ def run(*, timeline: Path | None, fault: str | None, as_json: bool, timeout: flo
             print(f"rcnetctl: Failed to make the demo's network: {error}", file=sys.stderr)
             return EX_NOPERM
         demo = _Demo(topology, directory, Stage(as_json=as_json), stack)
-        return demo.play(timeline, fault, timeout)
+        return demo.play(scenario, fault, timeout)
 
 
 class _Demo:
@@ -103,13 +103,13 @@ class _Demo:
         self._ready = False
         self._status = ""
 
-    def play(self, timeline: Path | None, fault: str | None, timeout: float) -> int:
+    def play(self, scenario: Path | None, fault: str | None, timeout: float) -> int:
         stage = self._stage
         stage.say("demo", f"a server: eth0 {PUBLIC} (public), eth1 {SERVICENET} (ServiceNet)")
         stage.say("demo", f"its default route: via {PUBLIC_ROUTER} dev eth0, the public router")
         self._server_down()
         self._stack.enter_context(self._internet_host())
-        if not self._start_emulator(timeline, fault):
+        if not self._start_emulator(scenario, fault):
             return 1
         self._connect("before")
         daemon = self._start_daemon()
@@ -179,13 +179,13 @@ class _Demo:
         way = ways.get(seen, "by an unknown way")
         self._stage.say("internet", f"{when}: {INTERNET} sees the server as {seen}, {way}")
 
-    def _start_emulator(self, timeline: Path | None, fault: str | None) -> bool:
+    def _start_emulator(self, scenario: Path | None, fault: str | None) -> bool:
         """The emulated API on the API host, with TLS; True once it listens."""
         ca_file = self._directory / "ca.pem"
-        if timeline is None:
-            timeline = Path(str(resources.files("rcnetd.emulator"))) / "demo.yaml"
+        if scenario is None:
+            scenario = Path(str(resources.files("rcnetd.emulator"))) / "demo.yaml"
         command = [
-            sys.executable, "-m", "rcnetd.emulator", str(timeline),
+            sys.executable, "-m", "rcnetd.emulator", str(scenario),
             "--listen", f"{API}:443", "--ca-file", str(ca_file),
         ]  # fmt: skip
         if fault is not None:
@@ -215,7 +215,7 @@ class _Demo:
             "NOTIFY_SOCKET": str(self._directory / "notify"),
             "RUNTIME_DIRECTORY": str(run),
             "STATE_DIRECTORY": str(self._directory),
-            "RCNETD_INSTANCE": str(self._directory / "no-instance.json"),
+            "RCNETD_METADATA": str(self._directory / "no-instance.json"),
         }
         log = self._stack.enter_context((self._directory / "log").open("wb"))
         with self._topology.server:

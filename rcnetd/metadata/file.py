@@ -1,6 +1,6 @@
-"""Reads what the platform says of this server: `/run/rcnetd-instance/instance.json`.
+"""Reads what the platform says of this server: `/run/rcnetd-metadata/metadata.json`.
 
-The file is written by `rcnetd-instance.service` (form version 1); every key may be absent or null:
+The file is written by `rcnetd-metadata.service` (form version 1); every key may be absent or null:
 
     region                   one of the six codes, in any case
     region_source            where it is from: "xenstore", "config drive", "cloud-init"
@@ -23,35 +23,35 @@ from typing import Any, TypeVar
 
 from rcnetd.basic.dataclass import fields
 from rcnetd.basic.files import read_bounded
-from rcnetd.core.settings import REGIONS, Instance
+from rcnetd.core.settings import REGIONS, Metadata
 
-SIZE_MOST = 64 * 1024  # bytes
-TEXT_MOST = 80  # characters of a text that is only shown
+MAX_SIZE = 64 * 1024  # bytes
+MAX_TEXT_LENGTH = 80  # characters of a text that is only shown
 MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 T = TypeVar("T")
 
 
-def read(path: Path) -> tuple[Instance, list[str]]:
-    """Read the instance data: what is usable of it, and a warning for what is not.
+def read(path: Path) -> tuple[Metadata, list[str]]:
+    """Read the metadata: what is usable of it, and a warning for what is not.
 
-    No file is no instance data: the settings decide.
+    No file is no metadata: the settings decide.
     """
     import json
 
     try:
-        content = json.loads(read_bounded(path, SIZE_MOST))
+        content = json.loads(read_bounded(path, MAX_SIZE))
     except FileNotFoundError:
-        return Instance(), []
+        return Metadata(), []
     except OSError as error:
-        return Instance(), [f"Failed to read '{path}': {error.strerror}, ignoring"]
+        return Metadata(), [f"Failed to read '{path}': {error.strerror}, ignoring"]
     except (ValueError, RecursionError) as error:
-        return Instance(), [f"Failed to read '{path}': {error}, ignoring"]
+        return Metadata(), [f"Failed to read '{path}': {error}, ignoring"]
     if not isinstance(content, dict):
-        return Instance(), [f"Failed to read '{path}': it is not a JSON object, ignoring"]
-    return _instance(content, path)
+        return Metadata(), [f"Failed to read '{path}': it is not a JSON object, ignoring"]
+    return _metadata(content, path)
 
 
-def _instance(content: dict[str, Any], path: Path) -> tuple[Instance, list[str]]:
+def _metadata(content: dict[str, Any], path: Path) -> tuple[Metadata, list[str]]:
     warnings: list[str] = []
 
     def take(key: str, parse: Callable[[str], T | None]) -> T | None:
@@ -67,7 +67,7 @@ def _instance(content: dict[str, Any], path: Path) -> tuple[Instance, list[str]]
     usable = tuple(role for role in roles if isinstance(role, str))
     if (given is not None and given is not roles) or len(usable) != len(roles):
         warnings.append(f"'{path}': roles is not a list of words, ignoring what is none")
-    instance = Instance(
+    metadata = Metadata(
         region=take("region", region),
         region_source=take("region_source", _line),
         roles=usable,
@@ -78,19 +78,19 @@ def _instance(content: dict[str, Any], path: Path) -> tuple[Instance, list[str]]
         automation_status=take("automation_status", _line),
         sources=_sources(content.get("sources")),
     )
-    return instance, warnings
+    return metadata, warnings
 
 
 def _sources(value: object) -> tuple[tuple[str, str], ...]:
     entries = value.items() if isinstance(value, dict) else ()
-    known = {entry.name for entry in fields(Instance)}
+    known = {entry.name for entry in fields(Metadata)}
     return tuple(
         (key, _line(source)) for key, source in entries if key in known and isinstance(source, str)
     )
 
 
 def _line(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text[:TEXT_MOST])
+    return "".join(char if char.isprintable() else " " for char in text[:MAX_TEXT_LENGTH])
 
 
 def region(text: str) -> str | None:

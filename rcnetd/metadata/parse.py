@@ -24,13 +24,13 @@ SERVICENET = (IPv4Network("10.176.0.0/12"), IPv4Network("10.208.0.0/12"))
 ANYWHERE = IPv4Network("0.0.0.0/0")
 FEATURE = "user-metadata/rackconnect_automation_feature_configure_network_stack"
 STATUS = "user-metadata/rackconnect_automation_status"
-ENTRIES_MOST = 64  # of any list: a server has a few links, routes and roles
+MAX_ENTRIES = 64  # of any list: a server has a few links, routes and roles
 
-Found = dict[str, Any]  # by the keys of `instance.json`
+Found = dict[str, Any]  # by the keys of `metadata.json`
 
 
 def merge(sources: Iterable[tuple[str, Found]]) -> Found:
-    """The content of `instance.json`: each fact of the first source that has it, and which."""
+    """The content of `metadata.json`: each fact of the first source that has it, and which."""
     merged: Found = {}
     origins: dict[str, str] = {}
     for source, found in sources:
@@ -185,7 +185,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
-    entries = value[:ENTRIES_MOST] if isinstance(value, list) else []
+    entries = value[:MAX_ENTRIES] if isinstance(value, list) else []
     return [entry for entry in entries if isinstance(entry, dict)]
 
 
@@ -194,7 +194,7 @@ def _text(value: Any) -> str:
 
 
 def _roles(value: Any) -> list[str]:
-    entries = value[:ENTRIES_MOST] if isinstance(value, list) else []
+    entries = value[:MAX_ENTRIES] if isinstance(value, list) else []
     return [role for role in entries if isinstance(role, str) and len(role) <= 80]
 
 

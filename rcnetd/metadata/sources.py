@@ -25,9 +25,9 @@ from rcnetd.metadata.parse import (
     is_enough,
 )
 
-SECONDS_MOST = 6.0  # for all sources together: rcnetd waits for us
+MAX_SECONDS = 6.0  # for all sources together: rcnetd waits for us
 SECONDS_EACH = 2.0  # for one command
-SIZE_MOST = 256 * 1024  # bytes of a file or an answer
+MAX_SIZE = 256 * 1024  # bytes of a file or an answer
 KEYS = ("provider_data/region", "provider_data/roles", FEATURE, STATUS)
 LABELS = ("config-2", "CONFIG-2")  # OpenStack's for iso9660, and for vfat
 FILESYSTEMS = ("iso9660", "vfat", "udf")
@@ -41,7 +41,7 @@ class Platform:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
-        self._deadline = time.monotonic() + SECONDS_MOST
+        self._deadline = time.monotonic() + MAX_SECONDS
         self.notes: list[str] = []
 
     def read(self) -> Sources:
@@ -142,11 +142,11 @@ class Platform:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
             self._note(source, said[-1][:200] if said else f"'{command[0]}' failed")
             return None
-        return done.stdout[:SIZE_MOST].decode("utf-8", "replace")
+        return done.stdout[:MAX_SIZE].decode("utf-8", "replace")
 
     def _text(self, path: Path) -> str | None:
         try:
-            return read_bounded(path, SIZE_MOST).decode("utf-8", "replace")
+            return read_bounded(path, MAX_SIZE).decode("utf-8", "replace")
         except (OSError, ValueError) as error:
             if not isinstance(error, FileNotFoundError):
                 self._note(os.fspath(path), str(error))

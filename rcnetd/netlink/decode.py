@@ -12,7 +12,7 @@ from functools import wraps
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from typing import TypeVar
 
-from rcnetd.core.model import Address, Link, Neighbour, Route, Verdict
+from rcnetd.core.model import Address, Link, Neighbour, Route, RouteLookup
 from rcnetd.netlink.socket import (
     NLA_TYPE_MASK,
     NetlinkError,
@@ -118,12 +118,12 @@ def route(data: bytes) -> Route:
 
 
 @_understood
-def verdict(data: bytes) -> Verdict:
+def verdict(data: bytes) -> RouteLookup:
     """Decode the kernel's answer to RTM_GETROUTE."""
     _, prefixlen, _, _, table, protocol, _, _, _ = RTMSG.unpack_from(data)
     attrs = attribute_map(data, RTMSG.size)
     gateway = _gateway(attrs)
-    return Verdict(
+    return RouteLookup(
         prefixlen=prefixlen,
         ifindex=_number(attrs, RTA_OIF) or None,
         gateway=gateway if isinstance(gateway, IPv4Address) else None,

@@ -15,11 +15,11 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import TypeVar
 
 from rcnetd.core.actions import AddRoute
-from rcnetd.core.model import TABLE_MAIN, Neighbour, Network, Query, Route, Verdict
+from rcnetd.core.model import TABLE_MAIN, Neighbour, Network, Query, Route, RouteLookup
 from rcnetd.netlink import decode
 from rcnetd.netlink import socket as rtnetlink
 from rcnetd.netlink.monitor import Monitor
-from rcnetd.netlink.socket import Exchange, Interrupted, NetlinkError, body, pack_attribute
+from rcnetd.netlink.socket import Interrupted, NetlinkError, NetlinkSocket, body, pack_attribute
 
 __all__ = ["Kernel", "Monitor", "NetlinkError"]
 
@@ -32,7 +32,7 @@ IFLA_EXT_MASK = 29
 IFF_UP = 0x1
 
 HEAD = 8192  # bytes; the least that the kernel makes of a list at once (NLMSG_GOODSIZE)
-READINGS_MOST = 8  # in a row, of a state that keeps changing
+MAX_READINGS = 8  # in a row, of a state that keeps changing
 
 GONE = (errno.ESRCH, errno.ENODEV)
 # How the kernel says that it has no route: none, unreachable, prohibit, throw.
@@ -155,12 +155,12 @@ class Kernel:
         flags = rtnetlink.NLM_F_CREATE | rtnetlink.NLM_F_APPEND
         self._change(what, rtnetlink.RTM_NEWROUTE, payload, flags, but=(errno.EEXIST,))
 
-    def _ask(self, what: str, question: Callable[[Exchange], T]) -> T:
+    def _ask(self, what: str, question: Callable[[NetlinkSocket], T]) -> T:
         """Read by *question*, again while what it reads changes meanwhile."""
         try:
-            for _ in range(READINGS_MOST):
+            for _ in range(MAX_READINGS):
                 try:
-                    with Exchange() as exchange:
+                    with NetlinkSocket() as exchange:
                         return question(exchange)
                 except Interrupted:
                     continue
@@ -173,7 +173,7 @@ class Kernel:
     ) -> bool:
         """Have the kernel change something; False where it refused for a reason in *but*."""
         try:
-            with Exchange() as exchange:
+            with NetlinkSocket() as exchange:
                 exchange.change(kind, payload, flags)
         except NetlinkError as error:
             if error.code in but:
@@ -185,7 +185,7 @@ class Kernel:
 # Reading
 
 
-def _read(exchange: Exchange, query: Query) -> Network:
+def _read(exchange: NetlinkSocket, query: Query) -> Network:
     links = tuple(map(decode.link, exchange.dump(rtnetlink.RTM_GETLINK, _links_body())))
     addresses = tuple(map(decode.address, _addresses(exchange, _addresses_body())))
     verdicts = tuple((asked, _verdict(exchange, asked)) for asked in query.destinations)
@@ -203,7 +203,7 @@ def _read(exchange: Exchange, query: Query) -> Network:
     )
 
 
-def _addresses(exchange: Exchange, payload: bytes) -> list[bytes]:
+def _addresses(exchange: NetlinkSocket, payload: bytes) -> list[bytes]:
     """The addresses that *payload* asks for; none where the link is gone."""
     try:
         return list(exchange.dump(rtnetlink.RTM_GETADDR, payload))
@@ -220,15 +220,15 @@ def _defaults() -> list[Route]:
     would write 500 routes for nobody. But its list ends without a word at a route that is larger
     than that, so an end is believed only with room enough.
     """
-    with Exchange(HEAD) as exchange:
+    with NetlinkSocket(HEAD) as exchange:
         defaults, ended = _head(exchange)
     if ended:
-        with Exchange() as exchange:
+        with NetlinkSocket() as exchange:
             defaults, _ = _head(exchange)
     return defaults
 
 
-def _head(exchange: Exchange) -> tuple[list[Route], bool]:
+def _head(exchange: NetlinkSocket) -> tuple[list[Route], bool]:
     """The default routes that come before any other, and whether there was no other.
 
     The kernel lists by address and of one address the longest prefix first: a VPN's 0.0.0.0/1
@@ -243,14 +243,14 @@ def _head(exchange: Exchange) -> tuple[list[Route], bool]:
     return defaults, True
 
 
-def _ipv6_defaults(exchange: Exchange) -> Iterator[Route]:
+def _ipv6_defaults(exchange: NetlinkSocket) -> Iterator[Route]:
     """The IPv6 default routes of table main: the tail of the list, which has to be read whole."""
     for data in exchange.dump(rtnetlink.RTM_GETROUTE, _routes_body(socket.AF_INET6)):
         if decode.prefixlen(data) == 0:
             yield decode.route(data)
 
 
-def _verdict(exchange: Exchange, destination: IPv4Address) -> Verdict | None:
+def _verdict(exchange: NetlinkSocket, destination: IPv4Address) -> RouteLookup | None:
     """The kernel's verdict: the matching entry of whatever table its rules lead to."""
     try:
         answer = exchange.get(rtnetlink.RTM_GETROUTE, _verdict_body(destination))
@@ -263,7 +263,7 @@ def _verdict(exchange: Exchange, destination: IPv4Address) -> Verdict | None:
     return decode.verdict(answer)
 
 
-def _neighbour_state(exchange: Exchange, ifindex: int, address: IPv4Address) -> int:
+def _neighbour_state(exchange: NetlinkSocket, ifindex: int, address: IPv4Address) -> int:
     """The NUD_ state, 0 for no entry."""
     try:
         answer = exchange.get(rtnetlink.RTM_GETNEIGH, _neighbour_body(ifindex, address))

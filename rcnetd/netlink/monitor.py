@@ -22,7 +22,7 @@ NETLINK_ADD_MEMBERSHIP, NETLINK_DROP_MEMBERSHIP = 1, 2
 SO_ATTACH_FILTER = 26
 BPF_LOAD_HALF, BPF_LOAD_BYTE, BPF_JUMP_EQUAL, BPF_RETURN = 0x28, 0x30, 0x15, 0x06
 
-MESSAGES_MOST = 1000  # read in a row, before everything else has its turn
+MAX_MESSAGES = 1000  # read in a row, before everything else has its turn
 
 
 class Monitor:
@@ -55,7 +55,7 @@ class Monitor:
     def drain(self) -> bool:
         """Read what is pending, never blocking; True if the kernel's state is to be read again."""
         read_again = False
-        for _ in range(MESSAGES_MOST):
+        for _ in range(MAX_MESSAGES):
             try:
                 _, (sender, _) = self._socket.recvfrom(1)
             except BlockingIOError:

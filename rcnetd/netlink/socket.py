@@ -144,7 +144,7 @@ def refusal(message: Message) -> NetlinkError | None:
     return NetlinkError(text or os.strerror(code), code)
 
 
-class Exchange:
+class NetlinkSocket:
     """A socket for a few requests, one after the other: `with Exchange() as exchange`.
 
     It is made for one piece of work and closed: what is left of an answer that nobody reads to its
@@ -170,7 +170,7 @@ class Exchange:
             self._socket.close()
             raise _broken(error) from error
 
-    def __enter__(self) -> Exchange:
+    def __enter__(self) -> NetlinkSocket:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from rcnetd.basic.dataclass import dataclass
 
 SLOT_HELD = 61.0  # seconds after its end for which a request still counts
-ENTRIES_MOST = 64  # more than any budget; a ledger with more is not ours
-DEADLINE_MOST = 60.0  # seconds: no request is allowed to last longer
-BLOCK_MOST = 3600.0  # seconds: no 403 silences longer
+MAX_ENTRIES = 64  # more than any budget; a ledger with more is not ours
+MAX_DEADLINE = 60.0  # seconds: no request is allowed to last longer
+MAX_BLOCK = 3600.0  # seconds: no 403 silences longer
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Book:
+class LedgerState:
     """The ledger's content. Points in time are CLOCK_BOOTTIME seconds."""
 
     entries: tuple[Entry, ...] = ()
@@ -49,59 +49,61 @@ class Budget:
         return len(self.free_in)
 
 
-def tidy(book: Book, now: float) -> Book:
+def tidy(book: LedgerState, now: float) -> LedgerState:
     """The book without what no longer counts, and without what cannot be true.
 
     Points in time too far ahead are another boot's (the file lies on a disk).
     """
-    return Book(
+    return LedgerState(
         entries=tuple(
             entry
-            for entry in book.entries[-ENTRIES_MOST:]
-            if now < entry.ends_at + SLOT_HELD <= now + DEADLINE_MOST + SLOT_HELD
+            for entry in book.entries[-MAX_ENTRIES:]
+            if now < entry.ends_at + SLOT_HELD <= now + MAX_DEADLINE + SLOT_HELD
         ),
-        blocked_until=book.blocked_until if book.blocked_until <= now + BLOCK_MOST else 0.0,
+        blocked_until=book.blocked_until if book.blocked_until <= now + MAX_BLOCK else 0.0,
         last_number=book.last_number,
     )
 
 
-def view(book: Book, limit: int, now: float) -> Budget:
+def view(book: LedgerState, limit: int, now: float) -> Budget:
     """The budget as it stands; *book* is tidy."""
     free_in = tuple(sorted(entry.ends_at + SLOT_HELD - now for entry in book.entries))
     return Budget(limit, free_in, max(0.0, book.blocked_until - now))
 
 
-def take(book: Book, limit: int, now: float, *, deadline: float, reserve: int) -> Book | None:
+def take(
+    book: LedgerState, limit: int, now: float, *, deadline: float, reserve: int
+) -> LedgerState | None:
     """The book with one more request, which ends within *deadline* seconds; None without a slot.
 
-    *reserve* slots are left to others; *deadline* is at most `DEADLINE_MOST`. *book* is tidy.
+    *reserve* slots are left to others; *deadline* is at most `MAX_DEADLINE`. *book* is tidy.
     """
-    assert 0 <= deadline <= DEADLINE_MOST
+    assert 0 <= deadline <= MAX_DEADLINE
     assert reserve >= 0
     if now < book.blocked_until or len(book.entries) >= limit - reserve:
         return None
     # The clock in the number: a book begun anew never gives a number again that another program
     # still holds from the one before.
     number = max(book.last_number + 1, int(now * 1_000_000))
-    return Book((*book.entries, Entry(number, now + deadline)), book.blocked_until, number)
+    return LedgerState((*book.entries, Entry(number, now + deadline)), book.blocked_until, number)
 
 
-def end(book: Book, number: int, now: float) -> Book:
+def end(book: LedgerState, number: int, now: float) -> LedgerState:
     """The book in which request *number* has ended now, even if that is later than it should."""
     others = tuple(entry for entry in book.entries if entry.number != number)
-    return Book((*others, Entry(number, now)), book.blocked_until, book.last_number)
+    return LedgerState((*others, Entry(number, now)), book.blocked_until, book.last_number)
 
 
-def block(book: Book, seconds: float, now: float) -> Book:
+def block(book: LedgerState, seconds: float, now: float) -> LedgerState:
     """The book in which nobody asks for *seconds*; an earlier, longer block stays."""
-    until = max(book.blocked_until, now + min(seconds, BLOCK_MOST))
-    return Book(book.entries, until, book.last_number)
+    until = max(book.blocked_until, now + min(seconds, MAX_BLOCK))
+    return LedgerState(book.entries, until, book.last_number)
 
 
-def full(limit: int, now: float) -> Book:
+def full(limit: int, now: float) -> LedgerState:
     """A book in which everything is under way: what a damaged ledger is taken for.
 
     Of the requests in it nobody knows, so each may still take as long as any may.
     """
-    entries = tuple(Entry(number, now + DEADLINE_MOST) for number in range(1, limit + 1))
-    return Book(entries, last_number=limit)
+    entries = tuple(Entry(number, now + MAX_DEADLINE) for number in range(1, limit + 1))
+    return LedgerState(entries, last_number=limit)

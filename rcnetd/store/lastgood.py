@@ -1,8 +1,9 @@
 """Reads and writes `/var/lib/rcnetd/gateway.json`: what outlives a reboot, for this server only.
 
-Form version 1: machine_id, endpoint, mac, address (with prefix length), mode ("on", "off"), gateway
-(null where RackConnect sets it), deployed, api_address (null or absent: none is proven). Only the
-daemon reads it (mode 0600): a machine-id is not for everybody (machine-id(5)).
+Form version 1: machine_id, endpoint, mac, address (with prefix length), configured_by ("rcnetd" or
+"rackconnect"), gateway (null where RackConnect sets it), deployed, api_address (null or absent:
+none is proven). Only the daemon reads it (mode 0600): a machine-id is not for everybody
+(machine-id(5)).
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 from rcnetd.basic.files import read_bounded, write_atomic
-from rcnetd.core.lastgood import Identity, Memory
-from rcnetd.core.model import Mode
+from rcnetd.core.lastgood import Identity, LastGood
+from rcnetd.core.model import ConfiguredBy
 
 VERSION = 1
-SIZE_MOST = 4096  # bytes
+MAX_SIZE = 4096  # bytes
 MACHINE_ID = Path("/etc/machine-id")
 
 
@@ -29,12 +30,12 @@ def machine_id(path: Path = MACHINE_ID) -> str:
     return text if re.fullmatch(r"[0-9a-f]{32}", text) else ""
 
 
-def load(path: Path) -> tuple[Memory | None, list[str]]:
+def load(path: Path) -> tuple[LastGood | None, list[str]]:
     """What is remembered, and a warning where it is unusable: then the boot is as a first one."""
     import json
 
     try:
-        return _memory(json.loads(read_bounded(path, SIZE_MOST))), []
+        return _memory(json.loads(read_bounded(path, MAX_SIZE))), []
     except FileNotFoundError:
         return None, []
     except OSError as error:
@@ -43,7 +44,7 @@ def load(path: Path) -> tuple[Memory | None, list[str]]:
         return None, [f"'{path}' is damaged, going on as on a first boot"]
 
 
-def save(path: Path, memory: Memory) -> None:
+def save(path: Path, memory: LastGood) -> None:
     """Write it whole, to outlive a loss of power. Raises `OSError`."""
     import json
 
@@ -53,7 +54,7 @@ def save(path: Path, memory: Memory) -> None:
         "endpoint": memory.identity.endpoint,
         "mac": memory.mac,
         "address": str(memory.address),
-        "mode": memory.mode.value,
+        "configured_by": memory.configured_by.value,
         "gateway": str(memory.gateway) if memory.gateway else None,
         "deployed": memory.deployed,
         "api_address": str(memory.api_address) if memory.api_address else None,
@@ -62,7 +63,7 @@ def save(path: Path, memory: Memory) -> None:
     write_atomic(path, json.dumps(content, indent=1) + "\n", mode=0o600)
 
 
-def _memory(content: dict[str, object]) -> Memory:
+def _memory(content: dict[str, object]) -> LastGood:
     """Raises `ValueError`, `KeyError` or `TypeError` for what `save` did not write."""
     words = [content[key] for key in ("machine_id", "endpoint", "mac")]
     gateway, deployed = content["gateway"], content["deployed"]
@@ -73,15 +74,15 @@ def _memory(content: dict[str, object]) -> Memory:
     api = content.get("api_address")
     if not all(word is None or isinstance(word, str) for word in (gateway, api)):
         raise TypeError("of another type")
-    mode = Mode(content["mode"])
-    if (gateway is None) is not (mode is Mode.HANDS_OFF):
-        raise ValueError("a gateway belongs to hands on, and only there")
+    configured_by = ConfiguredBy(content["configured_by"])
+    if (gateway is None) is not (configured_by is ConfiguredBy.RACKCONNECT):
+        raise ValueError("a gateway is remembered if rcnetd set it, and only then")
     machine, endpoint, mac = map(str, words)
-    return Memory(
+    return LastGood(
         Identity(machine, endpoint),
         mac,
         IPv4Interface(str(content["address"])),
-        mode,
+        configured_by,
         IPv4Address(gateway) if gateway is not None else None,
         deployed,
         IPv4Address(api) if api is not None else None,

@@ -30,13 +30,13 @@ from pathlib import Path
 
 from rcnetd.basic.dataclass import dataclass
 from rcnetd.store import budget
-from rcnetd.store.budget import Book, Budget, Entry
+from rcnetd.store.budget import Budget, Entry, LedgerState
 
-SIZE_MOST = 16 * 1024  # bytes
+MAX_SIZE = 16 * 1024  # bytes
 MAGIC = "rcnetd1"
 LOCK_TIMEOUT = 0.5  # seconds; the lock is held for microseconds, unless its holder was stopped
-LOCK_EVERY = 0.002  # seconds between tries
-LOCK_AGAIN = 1.0  # seconds, after which a ledger that stayed locked is worth another look
+LOCK_INTERVAL = 0.002  # seconds between tries
+LOCK_RETRY_DELAY = 1.0  # seconds, after which a ledger that stayed locked is worth another look
 
 
 def boottime() -> float:
@@ -63,13 +63,13 @@ class Ledger:
         self._path = path
         self._limit = limit
         self._clock = clock
-        self._notes: list[Callable[[Book], Book]] = []  # not yet in the file
+        self._notes: list[Callable[[LedgerState], LedgerState]] = []  # not yet in the file
 
     def take(self, *, deadline: float, reserve: int = 0) -> tuple[Slot | None, Budget]:
         """Take a slot for a request of at most *deadline* seconds; None while there is none.
 
         *reserve* slots are left to others. A request that is never ended, because its process was
-        killed, counts as ended at its deadline (at most `budget.DEADLINE_MOST`).
+        killed, counts as ended at its deadline (at most `budget.MAX_DEADLINE`).
         """
         with self._locked() as descriptor:
             if descriptor is None:
@@ -103,7 +103,7 @@ class Ledger:
             return budget.view(self._read(descriptor, now), self._limit, now)
 
     def _unknown(self) -> Budget:
-        return Budget(self._limit, (LOCK_AGAIN,) * self._limit)
+        return Budget(self._limit, (LOCK_RETRY_DELAY,) * self._limit)
 
     # The lock
 
@@ -146,7 +146,7 @@ class Ledger:
             owner = self._path.parent.stat()
             if owner.st_uid != os.fstat(descriptor).st_uid:
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
-            self._write(descriptor, Book())
+            self._write(descriptor, LedgerState())
             with suppress(FileExistsError):  # another was faster: its file counts
                 os.link(temporary, self._path)
         finally:
@@ -155,9 +155,9 @@ class Ledger:
 
     # The content
 
-    def _read(self, descriptor: int, now: float) -> Book:
+    def _read(self, descriptor: int, now: float) -> LedgerState:
         """What the file says, tidy, with our notes; written back if that is anything new."""
-        book = _decode(os.pread(descriptor, SIZE_MOST, 0))
+        book = _decode(os.pread(descriptor, MAX_SIZE, 0))
         repaired = book is None
         if book is None:
             book = budget.full(self._limit, now)
@@ -169,7 +169,7 @@ class Ledger:
             self._notes.clear()
         return book
 
-    def _write(self, descriptor: int, book: Book) -> None:
+    def _write(self, descriptor: int, book: LedgerState) -> None:
         data = _encode(book)
         # What is left of a longer text is cut off after it: until then only the first line counts.
         if os.pwrite(descriptor, data, 0) != len(data):
@@ -184,19 +184,19 @@ def _lock(descriptor: int, give_up_at: float) -> bool:
         except BlockingIOError:
             if time.monotonic() >= give_up_at:
                 return False
-            time.sleep(LOCK_EVERY)
+            time.sleep(LOCK_INTERVAL)
         else:
             return True
 
 
-def _encode(book: Book) -> bytes:
+def _encode(book: LedgerState) -> bytes:
     words = [f"{book.last_number} {book.blocked_until:.3f}"]
     words += [f"{entry.number} {entry.ends_at:.3f}" for entry in book.entries]
     text = " ".join(words)
     return f"{MAGIC} {zlib.crc32(text.encode()):08x} {text}\n".encode()
 
 
-def _decode(data: bytes) -> Book | None:
+def _decode(data: bytes) -> LedgerState | None:
     """The book in *data*, None if it is damaged."""
     line, end, _ = data.partition(b"\n")
     magic, _, rest = line.partition(b" ")
@@ -207,6 +207,6 @@ def _decode(data: bytes) -> Book | None:
         last_number, blocked_until, *words = text.split()
         pairs = zip(words[::2], words[1::2])
         entries = tuple(Entry(int(number), float(ends_at)) for number, ends_at in pairs)
-        return Book(entries, float(blocked_until), int(last_number))
+        return LedgerState(entries, float(blocked_until), int(last_number))
     except ValueError:
         return None

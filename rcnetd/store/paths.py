@@ -9,31 +9,31 @@ from rcnetd.basic.dataclass import dataclass
 
 
 @dataclass(frozen=True)
-class Places:
+class Paths:
     """The files of one daemon. *run* goes with a reboot, *state* stays."""
 
     run: Path
     state: Path
-    instance: Path = Path("/run/rcnetd-instance/instance.json")
+    metadata: Path = Path("/run/rcnetd-metadata/metadata.json")
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Places:
-        """The places that systemd names in RUNTIME_DIRECTORY and STATE_DIRECTORY (first entry).
+    def from_environ(cls, environ: Mapping[str, str]) -> Paths:
+        """The paths that systemd names in RUNTIME_DIRECTORY and STATE_DIRECTORY (first entry).
 
-        RCNETD_INSTANCE names another instance file, for labs.
+        RCNETD_METADATA names another instance file, for labs.
         """
         return cls(
             run=Path(_first(environ, "RUNTIME_DIRECTORY", "/run/rcnetd")),
             state=Path(_first(environ, "STATE_DIRECTORY", "/var/lib/rcnetd")),
-            instance=Path(environ.get("RCNETD_INSTANCE") or "/run/rcnetd-instance/instance.json"),
+            metadata=Path(environ.get("RCNETD_METADATA") or "/run/rcnetd-metadata/metadata.json"),
         )
 
-    def below(self, root: Path) -> Places:
+    def below(self, root: Path) -> Paths:
         """The same in the tree of an image."""
         if root == Path("/"):
             return self
-        return Places(
-            *(root / str(path).lstrip("/") for path in (self.run, self.state, self.instance))
+        return Paths(
+            *(root / str(path).lstrip("/") for path in (self.run, self.state, self.metadata))
         )
 
     @property
@@ -47,7 +47,7 @@ class Places:
         return self.run / "ready.json"
 
     @property
-    def memory(self) -> Path:
+    def last_good(self) -> Path:
         """What outlives a reboot: the gateway that worked."""
         return self.state / "gateway.json"
 
@@ -90,7 +90,7 @@ class Places:
     def bound_to_this_machine(self) -> tuple[Path, ...]:
         """What must not be in an image of which other servers are made."""
         return (
-            self.memory,
+            self.last_good,
             self.requests,
             self.timeline,
             self.removed,
@@ -98,7 +98,7 @@ class Places:
             self.ready,
             self.status,
             self.persisted,
-            self.instance,
+            self.metadata,
         )
 
 

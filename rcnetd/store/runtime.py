@@ -17,25 +17,25 @@ from rcnetd.basic.files import read_bounded, write_atomic
 from rcnetd.core.model import Address, Link, Network, Route
 from rcnetd.core.routes import describe
 from rcnetd.core.settings import Settings
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 
-ENTRIES_MOST = 64
-SIZE_MOST = 256 * 1024  # bytes
+MAX_ENTRIES = 64
+MAX_SIZE = 256 * 1024  # bytes
 
 
-class Records:
+class RuntimeFiles:
     """Writes the daemon's files under /run, each whole or not at all. Errors are `OSError`."""
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
 
     def status(self, content: dict[str, Any]) -> None:
         """Write `status.json`, readable by all."""
-        self._write(self._places.status, content)
+        self._write(self._paths.status, content)
 
     def ready(self, pid: int) -> None:
         """Write `ready.json`; a path unit starts the gate that failed before."""
-        self._write(self._places.ready, {"version": 1, "pid": pid})
+        self._write(self._paths.ready, {"version": 1, "pid": pid})
 
     def in_effect(self, link: Link | None, gateway: IPv4Address, settings: Settings) -> None:
         """Write `route.json`: the default route in effect; a path unit starts the persister."""
@@ -49,7 +49,7 @@ class Records:
             "public_ipv6": settings.public_ipv6.value,
             "public_routes": [str(network) for network in settings.public_routes],
         }
-        self._write(self._places.route, content)
+        self._write(self._paths.route, content)
 
     def removed(self, routes: tuple[Route, ...], network: Network) -> None:
         """Add *routes* to `removed.json` before they are removed."""
@@ -58,9 +58,9 @@ class Records:
         content = self._read_removed()
         known = {entry["raw"] for entry in content["routes"]}
         for route in routes:
-            if route.raw.hex() not in known and len(content["routes"]) < ENTRIES_MOST:
+            if route.raw.hex() not in known and len(content["routes"]) < MAX_ENTRIES:
                 content["routes"].append({"text": describe(route, network), "raw": route.raw.hex()})
-        self._write(self._places.removed, content)
+        self._write(self._paths.removed, content)
 
     def taken_down(self, link: Link, addresses: tuple[Address, ...]) -> None:
         """Add *link* with its addresses to `removed.json` before it is set down."""
@@ -70,14 +70,14 @@ class Records:
             "mac": link.mac,
             "addresses": [str(address.interface) for address in addresses],
         }
-        if entry not in content["links"] and len(content["links"]) < ENTRIES_MOST:
+        if entry not in content["links"] and len(content["links"]) < MAX_ENTRIES:
             content["links"].append(entry)
-        self._write(self._places.removed, content)
+        self._write(self._paths.removed, content)
 
     def _read_removed(self) -> dict[str, Any]:
         empty: dict[str, Any] = {"version": 1, "routes": [], "links": []}
         try:
-            content = json.loads(read_bounded(self._places.removed, SIZE_MOST))
+            content = json.loads(read_bounded(self._paths.removed, MAX_SIZE))
             routes = [entry for entry in content["routes"] if isinstance(entry["raw"], str)]
             return {**empty, "routes": routes, "links": list(content["links"])}
         except FileNotFoundError:

@@ -19,7 +19,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-SIZE_MOST = 256 * 1024  # bytes; then the older half goes
+MAX_SIZE = 256 * 1024  # bytes; then the older half goes
 
 
 class Timeline:
@@ -42,7 +42,7 @@ class Timeline:
                     os.fchmod(descriptor, 0o644)  # whatever the umask: readable by all
             finally:
                 os.close(descriptor)
-            if size > SIZE_MOST:
+            if size > MAX_SIZE:
                 self._shorten()
         except OSError:
             pass

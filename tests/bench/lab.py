@@ -123,12 +123,12 @@ class Lab:
         """The daemon as on a server whose platform names the region: no settings file."""
         place = self.place()
         (place / "etc").mkdir()
-        (place / "instance.json").write_text('{"region": "dfw"}')
+        (place / "metadata.json").write_text('{"region": "dfw"}')
         return [sys.executable, "-m", "rcnetd"], {
             "RUNTIME_DIRECTORY": str(place),
             "STATE_DIRECTORY": str(place),
             "CONFIGURATION_DIRECTORY": str(place / "etc"),
-            "RCNETD_INSTANCE": str(place / "instance.json"),
+            "RCNETD_METADATA": str(place / "metadata.json"),
         }
 
     def with_settings(self) -> tuple[list[str], dict[str, str]]:

@@ -18,7 +18,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from rcnetd.core.model import Query, Route, Verdict
+from rcnetd.core.model import Query, Route, RouteLookup
 from rcnetd.core.routes import OUTSIDE
 from rcnetd.emulator.certificates import NAMES, Authority
 from rcnetd.emulator.testing import RunningEmulator, emulator
@@ -372,7 +372,7 @@ class Guest:
 
     # From outside: the kernel
 
-    def verdict(self, address: IPv4Address = OUTSIDE) -> Verdict | None:
+    def verdict(self, address: IPv4Address = OUTSIDE) -> RouteLookup | None:
         """By which route the kernel would send a packet there."""
         with self.topology.server:
             return Kernel().read(Query(destinations=(address,))).verdict(address)

@@ -39,7 +39,7 @@ servers:
       - {at: 0s, gateway: 10.180.31.254}
       - {at: 1s, status: FAILED}
 """
-HANDS_OFF = """
+UNMANAGED = """
 servers:
   - features: {ConfigureNetworkStack: true}
     timeline: [{at: 0, gateway: 10.180.31.254, status: DEPLOYED}]
@@ -121,7 +121,7 @@ def slow(guest: Guest) -> None:
 
 def second_boot(guest: Guest) -> None:
     """The API is dead: the remembered gateway at once, the remembered DEPLOYED after a while."""
-    guest.set("trust_after: 10s\n")
+    guest.set("fallback_after: 10s\n")
     guest.emulate(DEPLOYED)
     with guest.boot():
         check_ready(guest)
@@ -207,7 +207,7 @@ def platform(guest: Guest, content: object) -> None:
     )  # fmt: skip
     write(
         guest.root,
-        "/etc/systemd/system/rcnetd-instance.service.d/lab.conf",
+        "/etc/systemd/system/rcnetd-metadata.service.d/lab.conf",
         "[Unit]\nAfter=systemd-tmpfiles-setup.service\n",
     )
 
@@ -233,12 +233,14 @@ def rackconnect_v3(guest: Guest) -> None:
         assert [] == guest.api.requests
 
 
-def hands_off(guest: Guest) -> None:
+def configured_by_rackconnect(guest: Guest) -> None:
     """Configure Network Stack is enabled: RackConnect sets the route, rcnetd waits for DEPLOYED."""
-    guest.emulate(HANDS_OFF)
+    guest.emulate(UNMANAGED)
     with guest.boot():
         guest.until_active(DEPENDENT)
-        assert guest.show(DAEMON, "StatusText").startswith("ready, hands off")
+        assert guest.show(DAEMON, "StatusText").startswith(
+            "ready, unmanaged: RackConnect configures"
+        )
         check_untouched(guest)
         assert not any("gateway_ip" in request.target for request in guest.api.requests)
 
@@ -287,7 +289,7 @@ SCENARIOS: dict[str, Callable[[Guest], None]] = {
     "no ServiceNet, then it comes": no_servicenet,
     "the platform names the region": region_of_the_platform,
     "RackConnect v3": rackconnect_v3,
-    "hands off": hands_off,
+    "RackConnect configures": configured_by_rackconnect,
     "the clock is in 1980": clock_in_1980,
     "the clock is in 2040": clock_in_2040,
 }

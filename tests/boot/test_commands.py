@@ -15,7 +15,7 @@ CODES = {
     "gateway": ((0, 75), (0, 0), (0, 0)),
     "automation --format json": ((0, 75), (0, 0), (0, 0)),
     "features": ((0, 75), (0, 0), (0, 0)),
-    "instance": ((3, 3), (0, 0), (0, 0)),
+    "metadata": ((3, 3), (0, 0), (0, 0)),
     "analyze": ((3, 3), (0, 0), (0, 0)),
     "analyze --plot -": ((3, 3), (0, 0), (0, 0)),
     "preflight": ((1, 1), (1, 1), (1, 1)),  # the daemon is disabled here

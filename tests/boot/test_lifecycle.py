@@ -213,7 +213,7 @@ def test_reload(make_guest: MakeGuest, release: str) -> None:
         check_ready(guest)
         pid = guest.show(DAEMON, "MainPID")
         guest.until(lambda: b"#rcnetd#     gateway" in interfaces.read_bytes())
-        guest.run("sh", "-c", "echo 'trust_after: 1min' > /etc/rcnetd/conf.d/lab.yaml")
+        guest.run("sh", "-c", "echo 'fallback_after: 1min' > /etc/rcnetd/conf.d/lab.yaml")
         guest.run("systemctl", "reload", DAEMON)
         guest.until(lambda: "the settings were read again" in guest.journal)
 

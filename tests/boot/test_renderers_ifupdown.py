@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from rcnetd.core.model import METRIC, PROTOCOL, Query, Route, Verdict
+from rcnetd.core.model import METRIC, PROTOCOL, Query, Route, RouteLookup
 from rcnetd.core.routes import OUTSIDE
 from rcnetd.core.settings import PublicInterface
 from rcnetd.hostconfig.renderers.ifupdown import read_defaults, render
@@ -23,7 +23,7 @@ from tests.boot.conftest import disk
 from tests.boot.dhcp import DhcpServer
 from tests.boot.guest import chroot
 from tests.boot.trees import RELEASES, tree
-from tests.support.trees import HERE, cases, read_tree, wish_of
+from tests.support.trees import HERE, cases, read_tree, target_of
 
 ROUTERS = {
     "eth0": (IPv4Interface("203.0.113.10/24"), IPv4Address("203.0.113.1")),
@@ -74,7 +74,7 @@ class Server(NamedTuple):
         with self.namespace:
             return Kernel().read(Query()).defaults
 
-    def verdict(self) -> Verdict | None:
+    def verdict(self) -> RouteLookup | None:
         """By which route it would send a packet outside."""
         with self.namespace:
             return Kernel().read(Query(destinations=(OUTSIDE,))).verdict(OUTSIDE)
@@ -134,24 +134,24 @@ def test_ifup_makes_what_is_rendered(server: Server, case: str) -> None:
         pytest.skip("this release has no DHCP client in its tree")
     files = before
     for policy in PublicInterface:
-        wish = wish_of("ifupdown", case, policy)
-        files = applied(files, render(files, wish))
+        target = target_of("ifupdown", case, policy)
+        files = applied(files, render(files, target))
         server.write(files)
         for _ in range(2):
             server.up()
 
             verdict = server.verdict()
             assert verdict is not None
-            assert (wish.gateway, METRIC, PROTOCOL) == (
+            assert (target.gateway, METRIC, PROTOCOL) == (
                 verdict.gateway,
                 verdict.metric,
                 verdict.protocol,
             )
-            assert [("eth1", wish.gateway, METRIC)] == server.found()
+            assert [("eth1", target.gateway, METRIC)] == server.found()
             assert server.is_up("eth1")
-            if policy is PublicInterface.DOWN and wish.public:
+            if policy is PublicInterface.DOWN and target.public:
                 assert not server.is_up("eth0")
-            for network in wish.public_routes if policy is PublicInterface.NO_DEFAULT else ():
+            for network in target.public_routes if policy is PublicInterface.NO_DEFAULT else ():
                 assert f"{network} via 203.0.113.1" in server.namespace.ip("route show")
             server.down()
 

@@ -13,13 +13,13 @@ from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface
 from rcnetd.hostconfig.renderers import network_manager, networkd
 from rcnetd.hostconfig.renderers.marked_edits import applied
-from rcnetd.hostconfig.renderers.model import Default, Tree
+from rcnetd.hostconfig.renderers.model import DefaultRoute, Tree
 from rcnetd.hostconfig.renderers.netplan import read_defaults, render
 from rcnetd.hostconfig.verify import NETPLAN
 from tests.boot.conftest import disk
 from tests.boot.guest import chroot
 from tests.boot.trees import RELEASES, tree
-from tests.support.trees import HERE, cases, read_tree, wish_of
+from tests.support.trees import HERE, cases, read_tree, target_of
 
 PLACE = "srv"
 
@@ -31,7 +31,7 @@ class Netplan:
         self._root = root
         self._generate = next(name for name in NETPLAN if (root / name.lstrip("/")).exists())
 
-    def make(self, files: Tree) -> list[Default]:
+    def make(self, files: Tree) -> list[DefaultRoute]:
         """The default routes in what it makes of these files. Fails if it rejects them."""
         place = self._root / PLACE
         shutil.rmtree(place)
@@ -72,10 +72,10 @@ def test_netplan_makes_what_is_rendered(netplan: Netplan, case: str) -> None:
     assert known == {default.gateway for default in found}
 
     for policy in PublicInterface:
-        wish = wish_of("netplan", case, policy)
-        defaults = netplan.make(applied(before, render(before, wish)))
+        target = target_of("netplan", case, policy)
+        defaults = netplan.make(applied(before, render(before, target)))
         best = min(default.metric for default in defaults)
         (winner,) = [default for default in defaults if default.metric == best]
-        assert (wish.gateway, METRIC) == (winner.gateway, winner.metric)
+        assert (target.gateway, METRIC) == (winner.gateway, winner.metric)
         if policy is PublicInterface.NO_DEFAULT:
             assert {winner.link} == {default.link for default in defaults}

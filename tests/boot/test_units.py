@@ -15,10 +15,10 @@ from tests.boot.guest import ENTER, MANAGERS, chroot, configure, control_groups,
 from tests.boot.trees import RELEASES
 
 UNITS = sorted(path.name for path in (Path(__file__).parents[2] / "systemd").glob("*.[sp]*[eh]"))
-EXPOSURE_MOST = 1.6
+MAX_EXPOSURE = 1.6
 # The first reads hypervisors' and block devices, and mounts the config drive; the other writes
 # files of whatever owner below /etc, and asks the network managers over the bus.
-EXPOSURE_MOST_OF = {"rcnetd-instance.service": 1.8, "rcnetd-persist.service": 1.9}
+EXPOSURE_MOST_OF = {"rcnetd-metadata.service": 1.8, "rcnetd-persist.service": 1.9}
 
 # What somebody who has taken over the daemon would try. Each line of the answer: what, and whether
 # it could be done.
@@ -62,8 +62,8 @@ def verify(root: Path) -> str:
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     (wants / "cloud-init.target").symlink_to("/lib/systemd/system/cloud-init.target")
-    places = ("lib/netplan/generate", "usr/libexec/netplan/generate")
-    chroot(root, next(f"/{place}" for place in places if (root / place).exists()))
+    paths = ("lib/netplan/generate", "usr/libexec/netplan/generate")
+    chroot(root, next(f"/{place}" for place in paths if (root / place).exists()))
     nspawn = (  # a container, because 247 looks for its control group
         "systemd-nspawn", "--quiet", "--directory", str(root), "--private-network",
         "--register=no", "--keep-unit", "--pipe",
@@ -104,7 +104,7 @@ def test_exposure(root: Path, unit: str) -> None:
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
     assert found is not None
     print(f"\n{unit}: {found[1]}")
-    assert float(found[1]) <= EXPOSURE_MOST_OF.get(unit, EXPOSURE_MOST)
+    assert float(found[1]) <= EXPOSURE_MOST_OF.get(unit, MAX_EXPOSURE)
 
 
 @pytest.mark.parametrize("release", RELEASES)

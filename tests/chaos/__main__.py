@@ -35,7 +35,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from rcnetd.core.model import METRIC, PROTOCOL, Query, Verdict
+from rcnetd.core.model import METRIC, PROTOCOL, Query, RouteLookup
 from rcnetd.core.routes import OUTSIDE
 from rcnetd.emulator.certificates import Authority
 from rcnetd.emulator.faults import FAULTS
@@ -113,7 +113,7 @@ class Lab:
         source = Path(__file__).parents[1] / "support" / "clock.c"
         subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, source], check=True)
         environ = {"LD_PRELOAD": str(library), "RCNETD_CLOCK": str(self._clock)}
-        settings = f"region: dfw\nca_file: {self.api.ca_file}\ngateway: {{recheck: 10s}}\n"
+        settings = f"region: dfw\nca_file: {self.api.ca_file}\ngateway: {{recheck_interval: 10s}}\n"
         files = {"/etc/hosts": self._hosts, "/etc/resolv.conf": resolv}
         self._daemon = Daemon(self._cloud, settings, environ, instead_of=files)
         stack.callback(self._daemon.close)
@@ -218,7 +218,7 @@ class GuestLab:
         self.topology = stack.enter_context(Topology())
         self._guest = Guest(root, manager, self.topology, authority)
         stack.callback(self._guest.close)
-        self._guest.set("gateway: {recheck: 10s}\n")
+        self._guest.set("gateway: {recheck_interval: 10s}\n")
         self.api = self._guest.emulate(TIMELINE)
         stack.enter_context(self._guest.boot())
         self._guest.until_active("rcnetd.service")
@@ -334,7 +334,7 @@ class Chaos:
         self.fights += fought
         self.took.append(time.monotonic() - begin)
 
-    def _verdict(self) -> Verdict | None:
+    def _verdict(self) -> RouteLookup | None:
         with self._server:
             return Kernel().read(Query(destinations=(OUTSIDE,))).verdict(OUTSIDE)
 

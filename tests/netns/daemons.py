@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from rcnetd.core.model import Query, Verdict
+from rcnetd.core.model import Query, RouteLookup
 from rcnetd.core.routes import OUTSIDE
 from rcnetd.emulator.testing import RunningEmulator, emulator
 from rcnetd.lab.topology import API, Topology
@@ -59,7 +59,7 @@ class Daemon:
             "NOTIFY_SOCKET": str(notify),
             "RUNTIME_DIRECTORY": str(self.run),
             "STATE_DIRECTORY": str(self.directory),
-            "RCNETD_INSTANCE": str(self.directory / "instance.json"),
+            "RCNETD_METADATA": str(self.directory / "metadata.json"),
             **environ,
         }
         self._command = [*program, "--config", str(config)]
@@ -178,7 +178,7 @@ class Cloud:
         """Call this when the test is over."""
         self._stack.callback(call)
 
-    def verdict(self) -> Verdict | None:
+    def verdict(self) -> RouteLookup | None:
         """How the server's kernel would go to the outside."""
         with self.topology.server:
             return Kernel().read(Query(destinations=(OUTSIDE,))).verdict(OUTSIDE)

@@ -34,13 +34,13 @@ def hurried(*files, **options):
     return replace(settings, gateway=replace(settings.gateway, recheck=0.2))
 
 config.load = hurried
-machine.RESYNC, machine.RELEASE_AFTER = 0.02, 0.05
+machine.RESYNC_INTERVAL, machine.FETCHER_IDLE_DELAY = 0.02, 0.05
 budget.SLOT_HELD = 0.02
 pacing.Pacer.limit_to = lambda pacer, limit: pacer.__dict__.update(limit=limit, interval=0.02)
 sys.exit(main.main())
 """
 RECHECKS = 96  # of a day
-KEPT_MOST = 1.0  # MB; an allocator does not give everything back
+MAX_KEPT = 1.0  # MB; an allocator does not give everything back
 
 
 class Used(NamedTuple):
@@ -78,7 +78,7 @@ def test_a_day_of_the_whole_daemon(cloud: Cloud) -> None:
     after = used(daemon)
 
     assert before[1:] == after[1:]
-    assert after.megabytes - before.megabytes < KEPT_MOST, (before, after)
+    assert after.megabytes - before.megabytes < MAX_KEPT, (before, after)
     assert log == daemon.log.read_text()
     assert daemon.status["requests"]["last_failure"] is None
     assert 1 == sum(line == "READY=1" for line in daemon.hear())

@@ -45,7 +45,7 @@ def test_a_whole_boot(cloud: Cloud) -> None:
     assert {request.source for request in cloud.api.requests} == {"10.180.1.2"}
     assert {request.host for request in cloud.api.requests} == {"dfw.api.rackconnect.rackspace.com"}
     states = [entry["state"] for entry in daemon.timeline if entry["event"] == "state"]
-    assert states[0] == "ASKING_FEATURES"
+    assert states[0] == "WAITING_FOR_FEATURES"
     assert states[-1] == "READY"
     route = json.loads((daemon.run / "route.json").read_text())
     assert (route["interface"], route["gateway"]) == ("eth1", str(GATEWAY))
@@ -196,7 +196,7 @@ def test_a_senseless_answer_changes_no_route(cloud: Cloud, fault: str) -> None:
 
 STOPS = {
     "WAITING_FOR_SERVICENET": (NEVER, None),
-    "ASKING_FEATURES": (NEVER, "hang"),
+    "WAITING_FOR_FEATURES": (NEVER, "hang"),
     "WAITING_FOR_GATEWAY": (NEVER, None),
     "CHECKING_GATEWAY": ("servers: [{timeline: [{at: 0, gateway: 10.180.30.77}]}]", None),
     "WAITING_FOR_DEPLOYED": (ASSIGNED, None),
@@ -378,13 +378,13 @@ def test_hands_off_touches_nothing(cloud: Cloud) -> None:
     daemon.until_ready()
 
     assert before == cloud.defaults()
-    assert daemon.status["state"] == "READY_HANDS_OFF"
+    assert daemon.status["state"] == "READY_UNMANAGED"
 
 
 def test_rackconnect_v3_is_not_ours(cloud: Cloud) -> None:
     """Ready at once, and the API is never asked."""
     cloud.emulate(ONCE)
-    (cloud.directory / "instance.json").write_text('{"roles": ["rackconnect:v3"]}')
+    (cloud.directory / "metadata.json").write_text('{"roles": ["rackconnect:v3"]}')
     daemon = cloud.start()
     daemon.until_ready()
 
@@ -472,7 +472,7 @@ def test_the_guard_puts_the_route_back(cloud: Cloud, case: str) -> None:
 def test_an_interface_with_a_new_name_is_asked_by(cloud: Cloud) -> None:
     """The link is the same: what is said and asked from then on is by its new name."""
     cloud.emulate(ONCE)
-    daemon = cloud.start("gateway: {recheck: 2s}")
+    daemon = cloud.start("gateway: {recheck_interval: 2s}")
     daemon.until_ready()
     cloud.topology.server.ip(*GUARDED["renamed"])
     until(cloud.goes_by_gateway)
@@ -540,11 +540,11 @@ def test_public_interface_down(cloud: Cloud) -> None:
 
 
 def test_missing_servicenet_routes_are_added(cloud: Cloud) -> None:
-    """By the router that the instance data names: what was on ServiceNet stays there."""
+    """By the router that the metadata names: what was on ServiceNet stays there."""
     cloud.emulate(ONCE)
     server = cloud.topology.server
     server.ip("route del 10.176.0.0/12")
-    (cloud.directory / "instance.json").write_text(
+    (cloud.directory / "metadata.json").write_text(
         json.dumps({"servicenet_router": str(SERVICENET_ROUTER)})
     )
     cloud.start().until_ready()

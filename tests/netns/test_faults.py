@@ -19,11 +19,11 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.netns, pytest.mark.faults]
 
-SETTINGS = "requests_per_minute: 30\ngateway: {recheck: 2s}\n"
+SETTINGS = "requests_per_minute: 30\ngateway: {recheck_interval: 2s}\n"
 SILENT = "10.180.30.77"  # a gateway that answers no ARP until it is given the address
 GOES_ON = 6.0  # seconds after the API's start until it would answer what ends the state
-REQUEST_MOST = 11.0  # seconds until a request has failed
-POLL_MOST = 32.0  # seconds between two polls, the longest backoff included
+MAX_REQUEST = 11.0  # seconds until a request has failed
+MAX_POLL = 32.0  # seconds between two polls, the longest backoff included
 SILENCE = 62.0  # seconds after a 403
 
 
@@ -37,7 +37,9 @@ class Situation(NamedTuple):
 
 ASSIGNED = "{at: 0, gateway: 10.180.31.254}"
 SITUATIONS = {
-    "ASKING_FEATURES": Situation(f"timeline: [{ASSIGNED}, {{at: 0, status: DEPLOYED}}]", fresh=3),
+    "WAITING_FOR_FEATURES": Situation(
+        f"timeline: [{ASSIGNED}, {{at: 0, status: DEPLOYED}}]", fresh=3
+    ),
     "WAITING_FOR_GATEWAY": Situation(
         "timeline: [{at: 6s, gateway: 10.180.31.254}, {at: 6s, status: DEPLOYED}]", fresh=3
     ),
@@ -45,9 +47,9 @@ SITUATIONS = {
         f"timeline: [{{at: 0, gateway: {SILENT}}}, {{at: 0, status: DEPLOYED}}]"
     ),
     "WAITING_FOR_DEPLOYED": Situation(f"timeline: [{ASSIGNED}, {{at: 6s, status: DEPLOYED}}]"),
-    "WAITING_HANDS_OFF": Situation(
+    "WAITING_UNMANAGED": Situation(
         "features: {ConfigureNetworkStack: true}, timeline: [{at: 6s, status: DEPLOYED}]",
-        goal="READY_HANDS_OFF",
+        goal="READY_UNMANAGED",
     ),
     "READY": Situation(f"timeline: [{ASSIGNED}, {{at: 0, status: DEPLOYED}}]"),
     "FAILED": Situation(f"timeline: [{ASSIGNED}, {{at: 0, status: FAILED}}]", goal="FAILED"),
@@ -103,11 +105,11 @@ def test_a_fault_in_a_state(cloud: Cloud, state: str, fault: str) -> None:
     situation = SITUATIONS[state]
     cloud.emulate(f"limit: 1000\nservers: [{{{situation.server}}}]")
     goes_on = time.monotonic() + GOES_ON
-    if state == "ASKING_FEATURES":
+    if state == "WAITING_FOR_FEATURES":
         cloud.api.set_fault(fault)
     daemon = cloud.start(SETTINGS)
     daemon.until_state(state)
-    if state != "ASKING_FEATURES":
+    if state != "WAITING_FOR_FEATURES":
         cloud.api.set_fault(fault)
     routes = cloud.defaults()
     ask_now(daemon, state)
@@ -129,9 +131,9 @@ def test_a_fault_in_a_state(cloud: Cloud, state: str, fault: str) -> None:
     if state == "CHECKING_GATEWAY":
         cloud.topology.gateway.ip(f"address add {SILENT}/19 dev eth1")
     ask_now(daemon, state)
-    limit = SILENCE if fault == "rate-limit" else POLL_MOST
+    limit = SILENCE if fault == "rate-limit" else MAX_POLL
     with daemon.told():
-        until(lambda: recovered(daemon, situation.goal), limit + REQUEST_MOST)
+        until(lambda: recovered(daemon, situation.goal), limit + MAX_REQUEST)
     fresh = [one for one in cloud.api.requests[cleared:] if one.fault is None]
     assert len(fresh) <= situation.fresh, fresh
     assert "Traceback" not in daemon.log.read_text()

@@ -169,7 +169,7 @@ def test_an_overrun_is_a_message(
     assert overrun.value.errno == errno.ENOBUFS
     other.close()
     with monkeypatch.context() as patch:
-        patch.setattr(module, "MESSAGES_MOST", 1)  # the overrun itself, before any message
+        patch.setattr(module, "MAX_MESSAGES", 1)  # the overrun itself, before any message
         assert monitor.drain()
     quiet(monitor)
     assert not monitor.drain()
@@ -181,7 +181,7 @@ def test_draining_is_bounded(
     monitor: Monitor, server: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flood cannot hold the loop: what is left makes the descriptor readable again."""
-    monkeypatch.setattr(module, "MESSAGES_MOST", 2)
+    monkeypatch.setattr(module, "MAX_MESSAGES", 2)
     server.ip(*(f"address add 192.0.2.{n}/32 dev lo" for n in range(1, 4)))
     assert monitor.drain()
     assert readable(monitor.fileno())

@@ -11,7 +11,7 @@ import pytest
 
 from rcnetd.ctl.persist import revert, run
 from rcnetd.lab.topology import PUBLIC_ROUTER
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 from tests.netns.daemons import ONCE, Cloud, Daemon
 
 pytestmark = pytest.mark.netns
@@ -35,22 +35,22 @@ class Server:
         cloud.emulate(ONCE)
         self.daemon: Daemon = cloud.start(SETTINGS)
         self.config = self.daemon.directory / "rcnetd.yaml"
-        self.places = Places(
+        self.paths = Paths(
             self.daemon.run,
             self.daemon.directory / "state",
-            self.daemon.directory / "instance.json",
+            self.daemon.directory / "metadata.json",
         )
         self.daemon.until_ready()
 
     def persist(self) -> int:
         """`rcnetctl persist` here."""
         with self.cloud.topology.server:
-            return run(self.places, [self.config], self.root)
+            return run(self.paths, [self.config], self.root)
 
     def revert(self) -> int:
         """`rcnetctl revert` here."""
         with self.cloud.topology.server:
-            return revert(self.places, self.root)
+            return revert(self.paths, self.root)
 
     def files(self) -> dict[str, bytes]:
         """All files below /etc."""
@@ -63,7 +63,7 @@ class Server:
     @property
     def outcome(self) -> dict[str, object]:
         """What is noted for `rcnetctl status`."""
-        content: dict[str, object] = json.loads(self.places.persisted.read_text())
+        content: dict[str, object] = json.loads(self.paths.persisted.read_text())
         return content
 
 
@@ -97,7 +97,7 @@ def test_written_and_put_back(server: Server, capsys: pytest.CaptureFixture[str]
         line.strip() for line in server.cloud.defaults()
     ]
     assert "put back default via 203.0.113.1 dev eth0" in capsys.readouterr().out
-    assert not server.places.persisted.exists()
+    assert not server.paths.persisted.exists()
     assert 0 == server.revert()
     assert "nothing to put back" in capsys.readouterr().out
 
@@ -139,8 +139,8 @@ def test_the_daemon_s_word_is_judged(
 ) -> None:
     """It comes from a process with fewer rights: another gateway than the kernel uses is none."""
     before = server.files()
-    route = json.loads(server.places.route.read_text())
-    server.places.route.write_text(json.dumps({**route, "gateway": gateway}))
+    route = json.loads(server.paths.route.read_text())
+    server.paths.route.write_text(json.dumps({**route, "gateway": gateway}))
     assert 1 == server.persist()
     assert before == server.files()
     assert server.outcome["ok"] is False
@@ -149,7 +149,7 @@ def test_the_daemon_s_word_is_judged(
 
 def test_nothing_to_do(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     """No route yet; not wanted; settings that are wrong."""
-    server.places.route.rename(server.places.route.with_name("kept"))
+    server.paths.route.rename(server.paths.route.with_name("kept"))
     assert 3 == server.persist()
     assert "has set no route since boot" in capsys.readouterr().err
     server.config.write_text("persist: none\n")
@@ -181,8 +181,8 @@ from pathlib import Path
 from rcnetd.ctl.persist import run
 from rcnetd.store.paths import Places
 root = Path(sys.argv[2])
-places = Places(Path(sys.argv[1]), root / "state", root / "none")
-sys.exit(run(places, [Path(sys.argv[3])], root))
+paths = Paths(Path(sys.argv[1]), root / "state", root / "none")
+sys.exit(run(paths, [Path(sys.argv[3])], root))
 """
 
 
@@ -224,6 +224,6 @@ def test_of_an_image_only_the_files(server: Server) -> None:
     server.persist()
     routes = server.cloud.defaults()
     with server.cloud.topology.server:
-        assert 0 == revert(server.places, server.root, image=True)
+        assert 0 == revert(server.paths, server.root, image=True)
     assert before == server.files()
     assert routes == server.cloud.defaults()

@@ -9,7 +9,7 @@ import pytest
 
 from rcnetd.ctl.plan import run
 from rcnetd.lab.topology import API, GATEWAY
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 from tests.netns.daemons import NEVER, ONCE, Cloud
 
 pytestmark = pytest.mark.netns
@@ -25,8 +25,8 @@ class Host:
         self.unit.parent.mkdir(parents=True)
         self.unit.write_text(UNIT)
         self.config = root / "rcnetd.yaml"
-        self.places = Places(root / "run", root / "state", root / "instance.json")
-        self.places.run.mkdir()
+        self.paths = Paths(root / "run", root / "state", root / "metadata.json")
+        self.paths.run.mkdir()
 
     def plan(self, gateway: str | None = None, settings: str = "") -> int:
         """`rcnetctl plan`; nothing changes by it."""
@@ -37,11 +37,11 @@ class Host:
         before = self.cloud.defaults()
         with self.cloud.topology.server:
             code = run(
-                self.places, [self.config], IPv4Address(gateway) if gateway else None, self.root
+                self.paths, [self.config], IPv4Address(gateway) if gateway else None, self.root
             )
         assert before == self.cloud.defaults()
         assert UNIT == self.unit.read_text()
-        assert not self.places.undo.exists()
+        assert not self.paths.undo.exists()
         return code
 
 
@@ -89,7 +89,7 @@ def test_while_rcnetd_runs(host: Host, capsys: pytest.CaptureFixture[str]) -> No
     """The daemon's gateway, without a request; the route is there."""
     daemon = host.cloud.start()
     daemon.until_ready()
-    host.places = Places(daemon.run, daemon.directory, host.places.instance)
+    host.paths = Paths(daemon.run, daemon.directory, host.paths.metadata)
     asked = len(host.cloud.api.requests)
     assert 0 == host.plan()
     said = capsys.readouterr().out

@@ -9,14 +9,14 @@ import time
 import pytest
 
 from rcnetd.core.actions import Action, AddRoute, ProbeNeighbour, RemoveRoutes
-from rcnetd.core.events import Event, RouteRefused
+from rcnetd.core.events import Event, RouteChangeFailed
 from rcnetd.core.machine import Machine
 from rcnetd.core.model import Network
 from rcnetd.core.settings import GatewaySettings, Settings
 from rcnetd.lab.topology import GATEWAY, PUBLIC_ROUTER, Namespace
 from rcnetd.netlink.kernel import Kernel, NetlinkError
 from rcnetd.netlink.socket import RTM_DELROUTE, RTM_NEWROUTE, messages
-from tests.support.playbook import ASSIGNED, HANDS_ON, Playbook, World
+from tests.support.playbook import ASSIGNED, MANAGED, Playbook, World
 
 pytestmark = pytest.mark.netns
 
@@ -45,7 +45,7 @@ class RealWorld(World):
             elif isinstance(action, ProbeNeighbour):
                 self.kernel.probe_neighbour(action.ifindex, action.address)
         except NetlinkError as error:
-            return RouteRefused(str(error))
+            return RouteChangeFailed(str(error))
         return None
 
 
@@ -105,7 +105,7 @@ def test_never_a_moment_without_a_default(server: Namespace, case: str) -> None:
     for number in range(SWITCHES):
         book = Playbook(RealWorld(), settings).look()
         begin = time.monotonic()
-        book.tell(HANDS_ON, ASSIGNED)
+        book.tell(MANAGED, ASSIGNED)
         took.append(time.monotonic() - begin)
         assert book.machine.facts.route.in_effect, f"switch {number}: {book.said}"
         watch.drain()

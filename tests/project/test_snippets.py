@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rcnetd.emulator.testing import emulator
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 from tests.conftest import missing
 from tests.unit.ctl.test_status import content, write
 
@@ -32,9 +32,9 @@ def test_each_snippet_has_its_test() -> None:
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
     """A server that is ready, and `rcnetctl` on the path."""
-    places = Places(tmp_path / "run", tmp_path / "state")
-    places.run.mkdir()
-    write(places, content("ready"))
+    paths = Paths(tmp_path / "run", tmp_path / "state")
+    paths.run.mkdir()
+    write(paths, content("ready"))
     program = tmp_path / "bin/rcnetctl"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m rcnetd.ctl.main "$@"\n')
@@ -42,7 +42,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PATH": f"{program.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "RUNTIME_DIRECTORY": str(places.run),
+        "RUNTIME_DIRECTORY": str(paths.run),
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "HOME": str(tmp_path),
     }

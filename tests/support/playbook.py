@@ -28,10 +28,10 @@ from rcnetd.core.events import (
     GatewayNotAssigned,
     GatewayReceived,
     NetworkObserved,
-    RouteRefused,
+    RouteChangeFailed,
     StatusReceived,
 )
-from rcnetd.core.lastgood import Identity, Memory
+from rcnetd.core.lastgood import Identity, LastGood
 from rcnetd.core.machine import Machine
 from rcnetd.core.model import (
     DEFAULT,
@@ -42,9 +42,9 @@ from rcnetd.core.model import (
     Network,
     Operation,
     Route,
-    Verdict,
+    RouteLookup,
 )
-from rcnetd.core.settings import Instance, Settings
+from rcnetd.core.settings import Metadata, Settings
 
 ETH0 = Link(2, "eth0", "bc:76:4e:20:6c:5a")
 ETH1 = Link(3, "eth1", "bc:76:4e:20:6c:5b")
@@ -56,7 +56,7 @@ GATEWAY = IPv4Address("10.180.31.254")
 OTHER_GATEWAY = IPv4Address("10.180.30.254")
 SERVICENET_NETWORKS = (IPv4Network("10.176.0.0/12"), IPv4Network("10.208.0.0/12"))
 SETTINGS = Settings()
-NO_INSTANCE = Instance()
+NO_INSTANCE = Metadata()
 
 DEPLOYING = StatusReceived(Operation.STATUS, status=AutomationStatus.DEPLOYING, word="DEPLOYING")
 DEPLOYED = StatusReceived(Operation.STATUS, status=AutomationStatus.DEPLOYED, word="DEPLOYED")
@@ -66,8 +66,8 @@ UNPROCESSABLE = StatusReceived(
 )
 NOT_ASSIGNED = GatewayNotAssigned(Operation.GATEWAY)
 ASSIGNED = GatewayReceived(Operation.GATEWAY, gateway=GATEWAY)
-HANDS_ON = FeaturesReceived(Operation.FEATURES, configure_network_stack=False)
-HANDS_OFF = FeaturesReceived(Operation.FEATURES, configure_network_stack=True)
+MANAGED = FeaturesReceived(Operation.FEATURES, configure_network_stack=False)
+UNMANAGED = FeaturesReceived(Operation.FEATURES, configure_network_stack=True)
 
 
 def foreign_default(
@@ -89,7 +89,7 @@ class World:
     routes: list[Route] = field(default_factory=lambda: [foreign_default()])
     alive: set[IPv4Address] = field(default_factory=lambda: {GATEWAY, OTHER_GATEWAY, ROUTER})
     probed: set[IPv4Address] = field(default_factory=set)
-    diversion: Verdict | None = None
+    diversion: RouteLookup | None = None
     refuse: str | None = None
     without_default: int = 0  # how often a change left the host without any default route
 
@@ -120,12 +120,12 @@ class World:
         defaults = [route for route in self.routes if route.destination == DEFAULT]
         return sorted(defaults, key=lambda route: route.metric)  # stable: of equals the first wins
 
-    def _verdict(self, address: IPv4Address) -> Verdict | None:
+    def _verdict(self, address: IPv4Address) -> RouteLookup | None:
         if self.diversion is not None:
             return self.diversion
         for entry in self.addresses:
             if address in entry.interface.network:
-                return Verdict(entry.interface.network.prefixlen, entry.ifindex, None, 0, 2)
+                return RouteLookup(entry.interface.network.prefixlen, entry.ifindex, None, 0, 2)
         fitting = [
             route for route in self.routes if address in route.destination and route.tos == 0
         ]
@@ -134,7 +134,7 @@ class World:
             return None
         best = fitting[0]
         gateway = best.gateway if isinstance(best.gateway, IPv4Address) else None
-        return Verdict(
+        return RouteLookup(
             best.destination.prefixlen, best.ifindex, gateway, best.metric, best.protocol
         )
 
@@ -142,7 +142,7 @@ class World:
         """Change the kernel as the action says."""
         had_default = bool(self._defaults())
         if isinstance(action, (AddRoute, RemoveRoutes, TakeLinkDown)) and self.refuse:
-            return RouteRefused(self.refuse)
+            return RouteChangeFailed(self.refuse)
         if isinstance(action, AddRoute):
             self._add(action)
         elif isinstance(action, RemoveRoutes):
@@ -190,15 +190,15 @@ class Playbook:
         self,
         world: World | None = None,
         settings: Settings = SETTINGS,
-        instance: Instance = NO_INSTANCE,
+        metadata: Metadata = NO_INSTANCE,
         *,
         identity: Identity | None = None,
-        memory: Memory | None = None,
+        memory: LastGood | None = None,
         jitter: Callable[[], float] = lambda: 0.999,
     ) -> None:
         self.world = world or World().servicenet_routes()
         self.now = 0.0
-        self.machine = Machine(settings, instance, identity, memory, now=0.0, jitter=jitter)
+        self.machine = Machine(settings, metadata, identity, memory, now=0.0, jitter=jitter)
         self.actions: list[Action] = []
         self.said: list[str] = []
 

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, settings
 
 from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface
-from rcnetd.hostconfig.host import Host
+from rcnetd.hostconfig.host import HostConfig
 from rcnetd.hostconfig.policy import taken_back
 from rcnetd.hostconfig.renderers.marked_edits import BEGIN, END, HEADER, OFF, applied
-from rcnetd.hostconfig.renderers.model import Changes, Default, Tree, Wish
+from rcnetd.hostconfig.renderers.model import Changes, DefaultRoute, Target, Tree
 
 examples = settings(
     max_examples=int(os.environ.get("RCNETD_EXAMPLES", "150")),
@@ -44,16 +44,16 @@ def survivors(before: bytes, after: bytes) -> list[bytes]:
 
 def check(
     before: Tree,
-    wish: Wish,
+    target: Target,
     patterns: Sequence[str],
-    render: Callable[[Tree, Wish], Changes],
-    read_defaults: Callable[[Tree], list[Default]],
+    render: Callable[[Tree, Target], Changes],
+    read_defaults: Callable[[Tree], list[DefaultRoute]],
 ) -> list[bytes]:
     """Rendered twice is once; other lines survive; one default wins, ours; the way back leads to
     the same bytes, from the files alone and by the record. Returns what went."""
-    made = render(before, wish)
+    made = render(before, target)
     after = applied(before, made)
-    assert render(after, wish) == {}
+    assert render(after, target) == {}
     assert applied(after, taken_back(after)) == before
     with tempfile.TemporaryDirectory() as directory:
         _written_and_put_back(Path(directory), before, made, patterns)
@@ -69,8 +69,8 @@ def check(
     defaults = list(dict.fromkeys(read_defaults(after)))  # a netplan wants ours twice
     best = min(default.metric for default in defaults)
     (winner,) = [default for default in defaults if default.metric == best]
-    assert (wish.gateway, METRIC) == (winner.gateway, winner.metric)
-    if wish.policy is PublicInterface.NO_DEFAULT:
+    assert (target.gateway, METRIC) == (winner.gateway, winner.metric)
+    if target.policy is PublicInterface.NO_DEFAULT:
         assert {winner.link} == {default.link for default in defaults}
     return put_out
 
@@ -84,7 +84,7 @@ def _written_and_put_back(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.data)
         target.chmod(file.mode)
-    host = Host(root, place / "state")
+    host = HostConfig(root, place / "state")
     there = list(root.rglob("*"))
     assert applied(before, made) == applied(host.read(patterns).tree, made)
     host.write(host.read(patterns), made, lambda: {"routes": [], "links": []})

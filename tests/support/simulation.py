@@ -19,16 +19,16 @@ from rcnetd.core.events import (
     GatewayNotAssigned,
     GatewayReceived,
     NetworkObserved,
+    NoSlot,
     RateLimited,
-    RequestRefused,
     StatusReceived,
 )
 from rcnetd.core.machine import Machine
 from rcnetd.core.model import AutomationStatus, Operation
 from rcnetd.core.pacing import RESERVED
-from rcnetd.core.settings import Instance, Settings
+from rcnetd.core.settings import Metadata, Settings
 from rcnetd.store import budget
-from rcnetd.store.budget import Book
+from rcnetd.store.budget import LedgerState
 from tests.support.playbook import GATEWAY, World
 
 
@@ -92,7 +92,7 @@ class Boot:
         self.api, self.chance = api, chance
         self.now = 0.0
         self.ready_at = inf
-        self.book = Book()
+        self.book = LedgerState()
         self.limit = Settings().requests_per_minute
         self._neighbour_every = neighbour_every
         self._neighbour_at = chance.uniform(0, neighbour_every) if neighbour_every < inf else inf
@@ -101,7 +101,7 @@ class Boot:
 
     def _start(self) -> None:
         self.world = World().servicenet_routes()
-        self.machine = Machine(Settings(), Instance(), now=self.now, jitter=self.chance.random)
+        self.machine = Machine(Settings(), Metadata(), now=self.now, jitter=self.chance.random)
         self._answer_at, self._slot = inf, 0
         self._answer: Answered | None = None
         self._look()
@@ -155,7 +155,7 @@ class Boot:
         self._tidy(self.book)
         taken = budget.take(self.book, self.limit, self.now, deadline=12.0, reserve=RESERVED)
         if taken is None:
-            return [self._budget(), RequestRefused(action.operation)]
+            return [self._budget(), NoSlot(action.operation)]
         self.book, self._slot = taken, taken.last_number
         late = self.chance.choice((1.0, 3.0)) if self.chance.random() < 0.01 else 0.0
         arrival = self.now + self.chance.uniform(0.002, 0.03) + late
@@ -163,7 +163,7 @@ class Boot:
         self._answer_at = arrival + self.chance.uniform(0.002, 0.03)
         return [self._budget()]
 
-    def _tidy(self, book: Book) -> None:
+    def _tidy(self, book: LedgerState) -> None:
         self.book = budget.tidy(book, self.now)
 
     def _budget(self) -> BudgetObserved:

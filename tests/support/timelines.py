@@ -29,7 +29,7 @@ def state(at: float, name: str) -> dict[str, Any]:
 START = {"at": 40.0, "event": "started", "pid": 7, "version": "0.1.0"}
 BOOT: list[dict[str, Any]] = [
     START,
-    state(41.0, "ASKING_FEATURES"),
+    state(41.0, "WAITING_FOR_FEATURES"),
     *request(41.0, "automation_features", 0.5, "connect: cannot connect", ok=False),
     *request(41.75, "automation_features", 0.25, "Configure Network Stack not enabled"),
     state(42.0, "WAITING_FOR_GATEWAY"),
@@ -47,7 +47,7 @@ RESTARTED: list[dict[str, Any]] = [
     *BOOT,
     {"at": 60.0, "event": "stopping", "text": "stopping, the default route stays"},
     {"at": 61.0, "event": "started", "pid": 8, "version": "0.1.0"},
-    state(61.5, "ASKING_FEATURES"),
+    state(61.5, "WAITING_FOR_FEATURES"),
     {"at": 61.5, "event": "log", "level": "error", "text": "<b>&\"'\x1b[31m"},
     state(62.0, "READY"),
     {"at": 62.0, "event": "ready"},
@@ -56,7 +56,7 @@ RESTARTED: list[dict[str, Any]] = [
 
 def long_wait(polls: int) -> list[dict[str, Any]]:
     """An hour of 404s: a poll every 4.3 s."""
-    wait = [START, state(41.0, "ASKING_FEATURES"), state(42.0, "WAITING_FOR_GATEWAY")]
+    wait = [START, state(41.0, "WAITING_FOR_FEATURES"), state(42.0, "WAITING_FOR_GATEWAY")]
     for number in range(polls):
         wait += request(42.0 + 4.3 * number, "gateway_ip", 0.1, "not assigned yet (404)")
     return wait

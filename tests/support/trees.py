@@ -1,7 +1,7 @@
 """Trees of files kept in the repository: what a server has, and what is to become of it.
 
 `<case>/before/etc/…` is rendered for each policy and compared, byte by byte, with
-`<case>/after-<policy>/etc/…`. A `<case>/wish.yaml` says in what the wish is not the usual one.
+`<case>/after-<policy>/etc/…`. A `<case>/target.yaml` says in what the wish is not the usual one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 import yaml
 
 from rcnetd.core.settings import PublicInterface, PublicIPv6
-from rcnetd.hostconfig.renderers.model import File, Nic, Tree, Wish
+from rcnetd.hostconfig.renderers.model import File, HostLink, Target, Tree
 
 HERE = Path(__file__).parents[1] / "golden"
 GATEWAY = IPv4Address("10.180.31.254")
-SERVICENET = Nic("eth1", "bc:76:4e:20:6c:5b", (IPv4Interface("10.180.1.2/19"),))
-PUBLIC = Nic("eth0", "bc:76:4e:20:6c:5a", (IPv4Interface("203.0.113.10/24"),))
+SERVICENET = HostLink("eth1", "bc:76:4e:20:6c:5b", (IPv4Interface("10.180.1.2/19"),))
+PUBLIC = HostLink("eth0", "bc:76:4e:20:6c:5a", (IPv4Interface("203.0.113.10/24"),))
 
 
 def cases(renderer: str) -> list[str]:
@@ -40,11 +40,11 @@ def contents(files: Tree) -> dict[str, bytes]:
     return {path: file.data for path, file in files.items()}
 
 
-def wish_of(renderer: str, case: str, policy: PublicInterface) -> Wish:
+def target_of(renderer: str, case: str, policy: PublicInterface) -> Target:
     """The wish of a case."""
-    path = HERE / renderer / case / "wish.yaml"
+    path = HERE / renderer / case / "target.yaml"
     said: dict[str, Any] = yaml.safe_load(path.read_bytes()) if path.exists() else {}
-    return Wish(
+    return Target(
         servicenet=SERVICENET,
         gateway=IPv4Address(said.get("gateway", str(GATEWAY))),
         public=() if "public" in said else (PUBLIC,),

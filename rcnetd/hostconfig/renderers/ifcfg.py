@@ -26,7 +26,7 @@ from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
 from rcnetd.hostconfig.renderers.ifcfg_reader import read_defaults
 from rcnetd.hostconfig.renderers.marked_edits import Document, applied, changes, documents, own
-from rcnetd.hostconfig.renderers.model import Changes, Nic, Refusal, Tree, Wish
+from rcnetd.hostconfig.renderers.model import CannotPersist, Changes, HostLink, Target, Tree
 
 __all__ = ["PATTERNS", "read_defaults", "render"]
 
@@ -109,9 +109,11 @@ class Variables:
         if _END.fullmatch(text):
             return value
         if text == "\\" or (text[0] in "'\"" and not re.match(r"\"(?:[^\"\\]|\\.)*\"", text)):
-            raise Refusal(f"{where}: {assignment.key}= is not closed at the end of the line")
+            raise CannotPersist(f"{where}: {assignment.key}= is not closed at the end of the line")
         if must:
-            raise Refusal(f"{where}: only a shell can tell what {assignment.key}= is; write it out")
+            raise CannotPersist(
+                f"{where}: only a shell can tell what {assignment.key}= is; write it out"
+            )
         return ""
 
 
@@ -124,21 +126,21 @@ class Profile:
     aliases: tuple[Variables, ...] = ()
 
 
-def render(tree: Tree, wish: Wish) -> Changes:
-    """The changes that make NetworkManager come up as *wish* says."""
+def render(tree: Tree, target: Target) -> Changes:
+    """The changes that make NetworkManager come up as *target* says."""
     given = {path: file for path, file in tree.items() if not IGNORED.search(basename(path))}
-    rendering = _Rendering(documents(given), wish)
+    rendering = _Rendering(documents(given), target)
     rendering.run()
     made = changes(given, rendering.documents, rendering.own)
-    _check(applied(tree, made), wish, rendering.route_paths)
+    _check(applied(tree, made), target, rendering.route_paths)
     return made
 
 
 class _Rendering:
     """The edits for one wish."""
 
-    def __init__(self, found: dict[str, Document], wish: Wish) -> None:
-        self.documents, self.wish = found, wish
+    def __init__(self, found: dict[str, Document], target: Target) -> None:
+        self.documents, self.target = found, target
         self.own: dict[str, bytes] = {}
         self.route_paths: set[str] = set()
         self._parsed = {
@@ -148,13 +150,13 @@ class _Rendering:
         }
 
     def run(self) -> None:
-        wish = self.wish
+        target = self.target
         servicenet = self._servicenet()
-        public = [profile for nic in wish.public for profile in self._profiles(nic)]
+        public = [profile for nic in target.public for profile in self._profiles(nic)]
         of_all = self._clean_global(public)
         for profile in servicenet:
             self._clean(profile)
-        if wish.policy is PublicInterface.DOWN:
+        if target.policy is PublicInterface.DOWN:
             for profile in public:
                 if not profile.variables.says_no("ONBOOT"):
                     profile.variables.set("ONBOOT", "no")
@@ -163,13 +165,13 @@ class _Rendering:
             old = [item for profile in public for item in self._no_default(profile)]
             self._public_routes(old + of_all)
         for profile in servicenet:
-            route = Route("0.0.0.0/0", wish.gateway, METRIC, wish.onlink)
-            self._add_routes(profile, wish.servicenet.name, [route])
+            route = Route("0.0.0.0/0", target.gateway, METRIC, target.onlink)
+            self._add_routes(profile, target.servicenet.name, [route])
             self.route_paths.add(f"{DIRECTORY}/route-{profile.name}")
 
     # Which profiles
 
-    def _profiles(self, nic: Nic) -> list[Profile]:
+    def _profiles(self, nic: HostLink) -> list[Profile]:
         found = []
         for path, variables in self._parsed.items():
             name = basename(path).partition("-")[2]
@@ -187,24 +189,26 @@ class _Rendering:
         return bool(colon) and f"{DIRECTORY}/ifcfg-{base}" in self._parsed
 
     def _servicenet(self) -> list[Profile]:
-        nic = self.wish.servicenet
+        nic = self.target.servicenet
         if all(basename(path) == "ifcfg-lo" for path in self._parsed):
-            raise Refusal(
+            raise CannotPersist(
                 f"{DIRECTORY}: no ifcfg files there; where NetworkManager has keyfiles it is"
                 " 'persist: network-manager'"
             )
         found = self._profiles(nic)
         if not found:
-            raise Refusal(f"{DIRECTORY}: no ifcfg file there is {nic.name}'s; add one")
+            raise CannotPersist(f"{DIRECTORY}: no ifcfg file there is {nic.name}'s; add one")
         at_boot = [profile for profile in found if not profile.variables.says_no("ONBOOT")]
         if not at_boot:
             path = found[0].variables.document.path
-            raise Refusal(f"{path}: {nic.name} is not brought up at boot; it needs ONBOOT=yes")
+            raise CannotPersist(
+                f"{path}: {nic.name} is not brought up at boot; it needs ONBOOT=yes"
+            )
         for profile in at_boot:
             for kind in ("rule", "rule6"):
                 path = f"{DIRECTORY}/{kind}-{profile.name}"
                 if path in self.documents:
-                    raise Refusal(
+                    raise CannotPersist(
                         f"{path}: NetworkManager does not read route-{profile.name} beside this;"
                         " it has to go"
                     )
@@ -220,7 +224,7 @@ class _Rendering:
         old = _address(variables, "GATEWAY")
         variables.put_out("GATEWAY")
         device = variables.get("GATEWAYDEV")
-        if device != self.wish.servicenet.name:
+        if device != self.target.servicenet.name:
             variables.put_out("GATEWAYDEV")
         if self._no_ipv6:
             variables.put_out("IPV6_DEFAULTGW", "IPV6_DEFAULTDEV")
@@ -228,11 +232,11 @@ class _Rendering:
 
     @property
     def _no_ipv6(self) -> bool:
-        wish = self.wish
+        target = self.target
         return (
-            wish.public_ipv6 is PublicIPv6.NO_DEFAULT
-            and wish.policy is not PublicInterface.DOWN
-            and bool(wish.public)
+            target.public_ipv6 is PublicIPv6.NO_DEFAULT
+            and target.policy is not PublicInterface.DOWN
+            and bool(target.public)
         )
 
     def _clean(self, profile: Profile) -> list[IPv4Address]:
@@ -278,11 +282,11 @@ class _Rendering:
                 variables.put_out("PEERDNS")
 
     def _public_routes(self, old: Sequence[tuple[Profile, IPv4Address]]) -> None:
-        networks = self.wish.public_routes
+        networks = self.target.public_routes
         if not networks:
             return
         if not old:
-            raise Refusal(
+            raise CannotPersist(
                 f"{DIRECTORY}: public_routes need the public link's old gateway, and there is no"
                 " GATEWAY there; add the routes to its route file"
             )
@@ -405,7 +409,7 @@ class Routes:
             self.document.append(list(route.variables(number)))
 
 
-def _is_of(variables: Variables, name: str, nic: Nic) -> bool:
+def _is_of(variables: Variables, name: str, nic: HostLink) -> bool:
     """Whether a profile is of a link: by DEVICE, else by HWADDR, else by its name."""
     device, mac = variables.get("DEVICE"), variables.get("HWADDR")
     if device:
@@ -420,7 +424,7 @@ def _address(variables: Variables, key: str) -> IPv4Address | None:
     try:
         return IPv4Address(value) if value else None
     except ValueError:
-        raise Refusal(f"{variables.where(key)}: {key}={value} is not an address") from None
+        raise CannotPersist(f"{variables.where(key)}: {key}={value} is not an address") from None
 
 
 def _name_servers(profile: Profile) -> list[str]:
@@ -429,14 +433,14 @@ def _name_servers(profile: Profile) -> list[str]:
     return [server for server in servers if server and ":" not in server]
 
 
-def _check(tree: Tree, wish: Wish, paths: set[str]) -> None:
+def _check(tree: Tree, target: Target, paths: set[str]) -> None:
     """Read what was made, by the other reader: exactly one winning default, ours."""
     defaults = read_defaults(tree)
     best = min(default.metric for default in defaults)
     for default in defaults:
-        is_ours = default.path in paths and default.gateway == wish.gateway
+        is_ours = default.path in paths and default.gateway == target.gateway
         if default.metric == best and not is_ours:
-            raise Refusal(
+            raise CannotPersist(
                 f"{default.path}: {default.link} would have a default route of metric"
                 f" {default.metric} still; remove it"
             )

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from rcnetd.hostconfig.renderers.model import Default, Refusal, Tree
+from rcnetd.hostconfig.renderers.model import CannotPersist, DefaultRoute, Tree
 
 _ROOT = "/etc/sysconfig/"
 _SCRIPTS = _ROOT + "network-scripts/"
@@ -21,10 +21,10 @@ _METRIC = 100  # NetworkManager's of an Ethernet link
 _Values = dict[str, str]
 
 
-def read_defaults(tree: Tree) -> list[Default]:
+def read_defaults(tree: Tree) -> list[DefaultRoute]:
     """The IPv4 default routes of the connections that come up at boot."""
     everywhere = _values(tree, _ROOT + "network")
-    found: list[Default] = []
+    found: list[DefaultRoute] = []
     for path in sorted(tree):
         name = path[len(_SCRIPTS) + 6 :]
         if not path.startswith(_SCRIPTS + "ifcfg-") or name == "lo" or _is_left_out(tree, path):
@@ -42,7 +42,9 @@ def _is_left_out(tree: Tree, path: str) -> bool:
     return path.lower().endswith(_BACKUPS) or bool(base and base in tree)
 
 
-def _connection(tree: Tree, path: str, values: _Values, everywhere: _Values) -> Iterator[Default]:
+def _connection(
+    tree: Tree, path: str, values: _Values, everywhere: _Values
+) -> Iterator[DefaultRoute]:
     link = _link(path, values)
     never = not _flag(values, "DEFROUTE", default=True)
     if everywhere.get("GATEWAYDEV") and values.get("DEVICE"):
@@ -50,7 +52,7 @@ def _connection(tree: Tree, path: str, values: _Values, everywhere: _Values) -> 
     method = values.get("BOOTPROTO", "").lower()
     if method in ("dhcp", "bootp"):
         if not never and _flag(values, "PEERROUTES", default=True):
-            yield Default(link, None, _metric(values), path)
+            yield DefaultRoute(link, None, _metric(values), path)
         return
     if not any(key.startswith("IPADDR") for key in values):
         return
@@ -63,10 +65,10 @@ def _connection(tree: Tree, path: str, values: _Values, everywhere: _Values) -> 
     if gateway is None and everywhere.get("GATEWAY"):
         source, gateway = _ROOT + "network", everywhere["GATEWAY"]
     if gateway and not never:
-        yield Default(link, IPv4Address(gateway), _metric(values), source)
+        yield DefaultRoute(link, IPv4Address(gateway), _metric(values), source)
 
 
-def _routes(tree: Tree, name: str, values: _Values) -> Iterator[Default]:
+def _routes(tree: Tree, name: str, values: _Values) -> Iterator[DefaultRoute]:
     """Those of the route file, which a rule file beside it makes another's business."""
     path = f"{_SCRIPTS}route-{name}"
     if path not in tree or any(f"{_SCRIPTS}{kind}-{name}" in tree for kind in ("rule", "rule6")):
@@ -78,7 +80,7 @@ def _routes(tree: Tree, name: str, values: _Values) -> Iterator[Default]:
         gateway = IPv4Address(routes.get(f"GATEWAY{number}") or "0.0.0.0")
         target = routes[f"ADDRESS{number}"], routes.get(f"NETMASK{number}")
         if target == ("0.0.0.0", "0.0.0.0") and "table" not in routes.get(f"OPTIONS{number}", ""):
-            yield Default(link, gateway, int(routes.get(f"METRIC{number}", metric)), path)
+            yield DefaultRoute(link, gateway, int(routes.get(f"METRIC{number}", metric)), path)
         number += 1
     if any(key.startswith("ADDRESS") and key[7:].isdigit() for key in routes):
         return
@@ -89,7 +91,7 @@ def _routes(tree: Tree, name: str, values: _Values) -> Iterator[Default]:
             given = dict(zip(words[1::2], words[2::2]))
             try:
                 gateway = IPv4Address(given.get("via", "0.0.0.0"))
-                yield Default(link, gateway, int(given.get("metric", metric)), path)
+                yield DefaultRoute(link, gateway, int(given.get("metric", metric)), path)
             except ValueError:  # the plugin leaves such a line out
                 continue
 
@@ -123,7 +125,7 @@ def _values(tree: Tree, path: str, *, must: bool = True) -> _Values:
             words = shlex.split(rest.split(" #")[0].rstrip("; \t\r"))
         except ValueError:
             if must:
-                raise Refusal(f"{path}:{number}: {key}= is not closed") from None
+                raise CannotPersist(f"{path}:{number}: {key}= is not closed") from None
             words = []
         values[key] = words[0] if len(words) == 1 and not rest.startswith(" ") else ""
     return values

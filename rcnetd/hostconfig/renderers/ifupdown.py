@@ -31,8 +31,15 @@ from rcnetd.hostconfig.renderers.interfaces_file import (
     read,
 )
 from rcnetd.hostconfig.renderers.marked_edits import Document, applied, changes, documents, own
-from rcnetd.hostconfig.renderers.model import Changes, Default, Nic, Refusal, Tree, Wish
-from rcnetd.hostconfig.renderers.route_commands import DefaultRoute, default_routes
+from rcnetd.hostconfig.renderers.model import (
+    CannotPersist,
+    Changes,
+    DefaultRoute,
+    HostLink,
+    Target,
+    Tree,
+)
+from rcnetd.hostconfig.renderers.route_commands import CommandRoute, default_routes
 
 PATTERNS = (MAIN, *(f"{directory}/*" for directory in DIRECTORIES))
 # The first that is sourced: `source-directory` takes no dots, `source …/*.cfg` wants one.
@@ -42,17 +49,17 @@ _DNS = ("dns-nameservers", "dns-nameserver")
 _PROBE = "-"  # no link's name
 
 
-def render(tree: Tree, wish: Wish) -> Changes:
-    """The changes that make ifupdown come up as *wish* says."""
+def render(tree: Tree, target: Target) -> Changes:
+    """The changes that make ifupdown come up as *target* says."""
     kept = documents({path: file for path, file in tree.items() if path not in OWN})
-    rendering = _Rendering(read(kept), wish, *_own_place(kept))
+    rendering = _Rendering(read(kept), target, *_own_place(kept))
     rendering.run()
     made = changes(tree, kept, rendering.own_files())
-    _check(tree, made, wish)
+    _check(tree, made, target)
     return made
 
 
-def read_defaults(tree: Tree) -> list[Default]:
+def read_defaults(tree: Tree) -> list[DefaultRoute]:
     """The IPv4 default routes of the links that come up at boot."""
     files = {path: Document(path, file.data, as_is=True) for path, file in tree.items()}
     found = read(files)
@@ -73,11 +80,11 @@ def _comes_up(found: Interfaces, name: str) -> bool:
     )
 
 
-def _defaults(stanza: Stanza) -> Iterator[Default]:
+def _defaults(stanza: Stanza) -> Iterator[DefaultRoute]:
     """The default routes of a stanza, without those that it deletes itself."""
     link = stanza.name.partition(":")[0]
     routes = [
-        (DefaultRoute(True, 4, _gateway(stanza), _metric(stanza), link), stanza.line)
+        (CommandRoute(True, 4, _gateway(stanza), _metric(stanza), link), stanza.line)
         for _ in range(_has_default(stanza))
     ]
     for line in stanza.effective():
@@ -91,7 +98,7 @@ def _defaults(stanza: Stanza) -> Iterator[Default]:
     for route, line in routes:
         if route.version == 4:
             name = link if route.link in (None, "$IFACE", "%iface%") else str(route.link)
-            yield Default(name, route.gateway, route.metric, line.document.path)
+            yield DefaultRoute(name, route.gateway, route.metric, line.document.path)
 
 
 def _has_default(stanza: Stanza) -> bool:
@@ -113,14 +120,14 @@ def _gateway(stanza: Stanza) -> IPv4Address | None:
             try:
                 return IPv4Address(line.words[1])
             except ValueError:
-                raise Refusal(f"{line.where}: '{line.words[1]}' is not an address") from None
+                raise CannotPersist(f"{line.where}: '{line.words[1]}' is not an address") from None
     return None
 
 
 def _metric(stanza: Stanza) -> int:
     for line in reversed(_option(stanza, "metric")):
         if not (line.words[1].isascii() and line.words[1].isdecimal()):
-            raise Refusal(f"{line.where}: '{line.words[1]}' is not a metric")
+            raise CannotPersist(f"{line.where}: '{line.words[1]}' is not a metric")
         return int(line.words[1])
     return 0
 
@@ -140,7 +147,7 @@ class _Rendering:
     """The edits for one wish."""
 
     found: Interfaces
-    wish: Wish
+    target: Target
     own_path: str | None
     before_own: int
     own_options: dict[str, list[str]] = field(default_factory=dict)
@@ -152,54 +159,54 @@ class _Rendering:
         return {str(self.own_path): own(lines)} if lines else {}
 
     def run(self) -> None:
-        wish = self.wish
-        down = wish.policy is PublicInterface.DOWN
-        for nic in (wish.servicenet, *wish.public):
+        target = self.target
+        down = target.policy is PublicInterface.DOWN
+        for nic in (target.servicenet, *target.public):
             self._refuse_mapping(nic)
         servicenet = self._servicenet()
-        public = [stanza for nic in wish.public for stanza in self._stanzas(nic)]
-        cleaned = [*self._stanzas(wish.servicenet), *([] if down else public)]
+        public = [stanza for nic in target.public for stanza in self._stanzas(nic)]
+        cleaned = [*self._stanzas(target.servicenet), *([] if down else public)]
         old = self._clean(cleaned, public)
         if down:
             self._move_dns(public, servicenet)
-            for nic in wish.public:
+            for nic in target.public:
                 self._keep_down(nic)
-        self._add(servicenet[-1].name, servicenet, [_command(wish)])
+        self._add(servicenet[-1].name, servicenet, [_command(target)])
         if not down:
             self._public_routes(old)
-            if wish.public_ipv6 is PublicIPv6.NO_DEFAULT:
+            if target.public_ipv6 is PublicIPv6.NO_DEFAULT:
                 self._no_ipv6(public)
 
     # Which stanzas
 
-    def _refuse_mapping(self, nic: Nic) -> None:
+    def _refuse_mapping(self, nic: HostLink) -> None:
         for line in self.found.mappings:
             if any(fnmatchcase(nic.name, pattern) for pattern in line.words[1:]):
-                raise Refusal(
+                raise CannotPersist(
                     f"{line.where}: a mapping decides by a script how {nic.name} is configured;"
                     " configure it without"
                 )
 
-    def _names(self, nic: Nic) -> set[str]:
+    def _names(self, nic: HostLink) -> set[str]:
         return {nic.name, *self.found.at_boot(nic.name, nic.mac)}
 
-    def _stanzas(self, nic: Nic) -> list[Stanza]:
+    def _stanzas(self, nic: HostLink) -> list[Stanza]:
         names = self._names(nic)
         return [item for item in self.found.stanzas if item.name.partition(":")[0] in names]
 
     def _servicenet(self) -> list[Stanza]:
         """ServiceNet's IPv4 stanzas, those of its aliases left out."""
-        nic = self.wish.servicenet
+        nic = self.target.servicenet
         names = self.found.at_boot(nic.name, nic.mac)
         found = [item for item in self.found.stanzas if item.name in names]
         ipv4 = [stanza for stanza in found if stanza.family == "inet"]
         if not ipv4:
-            raise Refusal(
+            raise CannotPersist(
                 f"{MAIN}: {nic.name} is not configured and brought up at boot there; it needs"
                 f" 'auto {nic.name}' and 'iface {nic.name} inet …'"
             )
         if len({stanza.name for stanza in ipv4}) > 1:
-            raise Refusal(
+            raise CannotPersist(
                 f"{ipv4[-1].line.where}: {nic.name} is brought up by more than one name; leave one"
             )
         return ipv4
@@ -233,7 +240,7 @@ class _Rendering:
                 continue
             routes = [route for route in default_routes(line.value) if route.version == version]
             if any(route.mixed for route in routes):
-                raise Refusal(
+                raise CannotPersist(
                     f"{line.where}: a default route among other things; give it a line of its own"
                 )
             if routes:
@@ -258,7 +265,7 @@ class _Rendering:
             if other in stanzas or not _comes_up(self.found, other.name):
                 continue
             if any(option is line for option in other.effective()):
-                raise Refusal(
+                raise CannotPersist(
                     f"{line.where}: {other.name} has this too, by 'inherits'; give each link its"
                     " own"
                 )
@@ -266,10 +273,12 @@ class _Rendering:
 
     def _editable(self, line: Line) -> Line:
         if line.document.path.startswith("/run/"):
-            raise Refusal(f"{line.where}: is made anew at each boot; configure the link in {MAIN}")
+            raise CannotPersist(
+                f"{line.where}: is made anew at each boot; configure the link in {MAIN}"
+            )
         return line
 
-    def _keep_down(self, nic: Nic) -> None:
+    def _keep_down(self, nic: HostLink) -> None:
         """Take a link, and its aliases, out of what is brought up at boot."""
         for line, words in self.found.allowed:
             if line.words[0] not in AT_BOOT:
@@ -281,7 +290,7 @@ class _Rendering:
             ]
             for word in gone:
                 if "/" in word:
-                    raise Refusal(
+                    raise CannotPersist(
                         f"{line.where}: the pattern '{word}' is {nic.name} too; name the links"
                     )
             if gone:
@@ -329,10 +338,10 @@ class _Rendering:
             line.document.insert_after(line.last, [f"    dns-nameservers {' '.join(added)}"])
 
     def _public_routes(self, old: Sequence[tuple[str, IPv4Address]]) -> None:
-        if not self.wish.public_routes:
+        if not self.target.public_routes:
             return
         if not old:
-            raise Refusal(
+            raise CannotPersist(
                 f"{MAIN}: public_routes need the public link's old gateway, and there is no"
                 " 'gateway' there; add the routes to it"
             )
@@ -345,7 +354,7 @@ class _Rendering:
             stanzas,
             [
                 f"up ip route replace {network} via {gateway} dev {link} || true"
-                for network in self.wish.public_routes
+                for network in self.target.public_routes
             ],
         )
 
@@ -367,10 +376,10 @@ class _Rendering:
         line.document.insert_after(line.last, [f"    {option}" for option in options])
 
 
-def _command(wish: Wish) -> str:
-    onlink = " onlink" if wish.onlink else ""
+def _command(target: Target) -> str:
+    onlink = " onlink" if target.onlink else ""
     return (
-        f"up ip route replace default via {wish.gateway} dev {wish.servicenet.name}{onlink}"
+        f"up ip route replace default via {target.gateway} dev {target.servicenet.name}{onlink}"
         f" metric {METRIC} proto {PROTOCOL} || true"
     )
 
@@ -388,14 +397,14 @@ def _name_servers(stanzas: Sequence[Stanza]) -> list[str]:
     return list(dict.fromkeys(servers))
 
 
-def _check(tree: Tree, made: Changes, wish: Wish) -> None:
+def _check(tree: Tree, made: Changes, target: Target) -> None:
     """Read what was made: exactly one winning default, ours."""
     defaults = read_defaults(applied(tree, made))
     best = min(default.metric for default in defaults)
-    ours = Default(wish.servicenet.name, wish.gateway, METRIC)
+    ours = DefaultRoute(target.servicenet.name, target.gateway, METRIC)
     for default in defaults:
         if default.metric == best and default != ours:
-            raise Refusal(
+            raise CannotPersist(
                 f"{default.path}: {default.link} would have a default route of metric"
                 f" {default.metric} still; remove it"
             )

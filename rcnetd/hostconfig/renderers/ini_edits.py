@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from rcnetd.basic.dataclass import dataclass, field
 from rcnetd.hostconfig.renderers.marked_edits import Document
-from rcnetd.hostconfig.renderers.model import Refusal
+from rcnetd.hostconfig.renderers.model import CannotPersist
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def sections(document: Document, *, continues: bool) -> list[Section]:
     for first, last, line in _lines(document, continues=continues):
         if line.startswith("["):
             if not line.endswith("]"):
-                raise Refusal(f"{document.where(first)}: '{line}' is no section; mend it")
+                raise CannotPersist(f"{document.where(first)}: '{line}' is no section; mend it")
             found.append(Section(document, line[1:-1], first))
             continue
         key, equals, value = line.partition("=")
@@ -75,7 +75,9 @@ def sections(document: Document, *, continues: bool) -> list[Section]:
             # systemd ignores such a line, NetworkManager the whole file.
             if continues:
                 continue
-            raise Refusal(f"{document.where(first)}: is in no section, or no 'key=value'; mend it")
+            raise CannotPersist(
+                f"{document.where(first)}: is in no section, or no 'key=value'; mend it"
+            )
         entry = Entry(document, key.strip(), value.strip(), first, last)
         found[-1].entries.append(entry)
     return found

@@ -2,7 +2,7 @@
 
 Lines that begin with `#` are comments; a comment does not continue, and a line that does takes
 the next one in as it is, `#` or not. An error in a file ends the reading of it, and everything
-behind it is lost without notice: here it is a `Refusal`.
+behind it is lost without notice: here it is a `CannotPersist`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from posixpath import basename, dirname, join, normpath
 
 from rcnetd.basic.dataclass import dataclass, field
 from rcnetd.hostconfig.renderers.marked_edits import Document
-from rcnetd.hostconfig.renderers.model import Refusal
+from rcnetd.hostconfig.renderers.model import CannotPersist
 
 MAIN = "/etc/network/interfaces"
 DIRECTORIES = ("/etc/network/interfaces.d", "/run/network/interfaces.d")
@@ -109,7 +109,7 @@ def matches(word: str, name: str, mac: str | None = None) -> str | None:
 def read(documents: Mapping[str, Document]) -> Interfaces:
     """Read /etc/network/interfaces and all that it sources."""
     if MAIN not in documents:
-        raise Refusal(f"there is no {MAIN}: nothing here is configured by ifupdown")
+        raise CannotPersist(f"there is no {MAIN}: nothing here is configured by ifupdown")
     reader = _Reader(documents)
     reader.read(documents[MAIN])
     return reader.found
@@ -125,7 +125,7 @@ def lines(document: Document) -> Iterator[Line]:
             continue
         while text.endswith("\\"):
             if index == len(document.lines):
-                raise Refusal(f"{document.where(first)}: the file ends with a backslash")
+                raise CannotPersist(f"{document.where(first)}: the file ends with a backslash")
             text = text[:-1] + document.lines[index].removesuffix("\n")
             index += 1
         words = tuple(_WORD.findall(text))
@@ -171,7 +171,9 @@ class _Reader:
         elif word == "rename":
             self._end()
         elif not self._option(line):
-            raise Refusal(f"{line.where}: '{word}' is in no stanza; ifupdown stops reading there")
+            raise CannotPersist(
+                f"{line.where}: '{word}' is in no stanza; ifupdown stops reading there"
+            )
 
     def _allow(self, line: Line) -> None:
         names = line.words[1:]
@@ -187,7 +189,9 @@ class _Reader:
         if self._stanza is None:
             return False
         if len(line.words) == 1:
-            raise Refusal(f"{line.where}: '{line.words[0]}' has no value; ifupdown stops there")
+            raise CannotPersist(
+                f"{line.where}: '{line.words[0]}' has no value; ifupdown stops there"
+            )
         self._stanza.options.append(line)
         return True
 
@@ -204,7 +208,7 @@ class _Reader:
         elif word == "inherits":
             inherited = self._other(line, parent, family)
         if not name or family not in FAMILIES or not method:
-            raise Refusal(f"{line.where}: an iface line that ifupdown does not understand")
+            raise CannotPersist(f"{line.where}: an iface line that ifupdown does not understand")
         self._stanza = Stanza(line, name, family, method, inherited=inherited)
         self.found.stanzas.append(self._stanza)
 
@@ -212,13 +216,15 @@ class _Reader:
         for stanza in self.found.stanzas:
             if stanza.name == name and family in (None, stanza.family):
                 return stanza
-        raise Refusal(f"{line.where}: inherits '{name}', which is not defined before")
+        raise CannotPersist(f"{line.where}: inherits '{name}', which is not defined before")
 
     def _sourced(self, line: Line) -> list[str]:
         found = []
         for word in line.words[1:]:
             if re.search(r"[$`~\"'{\\]", word):
-                raise Refusal(f"{line.where}: only a shell can tell what '{word}' is; write it out")
+                raise CannotPersist(
+                    f"{line.where}: only a shell can tell what '{word}' is; write it out"
+                )
             path = normpath(join(dirname(line.document.path), word))
             if line.words[0] == "source":
                 found += self._glob(line, dirname(path), basename(path))
@@ -232,7 +238,7 @@ class _Reader:
 
     def _glob(self, line: Line, directory: str, pattern: str) -> list[str]:
         if directory not in DIRECTORIES and (join(directory, pattern) != MAIN):
-            raise Refusal(
+            raise CannotPersist(
                 f"{line.where}: sources '{join(directory, pattern)}'; rcnetd reads only what is in"
                 f" {DIRECTORIES[0]}; move it there"
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rcnetd.hostconfig.renderers.model import MARK, Change, Changes, File, Refusal, Tree
+from rcnetd.hostconfig.renderers.model import MARK, CannotPersist, Change, Changes, File, Tree
 
 HEADER = f"# Written by {MARK}; changes will be overwritten."  # a file that begins so is ours
 OFF = f"#{MARK}# "
@@ -34,7 +34,7 @@ class Document:
         begun = 0
         for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
             if "\0" in line:
-                raise Refusal(f"{path}:{number}: a NUL byte; this is not a text file")
+                raise CannotPersist(f"{path}:{number}: a NUL byte; this is not a text file")
             mark = line.strip()
             if not as_is and (begun or mark == BEGIN):
                 begun = 0 if mark == END else begun or number
@@ -42,7 +42,9 @@ class Document:
             self.lines.append((line if as_is else line.removeprefix(OFF)) + "\n")
             self._numbers.append(number)
         if begun:
-            raise Refusal(f"{path}:{begun}: '{BEGIN}' without '{END}'; remove what is ours there")
+            raise CannotPersist(
+                f"{path}:{begun}: '{BEGIN}' without '{END}'; remove what is ours there"
+            )
         # The last line has no end if the text has none, be that of this line or of ours behind it.
         if self.lines and not text.endswith("\n"):
             self.lines[-1] = self.lines[-1].removesuffix("\n")

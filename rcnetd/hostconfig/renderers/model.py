@@ -3,13 +3,13 @@
 One module for each kind of configuration, all with the same three names:
 
     PATTERNS               globs of the files that it reads, by absolute path
-    render(tree, wish)     the changes that make the next boot come up as *wish* says
+    render(tree, wish)     the changes that make the next boot come up as *target* says
     read_defaults(tree)    the IPv4 default routes that the next boot would come up with
 
 `render` is idempotent: rendered again on its own result, it changes nothing. Our own route goes
 into our own file wherever the format allows it, with a name that is read last; a file of somebody
 else's is edited only where a competing default, or DNS, has to go, and everything else in it
-survives byte by byte. What cannot be done safely is a `Refusal`, never a guess.
+survives byte by byte. What cannot be done safely is a `CannotPersist`, never a guess.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rcnetd.core.settings import PublicInterface, PublicIPv6
 MARK = "rcnetd"  # is in the name of each file of ours, and in each edit of somebody else's
 
 
-class Refusal(Exception):
+class CannotPersist(Exception):
     """These files are not to be changed; one plain line: what, where, what to do."""
 
 
@@ -48,7 +48,7 @@ Changes = dict[str, Change]  # only what differs from the tree
 
 
 @dataclass(frozen=True)
-class Nic:
+class HostLink:
     """A link as the kernel has it now. *mac* is lower case, None where it has none."""
 
     name: str
@@ -57,7 +57,7 @@ class Nic:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Target:
     """What the next boot should come up with: a default route at `METRIC` by *gateway*.
 
     *public* are the other links whose IPv4 default routes have to go (or, with the policy `down`,
@@ -65,9 +65,9 @@ class Wish:
     gateway, where it stays up. *onlink*: the gateway is outside of ServiceNet's subnet.
     """
 
-    servicenet: Nic
+    servicenet: HostLink
     gateway: IPv4Address
-    public: tuple[Nic, ...] = ()
+    public: tuple[HostLink, ...] = ()
     policy: PublicInterface = PublicInterface.NO_DEFAULT
     public_ipv6: PublicIPv6 = PublicIPv6.KEEP
     public_routes: tuple[IPv4Network, ...] = ()
@@ -75,7 +75,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Default:
+class DefaultRoute:
     """An IPv4 default route that a configuration asks for, and the file that does."""
 
     link: str  # as the configuration names it: a name, or how it is matched

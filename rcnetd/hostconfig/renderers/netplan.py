@@ -21,7 +21,15 @@ from rcnetd.basic.dataclass import dataclass, field
 from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
 from rcnetd.hostconfig.renderers.marked_edits import HEADER, Document, applied, changes, documents
-from rcnetd.hostconfig.renderers.model import Change, Changes, Default, Nic, Refusal, Tree, Wish
+from rcnetd.hostconfig.renderers.model import (
+    CannotPersist,
+    Change,
+    Changes,
+    DefaultRoute,
+    HostLink,
+    Target,
+    Tree,
+)
 from rcnetd.hostconfig.renderers.yaml_edits import Node, YamlDocument, get, items, pairs, text
 
 DIRECTORIES = ("/lib/netplan", "/etc/netplan", "/run/netplan")  # the last one counts
@@ -64,9 +72,13 @@ class Place(NamedTuple):
         """Have it go. Refused in files that are not ours to edit."""
         place = dirname(self.document.path)
         if place == "/run/netplan":
-            raise Refusal(f"{self.where}: is made anew at each boot; configure it in /etc/netplan")
+            raise CannotPersist(
+                f"{self.where}: is made anew at each boot; configure it in /etc/netplan"
+            )
         if place == "/lib/netplan":
-            raise Refusal(f"{self.where}: is a package's; copy it to /etc/netplan, to be changed")
+            raise CannotPersist(
+                f"{self.where}: is a package's; copy it to /etc/netplan, to be changed"
+            )
         self.document.remove(self.parent, self.position)
 
 
@@ -79,7 +91,7 @@ class Definition:
     parts: list[Part] = field(default_factory=list)
     renderer: str = "networkd"
 
-    def places(self, *keys: str) -> Iterator[Place]:
+    def paths(self, *keys: str) -> Iterator[Place]:
         """The pairs at a path of keys, in all files."""
         for document, node in self.parts:
             parent = get(node, *keys[:-1])
@@ -89,14 +101,14 @@ class Definition:
 
     def items(self, *keys: str) -> Iterator[Place]:
         """The items of the sequences at a path of keys, in all files."""
-        for place in self.places(*keys):
+        for place in self.paths(*keys):
             for position, item in items(place.value):
                 yield Place(place.document, place.value, position, item)
 
     def text(self, *keys: str) -> str | None:
         """The scalar at a path of keys: what the last file says."""
         said: str | None = None
-        for place in self.places(*keys):
+        for place in self.paths(*keys):
             said = text(place.value)
         return said
 
@@ -104,9 +116,9 @@ class Definition:
         """Whether a switch is on."""
         return (self.text(*keys) or "").lower() in _TRUE
 
-    def matches(self, nic: Nic) -> bool:
+    def matches(self, nic: HostLink) -> bool:
         """Whether it configures this link."""
-        if not any(self.places("match")):
+        if not any(self.paths("match")):
             return self.name == nic.name
         mac, name = self.text("match", "macaddress"), self.text("match", "name")
         renamed = self.text("set-name")
@@ -126,22 +138,22 @@ class Configuration:
     definitions: dict[tuple[str, str], Definition] = field(default_factory=dict)
     documents: list[YamlDocument] = field(default_factory=list)
 
-    def of(self, nic: Nic) -> Definition:
+    def of(self, nic: HostLink) -> Definition:
         """The definition that configures this link; refused if there is none."""
         found = self.all_of(nic)
         if not found:
-            raise Refusal(
+            raise CannotPersist(
                 f"/etc/netplan: nothing configures {nic.name}; it needs a definition there"
             )
         return found[0]
 
-    def all_of(self, nic: Nic) -> list[Definition]:
+    def all_of(self, nic: HostLink) -> list[Definition]:
         """The definitions that match this link. networkd takes the one whose file sorts first."""
         found = [one for one in self.definitions.values() if one.matches(nic)]
         found.sort(key=lambda one: f"10-netplan-{one.name}.network")
         if len(found) > 1 and any(one.renderer != "networkd" for one in found):
             names = " and ".join(repr(one.name) for one in found)
-            raise Refusal(f"{_where(found[0])}: {names} both match {nic.name}; leave one")
+            raise CannotPersist(f"{_where(found[0])}: {names} both match {nic.name}; leave one")
         return found[:1]
 
 
@@ -176,42 +188,42 @@ def read(found: Mapping[str, Document]) -> Configuration:
     return result
 
 
-def render(tree: Tree, wish: Wish) -> Changes:
-    """The changes that make netplan's backends come up as *wish* says."""
+def render(tree: Tree, target: Target) -> Changes:
+    """The changes that make netplan's backends come up as *target* says."""
     kept = documents({path: file for path, file in tree.items() if path != OWN})
-    rendering = _Rendering(read(kept), wish)
+    rendering = _Rendering(read(kept), target)
     rendering.run()
     own = {OWN: rendering.own_file()}
     made = {
         path: Change(change.data, MODE if path == OWN else None)
         for path, change in changes(tree, kept, own).items()
     }
-    _check(tree, made, wish)
+    _check(tree, made, target)
     return made
 
 
-def read_defaults(tree: Tree) -> list[Default]:
+def read_defaults(tree: Tree) -> list[DefaultRoute]:
     """The IPv4 default routes of all definitions."""
     found = read({path: Document(path, file.data, as_is=True) for path, file in tree.items()})
     return [default for one in found.definitions.values() for default in _defaults(one)]
 
 
-def _defaults(definition: Definition) -> Iterator[Default]:
+def _defaults(definition: Definition) -> Iterator[DefaultRoute]:
     match = definition.text("match", "name") or definition.text("match", "macaddress")
     link = definition.text("set-name") or (match or definition.name).lower()
-    for place in definition.places("gateway4"):
-        yield Default(link, _address(place), 0, place.document.path)
+    for place in definition.paths("gateway4"):
+        yield DefaultRoute(link, _address(place), 0, place.document.path)
     for place in definition.items("routes"):
         if _is_default(place, 4):
             metric = text(get(place.value, "metric")) or "0"
             if not (metric.isascii() and metric.isdecimal()):
-                raise Refusal(f"{place.where}: '{metric}' is not a metric")
-            yield Default(link, _via(place), int(metric), place.document.path)
+                raise CannotPersist(f"{place.where}: '{metric}' is not a metric")
+            yield DefaultRoute(link, _via(place), int(metric), place.document.path)
     uses_routes = definition.text("dhcp4-overrides", "use-routes")
     if definition.is_true("dhcp4") and (uses_routes is None or uses_routes.lower() in _TRUE):
         metric = definition.text("dhcp4-overrides", "route-metric") or str(DHCP_METRIC)
         number = int(metric) if metric.isascii() and metric.isdecimal() else DHCP_METRIC
-        yield Default(link, None, number, definition.parts[0].document.path)
+        yield DefaultRoute(link, None, number, definition.parts[0].document.path)
 
 
 def _is_default(place: Place, version: int) -> bool:
@@ -235,7 +247,7 @@ def _address(place: Place) -> IPv4Address:
     try:
         return IPv4Address(said)
     except ValueError:
-        raise Refusal(f"{place.where}: '{said}' is not an address") from None
+        raise CannotPersist(f"{place.where}: '{said}' is not an address") from None
 
 
 @dataclass
@@ -243,7 +255,7 @@ class _Rendering:
     """The edits for one wish, and what our own file says."""
 
     found: Configuration
-    wish: Wish
+    target: Target
     own: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     _removed: dict[str, int] = field(default_factory=dict)  # routes, by definition
 
@@ -253,18 +265,18 @@ class _Rendering:
         return f"{HEADER}\n{body}".encode()
 
     def run(self) -> None:
-        wish = self.wish
-        servicenet = self.found.of(wish.servicenet)
-        public = [one for nic in wish.public for one in self.found.all_of(nic)]
+        target = self.target
+        servicenet = self.found.of(target.servicenet)
+        public = [one for nic in target.public for one in self.found.all_of(nic)]
         for one in public:
             if one is servicenet:
-                raise Refusal(
-                    f"{_where(one)}: '{one.name}' configures {wish.servicenet.name} and a public"
+                raise CannotPersist(
+                    f"{_where(one)}: '{one.name}' configures {target.servicenet.name} and a public"
                     " interface; give each its own definition"
                 )
         self._clean(servicenet)
         self._have_dhcp_lose(servicenet)
-        if wish.policy is PublicInterface.DOWN:
+        if target.policy is PublicInterface.DOWN:
             self._move_dns(public, servicenet)
             if servicenet.is_true("optional"):
                 # Else no link is left for networkd's wait-online: it would time out.
@@ -274,8 +286,8 @@ class _Rendering:
         else:
             for one in public:
                 self._public(one)
-        route: dict[str, Any] = {"to": "0.0.0.0/0", "via": str(wish.gateway), "metric": METRIC}
-        if wish.onlink:
+        route: dict[str, Any] = {"to": "0.0.0.0/0", "via": str(target.gateway), "metric": METRIC}
+        if target.onlink:
             route["on-link"] = True
         self._add_routes(servicenet, [route])
         for document in self.found.documents:
@@ -300,7 +312,7 @@ class _Rendering:
     def _clean(self, definition: Definition) -> list[IPv4Address]:
         """Have its IPv4 defaults go; returns their gateways."""
         gateways = []
-        for place in definition.places("gateway4"):
+        for place in definition.paths("gateway4"):
             gateways.append(_address(place))
             place.remove()
         for place in definition.items("routes"):
@@ -325,22 +337,22 @@ class _Rendering:
         if any(True for _ in _defaults_by_dhcp(definition)):
             # Classless routes of its DHCP server go too: one of them may be a default.
             self._override_dhcp(definition, "use-routes", False)
-        if self.wish.public_ipv6 is PublicIPv6.NO_DEFAULT:
-            for place in definition.places("gateway6"):
+        if self.target.public_ipv6 is PublicIPv6.NO_DEFAULT:
+            for place in definition.paths("gateway6"):
                 place.remove()
             for place in definition.items("routes"):
                 if _is_default(place, 6):
                     self._remove_route(definition, place)
             self._ours(definition)["accept-ra"] = False
-        if self.wish.public_routes and self.wish.policy is PublicInterface.NO_DEFAULT:
+        if self.target.public_routes and self.target.policy is PublicInterface.NO_DEFAULT:
             if not gateways:
-                raise Refusal(
+                raise CannotPersist(
                     f"{_where(definition)}: public_routes need the public link's old gateway, and"
                     " there is none; add the routes to it"
                 )
             self._add_routes(
                 definition,
-                [{"to": str(one), "via": str(gateways[0])} for one in self.wish.public_routes],
+                [{"to": str(one), "via": str(gateways[0])} for one in self.target.public_routes],
             )
 
     def _keep_down(self, definition: Definition) -> None:
@@ -353,10 +365,10 @@ class _Rendering:
             self._ours(definition)["activation-mode"] = "manual"
             return
         for other in self.found.definitions.values():
-            above = [text(place.value) for place in other.places("link")]
+            above = [text(place.value) for place in other.paths("link")]
             above += [text(place.value) for place in other.items("interfaces")]
             if definition.name in above:
-                raise Refusal(
+                raise CannotPersist(
                     f"{_where(other)}: '{other.name}' is on top of '{definition.name}', which is to"
                     " be down; remove it"
                 )
@@ -374,7 +386,7 @@ class _Rendering:
             self._ours(servicenet)["nameservers"] = {"addresses": added}
 
 
-def _defaults_by_dhcp(definition: Definition) -> Iterator[Default]:
+def _defaults_by_dhcp(definition: Definition) -> Iterator[DefaultRoute]:
     return (default for default in _defaults(definition) if default.gateway is None)
 
 
@@ -393,7 +405,7 @@ def _where(definition: Definition) -> str:
     return document.where(node)
 
 
-def _check(tree: Tree, made: Changes, wish: Wish) -> None:
+def _check(tree: Tree, made: Changes, target: Target) -> None:
     """Read what was made: exactly one winning default, ours."""
     after = applied(tree, made)
     found = read({path: Document(path, file.data, as_is=True) for path, file in after.items()})
@@ -403,10 +415,10 @@ def _check(tree: Tree, made: Changes, wish: Wish) -> None:
         for default in _defaults(one)
         if default.metric <= METRIC
     ]
-    ours = (found.of(wish.servicenet).name, wish.gateway, METRIC)
+    ours = (found.of(target.servicenet).name, target.gateway, METRIC)
     for name, default in winners:
         if (name, default.gateway, default.metric) != ours:
-            raise Refusal(
+            raise CannotPersist(
                 f"{default.path}: {default.link} would have a default route of metric"
                 f" {default.metric} still; remove it"
             )

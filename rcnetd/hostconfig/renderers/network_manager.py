@@ -18,7 +18,15 @@ from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
 from rcnetd.hostconfig.renderers.ini_edits import Entry, Section, sections
 from rcnetd.hostconfig.renderers.marked_edits import Document, applied, changes, documents
-from rcnetd.hostconfig.renderers.model import Change, Changes, Default, Nic, Refusal, Tree, Wish
+from rcnetd.hostconfig.renderers.model import (
+    CannotPersist,
+    Change,
+    Changes,
+    DefaultRoute,
+    HostLink,
+    Target,
+    Tree,
+)
 
 ETC = "/etc/NetworkManager/system-connections"
 DIRECTORIES = (
@@ -93,7 +101,7 @@ class Profile:
         mac = self.get(_ETHERNET, "mac-address")
         return bool(mac or self.get("connection", "interface-name"))
 
-    def fits(self, nic: Nic) -> bool:
+    def fits(self, nic: HostLink) -> bool:
         """Whether it is for this link."""
         name, mac = self.get("connection", "interface-name"), self.get(_ETHERNET, "mac-address")
         if mac and mac.lower() != nic.mac:
@@ -147,56 +155,56 @@ def read(found: Mapping[str, Document]) -> list[Profile]:
     ]
 
 
-def profile_of(profiles: list[Profile], nic: Nic) -> Profile | None:
+def profile_of(profiles: list[Profile], nic: HostLink) -> Profile | None:
     """The profile that brings a link up at boot."""
     fitting = [one for one in profiles if one.connects and one.fits(nic)]
     fitting.sort(key=lambda one: -one.priority)
     if len(fitting) > 1 and fitting[0].priority == fitting[1].priority:
-        raise Refusal(
+        raise CannotPersist(
             f"{fitting[0].path}: '{fitting[1].path}' is for {nic.name} too; give one a higher"
             " autoconnect-priority"
         )
     return fitting[0] if fitting else None
 
 
-def render(tree: Tree, wish: Wish) -> Changes:
-    """The changes that make NetworkManager come up as *wish* says."""
+def render(tree: Tree, target: Target) -> Changes:
+    """The changes that make NetworkManager come up as *target* says."""
     kept = documents(tree)
-    rendering = _Rendering(read(kept), wish)
+    rendering = _Rendering(read(kept), target)
     rendering.run()
     made = {path: Change(change.data, MODE) for path, change in changes(tree, kept, {}).items()}
-    _check(tree, made, wish)
+    _check(tree, made, target)
     return made
 
 
-def read_defaults(tree: Tree) -> list[Default]:
+def read_defaults(tree: Tree) -> list[DefaultRoute]:
     """The IPv4 default routes of all profiles that come up by themselves."""
     found = read({path: Document(path, file.data, as_is=True) for path, file in tree.items()})
     return [default for one in found for default in _defaults(one)]
 
 
-def _defaults(profile: Profile) -> Iterator[Default]:
+def _defaults(profile: Profile) -> Iterator[DefaultRoute]:
     if not profile.connects or profile.get("ipv4", "method") in ("disabled", "link-local"):
         return
     link, path = profile.link, profile.path
     if not profile.is_true("ipv4", "never-default"):
         for entry, text in profile.gateways("ipv4"):
-            yield Default(link, _address(entry, text), profile.metric, path)
+            yield DefaultRoute(link, _address(entry, text), profile.metric, path)
         if profile.get("ipv4", "method") == "auto":
-            yield Default(link, None, profile.metric, path)
+            yield DefaultRoute(link, None, profile.metric, path)
     for entry, words in profile.default_routes("ipv4"):
         gateway = _address(entry, words[1]) if len(words) > 1 and words[1] else None
         metric = words[2] if len(words) > 2 and words[2] else str(profile.metric)
         if not (metric.isascii() and metric.isdecimal()):
-            raise Refusal(f"{entry.where}: '{metric}' is not a metric")
-        yield Default(link, gateway, int(metric), path)
+            raise CannotPersist(f"{entry.where}: '{metric}' is not a metric")
+        yield DefaultRoute(link, gateway, int(metric), path)
 
 
 def _address(entry: Entry, text: str) -> IPv4Address:
     try:
         return IPv4Address(text)
     except ValueError:
-        raise Refusal(f"{entry.where}: '{text}' is not an address") from None
+        raise CannotPersist(f"{entry.where}: '{text}' is not an address") from None
 
 
 @dataclass
@@ -204,35 +212,35 @@ class _Rendering:
     """The edits for one wish."""
 
     profiles: list[Profile]
-    wish: Wish
+    target: Target
     added: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def run(self) -> None:
-        wish = self.wish
-        servicenet = profile_of(self.profiles, wish.servicenet)
+        target = self.target
+        servicenet = profile_of(self.profiles, target.servicenet)
         if servicenet is None:
-            raise Refusal(
-                f"{ETC}: no profile brings {wish.servicenet.name} up; it needs one that does"
+            raise CannotPersist(
+                f"{ETC}: no profile brings {target.servicenet.name} up; it needs one that does"
             )
-        public = [one for nic in wish.public for one in [profile_of(self.profiles, nic)] if one]
+        public = [one for nic in target.public for one in [profile_of(self.profiles, nic)] if one]
         for one in public:
             if one is servicenet:
-                raise Refusal(
-                    f"{one.path}: is for {wish.servicenet.name} and a public interface; give each"
+                raise CannotPersist(
+                    f"{one.path}: is for {target.servicenet.name} and a public interface; give each"
                     " its own profile"
                 )
         self._clean(servicenet)
         if servicenet.get("ipv4", "method") == "auto" and servicenet.metric <= METRIC:
             # Not never-default: that might be taken to mean our route too.
             self._set(servicenet, "ipv4", "route-metric", str(LOSING))
-        if wish.policy is PublicInterface.DOWN:
+        if target.policy is PublicInterface.DOWN:
             self._move_dns(public, servicenet)
-            for nic in wish.public:
+            for nic in target.public:
                 self._keep_down(nic)
         else:
             for one in public:
                 self._public(one)
-        self._route(servicenet, f"0.0.0.0/0,{wish.gateway},{METRIC}", onlink=wish.onlink)
+        self._route(servicenet, f"0.0.0.0/0,{target.gateway},{METRIC}", onlink=target.onlink)
         for profile in self.profiles:
             self._insert(profile)
 
@@ -263,26 +271,26 @@ class _Rendering:
         """It stays up, without a default route."""
         gateways = self._clean(profile)
         self._set(profile, "ipv4", "never-default", "true")
-        if self.wish.public_ipv6 is PublicIPv6.NO_DEFAULT:
+        if self.target.public_ipv6 is PublicIPv6.NO_DEFAULT:
             self._clean_gateways(profile, "ipv6")
             for entry, _ in profile.default_routes("ipv6"):
                 self._put_out_route(profile, entry)
             self._set(profile, "ipv6", "never-default", "true")
-        for network in self.wish.public_routes:
+        for network in self.target.public_routes:
             if not gateways:
-                raise Refusal(
+                raise CannotPersist(
                     f"{profile.path}: public_routes need the public link's old gateway, and there"
                     " is none; add the routes to it"
                 )
             self._route(profile, f"{network},{gateways[0]}")
 
-    def _keep_down(self, nic: Nic) -> None:
+    def _keep_down(self, nic: HostLink) -> None:
         """No profile brings it up; also not the next best."""
         for one in self.profiles:
             if not one.connects or not one.fits(nic):
                 continue
             if not one.names_its_link:
-                raise Refusal(
+                raise CannotPersist(
                     f"{one.path}: would bring {nic.name} up, and others; name its interface"
                 )
             self._set(one, "connection", "autoconnect", "false")
@@ -321,7 +329,7 @@ class _Rendering:
         for name, lines in self._added(profile).items():
             if not profile.path.startswith(f"{ETC}/"):
                 what = "netplan's" if "/netplan-" in profile.path else "made anew at each boot"
-                raise Refusal(f"{profile.path}: is {what}; it cannot be changed there")
+                raise CannotPersist(f"{profile.path}: is {what}; it cannot be changed there")
             found = [section for section in profile.sections if section.name == name]
             if found:
                 profile.document.insert_after(found[-1].line, lines)
@@ -331,7 +339,7 @@ class _Rendering:
 
 def _editable(entry: Entry) -> Entry:
     if not entry.document.path.startswith(f"{ETC}/"):
-        raise Refusal(f"{entry.where}: is not in {ETC}; it cannot be changed there")
+        raise CannotPersist(f"{entry.where}: is not in {ETC}; it cannot be changed there")
     return entry
 
 
@@ -343,16 +351,16 @@ def _name_servers(profiles: list[Profile]) -> list[str]:
     return [word for word in dict.fromkeys(words) if word]
 
 
-def _check(tree: Tree, made: Changes, wish: Wish) -> None:
+def _check(tree: Tree, made: Changes, target: Target) -> None:
     """Read what was made: exactly one winning default, ours."""
     after = applied(tree, made)
     profiles = read({path: Document(path, file.data, as_is=True) for path, file in after.items()})
-    servicenet = profile_of(profiles, wish.servicenet)
+    servicenet = profile_of(profiles, target.servicenet)
     for one in profiles:
         for default in _defaults(one):
-            ours = one is servicenet and default.gateway == wish.gateway
+            ours = one is servicenet and default.gateway == target.gateway
             if default.metric <= METRIC and not (ours and default.metric == METRIC):
-                raise Refusal(
+                raise CannotPersist(
                     f"{default.path}: {default.link} would have a default route of metric"
                     f" {default.metric} still; remove it"
                 )

@@ -19,7 +19,14 @@ from rcnetd.core.model import METRIC, PROTOCOL
 from rcnetd.core.settings import PublicInterface, PublicIPv6
 from rcnetd.hostconfig.renderers.ini_edits import Entry, Section, sections
 from rcnetd.hostconfig.renderers.marked_edits import Document, applied, changes, documents, own
-from rcnetd.hostconfig.renderers.model import Changes, Default, Nic, Refusal, Tree, Wish
+from rcnetd.hostconfig.renderers.model import (
+    CannotPersist,
+    Changes,
+    DefaultRoute,
+    HostLink,
+    Target,
+    Tree,
+)
 
 ETC = "/etc/systemd/network"
 # The first wins. /lib is /usr/lib wherever systemd is now.
@@ -64,7 +71,7 @@ class Unit:
         values = [entry.value for name in sections for entry in self.entries(name, key)]
         return values[-1] if values else None
 
-    def matches(self, nic: Nic) -> bool:
+    def matches(self, nic: HostLink) -> bool:
         """Whether it configures this link. Refused: a [Match] that only networkd can judge."""
         doubtful: Entry | None = None
         keys = {entry.key: entry for one in self._match() for entry in one.entries}
@@ -85,7 +92,7 @@ class Unit:
             else:
                 doubtful = entry
         if doubtful is not None:
-            raise Refusal(
+            raise CannotPersist(
                 f"{doubtful.where}: only networkd can tell whether '{doubtful.key}=' fits"
                 f" {nic.name}; match by Name= or MACAddress="
             )
@@ -125,7 +132,7 @@ class Unit:
                 if ip_address(entry.value).version == version:
                     found.append(entry)
             except ValueError:
-                raise Refusal(f"{entry.where}: '{entry.value}' is not an address") from None
+                raise CannotPersist(f"{entry.where}: '{entry.value}' is not an address") from None
         return found
 
     def default_routes(self, version: int) -> list[Section]:
@@ -175,39 +182,39 @@ def read(found: Mapping[str, Document]) -> list[Unit]:
     return units
 
 
-def unit_of(units: list[Unit], nic: Nic) -> Unit | None:
+def unit_of(units: list[Unit], nic: HostLink) -> Unit | None:
     """The unit that configures a link."""
     return next((unit for unit in units if unit.matches(nic)), None)
 
 
-def render(tree: Tree, wish: Wish) -> Changes:
-    """The changes that make networkd come up as *wish* says."""
+def render(tree: Tree, target: Target) -> Changes:
+    """The changes that make networkd come up as *target* says."""
     kept = documents(tree)
-    rendering = _Rendering(read(kept), wish)
+    rendering = _Rendering(read(kept), target)
     rendering.run()
     made = changes(tree, kept, {path: own(lines) for path, lines in rendering.own.items()})
-    _check(tree, made, wish)
+    _check(tree, made, target)
     return made
 
 
-def read_defaults(tree: Tree) -> list[Default]:
+def read_defaults(tree: Tree) -> list[DefaultRoute]:
     """The IPv4 default routes of all units."""
     units = read({path: Document(path, file.data, as_is=True) for path, file in tree.items()})
     return [default for unit in units for default in _defaults(unit)]
 
 
-def _defaults(unit: Unit) -> Iterator[Default]:
+def _defaults(unit: Unit) -> Iterator[DefaultRoute]:
     if unit.is_unmanaged:
         return
     for entry in unit.gateways(4):
-        yield Default(unit.link, IPv4Address(entry.value), 0, entry.document.path)
+        yield DefaultRoute(unit.link, IPv4Address(entry.value), 0, entry.document.path)
     for route in unit.default_routes(4):
         metric = route.get("Metric") or "0"
         if not (metric.isascii() and metric.isdecimal()):
-            raise Refusal(f"{route.where}: '{metric}' is not a metric")
-        yield Default(unit.link, _gateway(route), int(metric), route.document.path)
+            raise CannotPersist(f"{route.where}: '{metric}' is not a metric")
+        yield DefaultRoute(unit.link, _gateway(route), int(metric), route.document.path)
     if unit.uses_dhcp:
-        yield Default(unit.link, None, unit.dhcp_metric, unit.path)
+        yield DefaultRoute(unit.link, None, unit.dhcp_metric, unit.path)
 
 
 def _gateway(route: Section) -> IPv4Address | None:
@@ -217,7 +224,7 @@ def _gateway(route: Section) -> IPv4Address | None:
     try:
         return IPv4Address(text)
     except ValueError:
-        raise Refusal(f"{route.where}: '{text}' is not an address") from None
+        raise CannotPersist(f"{route.where}: '{text}' is not an address") from None
 
 
 @dataclass
@@ -225,29 +232,29 @@ class _Rendering:
     """The edits for one wish, and our own drop-ins."""
 
     units: list[Unit]
-    wish: Wish
+    target: Target
     own: dict[str, list[str]] = field(default_factory=dict)
 
     def run(self) -> None:
-        wish = self.wish
-        servicenet = unit_of(self.units, wish.servicenet)
+        target = self.target
+        servicenet = unit_of(self.units, target.servicenet)
         if servicenet is None:
-            raise Refusal(
-                f"{ETC}: nothing configures {wish.servicenet.name}; it needs a .network file there"
+            raise CannotPersist(
+                f"{ETC}: nothing configures {target.servicenet.name}; add a .network file there"
             )
         if servicenet.is_unmanaged:
-            raise Refusal(
-                f"{servicenet.path}: leaves {wish.servicenet.name} unmanaged; have it not"
+            raise CannotPersist(
+                f"{servicenet.path}: leaves {target.servicenet.name} unmanaged; have it not"
             )
-        public = [unit for nic in wish.public for unit in [unit_of(self.units, nic)] if unit]
+        public = [unit for nic in target.public for unit in [unit_of(self.units, nic)] if unit]
         for unit in public:
             if unit is servicenet:
-                raise Refusal(
-                    f"{unit.path}: configures {wish.servicenet.name} and a public interface; give"
+                raise CannotPersist(
+                    f"{unit.path}: configures {target.servicenet.name} and a public interface; give"
                     " each its own file"
                 )
         self._clean(servicenet)
-        if wish.policy is PublicInterface.DOWN:
+        if target.policy is PublicInterface.DOWN:
             self._move_dns(public, servicenet)
             if (servicenet.get(("Link",), "RequiredForOnline") or "").lower() in _FALSE:
                 # Else no link is left that wait-online could wait for: it would time out.
@@ -260,9 +267,9 @@ class _Rendering:
                 self._public(unit)
         if servicenet.uses_dhcp and servicenet.dhcp_metric <= METRIC:
             self._ours(servicenet, "[DHCPv4]", f"RouteMetric={DHCP_METRIC}")
-        onlink = ["GatewayOnLink=yes"] if wish.onlink else []
+        onlink = ["GatewayOnLink=yes"] if target.onlink else []
         self._ours(
-            servicenet, "[Route]", "Destination=0.0.0.0/0", f"Gateway={wish.gateway}",
+            servicenet, "[Route]", "Destination=0.0.0.0/0", f"Gateway={target.gateway}",
             f"Metric={METRIC}", f"Protocol={PROTOCOL}", *onlink,
         )  # fmt: skip
 
@@ -287,16 +294,16 @@ class _Rendering:
         if unit.uses_dhcp:
             # Classless routes of its DHCP server go too: one of them may be a default.
             self._ours(unit, "[DHCPv4]", "UseGateway=no", "UseRoutes=no")
-        if self.wish.public_ipv6 is PublicIPv6.NO_DEFAULT:
+        if self.target.public_ipv6 is PublicIPv6.NO_DEFAULT:
             for entry in unit.gateways(6):
                 self._editable(entry).put_out()
             for route in unit.default_routes(6):
                 self._editable(route).put_out()
             # `UseGateway=` of [IPv6AcceptRA] came with 250.
             self._ours(unit, "[Network]", "IPv6AcceptRA=no")
-        for network in self.wish.public_routes:
+        for network in self.target.public_routes:
             if not gateways:
-                raise Refusal(
+                raise CannotPersist(
                     f"{unit.path}: public_routes need the public link's old gateway, and there is"
                     " none; add the routes to it"
                 )
@@ -315,7 +322,7 @@ class _Rendering:
             what = (
                 "is made anew at each boot" if directory.startswith("/run/") else "is a package's"
             )
-            raise Refusal(f"{part.where}: {what}; copy the file to {ETC}, to be changed")
+            raise CannotPersist(f"{part.where}: {what}; copy the file to {ETC}, to be changed")
         return part
 
 
@@ -328,16 +335,16 @@ def _name_servers(units: list[Unit]) -> list[str]:
     return [word for word in dict.fromkeys(words) if ":" not in word]
 
 
-def _check(tree: Tree, made: Changes, wish: Wish) -> None:
+def _check(tree: Tree, made: Changes, target: Target) -> None:
     """Read what was made: exactly one winning default, ours."""
     after = applied(tree, made)
     units = read({path: Document(path, file.data, as_is=True) for path, file in after.items()})
-    servicenet = unit_of(units, wish.servicenet)
+    servicenet = unit_of(units, target.servicenet)
     for unit in units:
         for default in _defaults(unit):
-            ours = unit is servicenet and default.gateway == wish.gateway
+            ours = unit is servicenet and default.gateway == target.gateway
             if default.metric <= METRIC and not (ours and default.metric == METRIC):
-                raise Refusal(
+                raise CannotPersist(
                     f"{default.path}: {default.link} would have a default route of metric"
                     f" {default.metric} still; remove it"
                 )

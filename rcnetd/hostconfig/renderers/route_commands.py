@@ -25,7 +25,7 @@ _METRIC = ("metric", "priority", "preference")
 
 
 @dataclass(frozen=True)
-class DefaultRoute:
+class CommandRoute:
     """A default route of table main that a command adds, or deletes."""
 
     adds: bool
@@ -36,7 +36,7 @@ class DefaultRoute:
     mixed: bool = False
 
 
-def default_routes(command: str) -> list[DefaultRoute]:
+def default_routes(command: str) -> list[CommandRoute]:
     """The default routes in a shell command; [] for one that has nothing to do with them."""
     simple = list(_split(command))
     found = [route for words in simple for route in _of(words)]
@@ -70,11 +70,11 @@ def _split(command: str) -> Iterator[list[str]]:
             words.append(token)
 
 
-def _of(words: Sequence[str]) -> list[DefaultRoute]:
+def _of(words: Sequence[str]) -> list[CommandRoute]:
     program, arguments = basename(words[0]), list(words[1:])
     if program in _BEFORE:
         return _of(arguments) if arguments else []
-    found: DefaultRoute | None = None
+    found: CommandRoute | None = None
     if program == "ip":
         found = _ip(arguments)
     elif program == "route":
@@ -85,7 +85,7 @@ def _of(words: Sequence[str]) -> list[DefaultRoute]:
     return [found] if found else []
 
 
-def _ip(words: list[str]) -> DefaultRoute | None:
+def _ip(words: list[str]) -> CommandRoute | None:
     version = 4
     while words and words[0].startswith("-"):
         option = words.pop(0).lstrip("-")
@@ -104,7 +104,7 @@ def _ip(words: list[str]) -> DefaultRoute | None:
     values = dict(zip(rest, rest[1:]))
     if values.get("table", "main") not in ("main", "254"):
         return None
-    return DefaultRoute(
+    return CommandRoute(
         adds, version, _address(values.get("via")), _metric(values), values.get("dev")
     )
 
@@ -116,7 +116,7 @@ def _verb(word: str) -> bool | None:
     return False if any(verb.startswith(word) for verb in _DELETING) else None
 
 
-def _route(words: list[str]) -> DefaultRoute | None:
+def _route(words: list[str]) -> CommandRoute | None:
     version = 4
     if words[:1] in (["-A"], ["--inet6"], ["-6"]):
         version = 6 if words[0] != "-A" or words[1:2] == ["inet6"] else 4
@@ -129,7 +129,7 @@ def _route(words: list[str]) -> DefaultRoute | None:
     netmask = values.get("netmask", "0.0.0.0")
     if target not in (_DEFAULTS_6 if version == 6 else _DEFAULTS_4) or netmask != "0.0.0.0":
         return None
-    return DefaultRoute(
+    return CommandRoute(
         words[0] == "add", version, _address(values.get("gw")), _metric(values), values.get("dev")
     )
 

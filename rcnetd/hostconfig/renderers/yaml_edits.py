@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 
 from rcnetd.hostconfig.renderers.marked_edits import Document
-from rcnetd.hostconfig.renderers.model import Refusal
+from rcnetd.hostconfig.renderers.model import CannotPersist
 
 Mapping = yaml.nodes.MappingNode
 Sequence = yaml.nodes.SequenceNode
 Scalar = yaml.nodes.ScalarNode
 Node = Any  # one of these
-DEPTH_MOST = 50  # levels; more is no configuration, and would end in a RecursionError
+MAX_DEPTH = 50  # levels; more is no configuration, and would end in a RecursionError
 
 
 class YamlDocument:
@@ -33,7 +33,7 @@ class YamlDocument:
         try:
             self.root = yaml.compose(self._text, Loader=yaml.SafeLoader)
         except (yaml.YAMLError, RecursionError) as error:
-            raise Refusal(f"{self.path}{_place(error)}: not valid YAML; mend it") from None
+            raise CannotPersist(f"{self.path}{_place(error)}: not valid YAML; mend it") from None
         self._parents: dict[int, tuple[Node, int]] = {}
         self._shared: set[int] = set()
         self._removed: dict[int, tuple[Node, set[int]]] = {}
@@ -60,7 +60,7 @@ class YamlDocument:
             *(one for part in parts for one in _below(part)),
         ):
             if id(node) in self._shared:
-                raise Refusal(f"{self.where(node)}: is used by an alias too; write it out")
+                raise CannotPersist(f"{self.where(node)}: is used by an alias too; write it out")
         _, positions = self._removed.setdefault(id(parent), (parent, set()))
         positions.add(position)
         if len(positions) == len(parent.value) and id(parent) in self._parents:
@@ -84,8 +84,8 @@ class YamlDocument:
 
     def _know(self, node: Node, depth: int) -> None:
         """Learn each node's parent, and which nodes have several."""
-        if depth > DEPTH_MOST:
-            raise Refusal(f"{self.where(node)}: nested too deeply")
+        if depth > MAX_DEPTH:
+            raise CannotPersist(f"{self.where(node)}: nested too deeply")
         for position, child in enumerate(node.value if _is_collection(node) else ()):
             for part in child if isinstance(child, tuple) else (child,):
                 if id(part) in self._parents:
@@ -115,7 +115,7 @@ class YamlDocument:
         if before != ("-" if isinstance(parent, Sequence) else ""):
             node = parent.value[position]
             where = self.where(node[0] if isinstance(node, tuple) else node)
-            raise Refusal(f"{where}: has to go, and is not on a line of its own; give it one")
+            raise CannotPersist(f"{where}: has to go, and is not on a line of its own; give it one")
         return range(self._line(begin), self._line(end) + 1)
 
     def _flow_cuts(self, parent: Node, positions: set[int]) -> Iterator[tuple[int, int]]:

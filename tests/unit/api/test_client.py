@@ -28,7 +28,7 @@ from rcnetd.api.client import (
     Status,
     endpoint_for,
 )
-from rcnetd.api.connection import WIRE_LIMIT
+from rcnetd.api.connection import MAX_WIRE
 from rcnetd.core.model import AutomationStatus
 from tests.support.apiserver import Connection, Lab, Server, _lab, http, lab
 from tests.support.waiting import until
@@ -410,8 +410,8 @@ def test_ways_to_send_a_body(lab: Lab, answer: bytes) -> None:
         (http(b"", "Content-Length: 999999999999"), "oversize", "larger than 64 KiB"),
         (http(chunks(LARGE, 9999), CHUNKED), "oversize", "larger than 64 KiB"),
         (b"HTTP/1.1 200 OK\r\n\r\n" + LARGE, "oversize", "larger than 64 KiB"),
-        (http(chunks(LARGE[:-2], 1), CHUNKED), "oversize", f"than {WIRE_LIMIT // 1024} KiB"),
-        (http(b"", *[f"X: {'x' * 60_000}"] * 9), "oversize", f"than {WIRE_LIMIT // 1024} KiB"),
+        (http(chunks(LARGE[:-2], 1), CHUNKED), "oversize", f"than {MAX_WIRE // 1024} KiB"),
+        (http(b"", *[f"X: {'x' * 60_000}"] * 9), "oversize", f"than {MAX_WIRE // 1024} KiB"),
         (http(gzip.compress(b"10.0.0.1"), "Content-Encoding: gzip"), "invalid", "encoded, unasked"),
         (http(b"10.0.0.1", "Content-Length: 99"), "disconnected", "the answer was cut short"),
         (http(b"8\r\n10.0.0.1\r\n", CHUNKED), "disconnected", "the answer was cut short"),

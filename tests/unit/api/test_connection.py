@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.api.connection import WIRE_LIMIT, Bounds, PlainSocket, Way, secure, trust
+from rcnetd.api.connection import MAX_WIRE, Bounds, PlainSocket, Way, secure, trust
 from rcnetd.api.errors import (
     ApiError,
     ConnectError,
@@ -141,7 +141,7 @@ def test_the_wire_is_bounded() -> None:
     with near, far:
         near.bounds.bytes_left = 4
 
-        with pytest.raises(Oversize, match=f"larger than {WIRE_LIMIT // 1024} KiB"):
+        with pytest.raises(Oversize, match=f"larger than {MAX_WIRE // 1024} KiB"):
             near.recv_into(bytearray(10))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from rcnetd.config.fragments import ConfigError
 from rcnetd.config.load import load
-from rcnetd.core.settings import Manage, Persist
+from rcnetd.core.settings import Backend, Manage
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,16 @@ def test_directories_as_systemd_has_them(tmp_path: Path) -> None:
     put(tmp_path, "etc/rcnetd/rcnetd.yaml", "region: dfw\n")
     put(tmp_path, "usr/lib/rcnetd/conf.d/20-b.yaml", "region: lon\n")
     put(tmp_path, "run/rcnetd/conf.d/10-a.yaml", "region: syd\npersist: none\n")
-    put(tmp_path, "usr/lib/rcnetd/conf.d/30-c.yaml", "trust_after: 1\n")
-    put(tmp_path, "etc/rcnetd/conf.d/30-c.yaml", "trust_after: 2\n")
+    put(tmp_path, "usr/lib/rcnetd/conf.d/30-c.yaml", "fallback_after: 1\n")
+    put(tmp_path, "etc/rcnetd/conf.d/30-c.yaml", "fallback_after: 2\n")
     put(tmp_path, "usr/lib/rcnetd/conf.d/40-d.yaml", "requests_per_minute: 5\n")
     (tmp_path / "etc/rcnetd/conf.d/40-d.yaml").symlink_to("/dev/null")
     put(tmp_path, "etc/rcnetd/conf.d/ignored.txt", "nonsense: true\n")
 
     read = load(environ={}, root=tmp_path)
 
-    assert (read.region, read.manage, read.persist) == ("lon", Manage.AUTO, Persist.NONE)
-    assert (read.trust_after, read.requests_per_minute) == (2.0, 18)
+    assert (read.region, read.manage, read.persist) == ("lon", Manage.AUTO, Backend.NONE)
+    assert (read.fallback_after, read.requests_per_minute) == (2.0, 18)
 
 
 def test_systemd_names_the_directories(tmp_path: Path) -> None:

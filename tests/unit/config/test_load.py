@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rcnetd.config.load import configuration, endpoint, load
-from rcnetd.core.settings import Instance, Settings
+from rcnetd.core.settings import Metadata, Settings
 
 
 def test_files_are_merged_key_by_key(tmp_path: Path) -> None:
@@ -24,14 +24,14 @@ def test_the_endpoint_is_the_regions(region: str) -> None:
     """Each region has its own; the setting outranks what the platform says."""
     url = f"https://{region}.api.rackconnect.rackspace.com"
 
-    assert url == endpoint(Settings(region=region), Instance(region="ord"))
-    assert url == endpoint(Settings(), Instance(region=region))
-    assert "https://10.0.0.1" == endpoint(Settings("dfw", "https://10.0.0.1"), Instance())
+    assert url == endpoint(Settings(region=region), Metadata(region="ord"))
+    assert url == endpoint(Settings(), Metadata(region=region))
+    assert "https://10.0.0.1" == endpoint(Settings("dfw", "https://10.0.0.1"), Metadata())
 
 
 def test_rackconnect_v3_needs_no_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is asked there, so no region is missed."""
     monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
-    v3 = Instance(roles=("rackconnect:v3:1",))
+    v3 = Metadata(roles=("rackconnect:v3:1",))
 
     assert "" == configuration([tmp_path / "none.yaml"][:0], v3)[1]

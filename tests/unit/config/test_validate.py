@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rcnetd.config.fragments import ConfigError
 from rcnetd.config.load import load
-from rcnetd.core.settings import Manage, Persist, PublicInterface, PublicIPv6, Settings
+from rcnetd.core.settings import Backend, Manage, PublicInterface, PublicIPv6, Settings
 from tests.support.fuzzing import fuzz
 
 
@@ -51,13 +51,13 @@ servicenet:
   interface: BC-76-4E-20-6C-5B
   networks: [192.168.0.0/16]
   timeout: 90s
-gateway: {onlink: yes, check: off, recheck: 1h}
+gateway: {onlink: yes, check: off, recheck_interval: 1h}
 manage: never
 public_interface: down
 public_ipv6: no-default
 persist: network-manager
 requests_per_minute: 10
-trust_after: 30
+fallback_after: 30
 deploy_timeout: 2.5min
 """,
     )
@@ -67,12 +67,16 @@ deploy_timeout: 2.5min
     assert (read.servicenet.mac, read.servicenet.name) == ("bc:76:4e:20:6c:5b", None)
     assert read.servicenet.networks == (IPv4Network("192.168.0.0/16"),)
     assert read.servicenet.timeout == 90
-    assert (read.gateway.onlink, read.gateway.check, read.gateway.recheck) == (True, False, 3600)
+    assert (read.gateway.onlink, read.gateway.check, read.gateway.recheck_interval) == (
+        True,
+        False,
+        3600,
+    )
     assert read.manage is Manage.NEVER
     assert read.public_interface is PublicInterface.DOWN
     assert read.public_ipv6 is PublicIPv6.NO_DEFAULT
-    assert read.persist is Persist.NETWORK_MANAGER
-    assert (read.requests_per_minute, read.trust_after, read.deploy_timeout) == (10, 30, 150)
+    assert read.persist is Backend.NETWORK_MANAGER
+    assert (read.requests_per_minute, read.fallback_after, read.deploy_timeout) == (10, 30, 150)
 
 
 def test_auto_and_null_are_the_defaults(tmp_path: Path) -> None:
@@ -116,8 +120,10 @@ def test_auto_and_null_are_the_defaults(tmp_path: Path) -> None:
             "deploy_timeout: 0",
             "line 1: deploy_timeout: '0' is out of range; use more than 0 to a year",
         ),
-        ("gateway: {recheck: 9999h}", "line 1: gateway.recheck: '9999h' is out of range; use 0"
-         " to a year"),
+        (
+            "gateway: {recheck_interval: 9999h}",
+            "line 1: gateway.recheck_interval: '9999h' is out of range; use 0 to a year",
+        ),
         (
             "requests_per_minute: 31",
             "line 1: requests_per_minute: '31' is out of range; use a whole number from 5 to 30",

@@ -7,7 +7,7 @@ import tracemalloc
 
 from rcnetd.core.model import Operation
 from rcnetd.core.states import State
-from tests.support.playbook import ASSIGNED, DEPLOYED, HANDS_ON, Playbook, boot
+from tests.support.playbook import ASSIGNED, DEPLOYED, MANAGED, Playbook, boot
 
 HOUR = 3600.0
 
@@ -29,7 +29,7 @@ def live(book: Playbook, hours: int) -> int:
 
 def test_a_day_after_ready() -> None:
     """24 hours: 96 requests, no line in the log, no memory kept."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
     live(book, 6)  # whatever is made once is made
     book.said.clear()
     tracemalloc.start()

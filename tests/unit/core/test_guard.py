@@ -10,8 +10,8 @@ from rcnetd.basic.dataclass import replace
 from rcnetd.core.actions import AddRoute, ProbeNeighbour, RemoveRoutes, TakeLinkDown
 from rcnetd.core.facts import Facts
 from rcnetd.core.guard import (
-    PROBE_AGAIN,
-    WARNINGS_MOST,
+    MAX_WARNINGS,
+    PROBE_INTERVAL,
     Guard,
     Repair,
     public_link,
@@ -25,17 +25,17 @@ from rcnetd.core.model import (
     Neighbour,
     Network,
     Route,
-    Verdict,
+    RouteLookup,
 )
 from rcnetd.core.routes import OUTSIDE
-from rcnetd.core.settings import GatewaySettings, Instance, PublicInterface, PublicIPv6
+from rcnetd.core.settings import GatewaySettings, Metadata, PublicInterface, PublicIPv6
 from tests.support.playbook import (
     ASSIGNED,
     DEPLOYED,
     DEPLOYING,
     ETH0,
     GATEWAY,
-    HANDS_ON,
+    MANAGED,
     NO_INSTANCE,
     PUBLIC,
     PUBLIC_ROUTER,
@@ -51,7 +51,7 @@ from tests.support.playbook import (
 def ready(world: World | None = None, **changes: object) -> Playbook:
     """A server that is ready, with changed settings."""
     settings = replace(SETTINGS, **changes)  # type: ignore[arg-type] # any field of Settings
-    return Playbook(world, settings).look().tell(HANDS_ON, ASSIGNED, DEPLOYED)
+    return Playbook(world, settings).look().tell(MANAGED, ASSIGNED, DEPLOYED)
 
 
 def steal(book: Playbook, route: Route | None = None) -> None:
@@ -213,7 +213,7 @@ def test_a_loss_is_repaired_at_once_even_in_a_fight() -> None:
 def test_a_diversion_is_reported_and_not_fought() -> None:
     """A VPN's 0.0.0.0/1 wins over any default: readiness stays, nothing is removed."""
     book = ready()
-    book.world.diversion = Verdict(1, 7, IPv4Address("10.8.0.1"), 0, 3)
+    book.world.diversion = RouteLookup(1, 7, IPv4Address("10.8.0.1"), 0, 3)
     book.look()
 
     assert book.machine.facts.route.diversion == book.world.diversion
@@ -223,8 +223,8 @@ def test_a_diversion_is_reported_and_not_fought() -> None:
 
 def test_a_diversion_before_the_first_apply_is_not_in_effect() -> None:
     """What counts is what the kernel would do: READY waits until outside traffic goes our way."""
-    book = Playbook(World(diversion=Verdict(1, 7, None, 0, 3)).servicenet_routes()).look()
-    book.tell(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = Playbook(World(diversion=RouteLookup(1, 7, None, 0, 3)).servicenet_routes()).look()
+    book.tell(MANAGED, ASSIGNED, DEPLOYED)
     assert not book.is_ready
 
     book.world.diversion = None
@@ -235,7 +235,7 @@ def test_a_diversion_before_the_first_apply_is_not_in_effect() -> None:
 def test_a_refused_change_is_tried_again_later() -> None:
     """The kernel's refusal is said once; the pause doubles up to 1 s, a change ends it."""
     world = World(refuse="Failed to add route: Network is unreachable").servicenet_routes()
-    book = Playbook(world).look().tell(HANDS_ON, ASSIGNED).wait(60)
+    book = Playbook(world).look().tell(MANAGED, ASSIGNED).wait(60)
 
     tries = len(book.taken(AddRoute))
     assert 64 <= tries <= 68
@@ -251,8 +251,8 @@ def test_a_refused_change_is_tried_again_later() -> None:
 def test_what_is_refused_together_counts_once() -> None:
     """ServiceNet's routes are added with the default: that makes the pauses no longer."""
     world = World(refuse="Failed to add route: Nexthop has invalid gateway")
-    book = Playbook(world, instance=Instance(servicenet_router=ROUTER)).look()
-    book.tell(HANDS_ON, ASSIGNED).wait(0.32)
+    book = Playbook(world, metadata=Metadata(servicenet_router=ROUTER)).look()
+    book.tell(MANAGED, ASSIGNED).wait(0.32)
 
     defaults = [one for one in book.actions if one == AddRoute(3, GATEWAY)]
     assert 6 == len(defaults)  # at 0, 0.01, 0.03, 0.07, 0.15 and 0.31 s
@@ -275,8 +275,8 @@ def test_a_network_that_comes_back_as_it_was_is_tried_at_once() -> None:
 
 def test_missing_servicenet_routes_are_added_by_the_known_router() -> None:
     """What was reached through ServiceNet stays there, before the default changes."""
-    book = Playbook(instance=Instance(servicenet_router=ROUTER), world=World()).look()
-    book.tell(HANDS_ON, ASSIGNED)
+    book = Playbook(metadata=Metadata(servicenet_router=ROUTER), world=World()).look()
+    book.tell(MANAGED, ASSIGNED)
 
     added = [action.destination for action in book.actions if isinstance(action, AddRoute)]
     assert added == [
@@ -288,8 +288,8 @@ def test_missing_servicenet_routes_are_added_by_the_known_router() -> None:
 
 def test_a_servicenet_route_that_is_lost_again_comes_back() -> None:
     """A flap takes the routes that we added too; they are added again, at most once a second."""
-    book = Playbook(instance=Instance(servicenet_router=ROUTER), world=World()).look()
-    book.tell(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = Playbook(metadata=Metadata(servicenet_router=ROUTER), world=World()).look()
+    book.tell(MANAGED, ASSIGNED, DEPLOYED)
     lost = [route for route in book.world.routes if route.gateway == ROUTER]
     book.world.routes = [route for route in book.world.routes if route.gateway != ROUTER]
     book.look()
@@ -335,8 +335,8 @@ def test_a_way_around_servicenet_is_not_kept_in_mind() -> None:
 @pytest.mark.parametrize("router", [None, IPv4Address("10.99.0.1")])
 def test_without_a_router_a_warning_names_what_is_missing(router: IPv4Address | None) -> None:
     """A router outside our subnet is as good as none."""
-    book = Playbook(instance=Instance(servicenet_router=router), world=World()).look()
-    book.tell(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = Playbook(metadata=Metadata(servicenet_router=router), world=World()).look()
+    book.tell(MANAGED, ASSIGNED, DEPLOYED)
 
     assert any("no route keeps 10.208.0.0/12 on ServiceNet" in line for line in book.said)
     assert book.is_ready
@@ -400,7 +400,7 @@ def test_the_public_ipv6_default(policy: PublicIPv6, removed: bool) -> None:
         return replace(shown(machine), ipv6_defaults=(route,))  # type: ignore[arg-type]
 
     world.network = network  # type: ignore[method-assign]
-    book.look().tell(HANDS_ON, ASSIGNED, DEPLOYED)
+    book.look().tell(MANAGED, ASSIGNED, DEPLOYED)
 
     assert removed == (RemoveRoutes((route,), record=(route,)) in book.taken(RemoveRoutes))
     assert removed != any("bypasses the RackConnect firewall" in line for line in book.said)
@@ -416,7 +416,7 @@ def test_the_public_link_is_the_one_that_the_instance_data_names() -> None:
     facts.network = Network(links=(ETH0,), defaults=(foreign_default(ifindex=8),))
     assert public_link(facts) is None
 
-    facts.instance = Instance(public_mac=ETH0.mac)
+    facts.metadata = Metadata(public_mac=ETH0.mac)
     assert public_link(facts) == ETH0
 
 
@@ -436,7 +436,7 @@ def test_the_api_outside_servicenets_networks_is_kept_too() -> None:
 
 def test_while_the_kernel_asks_there_is_nothing_to_do() -> None:
     """A probe that is under way is neither repeated nor taken for silence."""
-    book = Playbook(World(alive=set())).look().tell(HANDS_ON, ASSIGNED)
+    book = Playbook(World(alive=set())).look().tell(MANAGED, ASSIGNED)
     facts = book.machine.facts
     facts.network = replace(facts.network, neighbour=Neighbour.ASKING)
 
@@ -444,16 +444,16 @@ def test_while_the_kernel_asks_there_is_nothing_to_do() -> None:
     assert [] == guard.check(facts, book.now)
     facts.network = replace(facts.network, neighbour=Neighbour.STALE)
     assert [ProbeNeighbour(3, GATEWAY)] == guard.check(facts, book.now)
-    assert [] == guard.check(facts, book.now + PROBE_AGAIN / 2)
-    assert book.now + PROBE_AGAIN == guard.wake_at
+    assert [] == guard.check(facts, book.now + PROBE_INTERVAL / 2)
+    assert book.now + PROBE_INTERVAL == guard.wake_at
     assert facts.gateway is None
 
 
 def test_a_silent_gateway_is_probed_again_and_again() -> None:
     """Every five seconds, not at every look."""
-    book = Playbook(World(alive=set()).servicenet_routes()).look().tell(HANDS_ON, ASSIGNED)
+    book = Playbook(World(alive=set()).servicenet_routes()).look().tell(MANAGED, ASSIGNED)
     for _ in range(100):
-        book.wait(PROBE_AGAIN / 50).look()
+        book.wait(PROBE_INTERVAL / 50).look()
 
     assert 2 <= len(book.taken(ProbeNeighbour)) <= 4
 
@@ -463,7 +463,7 @@ def test_an_onlink_gateway_is_added_as_such() -> None:
     gateway = IPv4Address("10.180.40.1")
     world = World(alive={gateway}).servicenet_routes()
     settings = replace(SETTINGS, gateway=GatewaySettings(onlink=True))
-    book = Playbook(world, settings).look().tell(HANDS_ON, replace(ASSIGNED, gateway=gateway))
+    book = Playbook(world, settings).look().tell(MANAGED, replace(ASSIGNED, gateway=gateway))
 
     assert AddRoute(3, gateway, onlink=True) in book.taken(AddRoute)
 
@@ -473,7 +473,7 @@ def test_messages_that_are_said_once_are_bounded() -> None:
     guard, network = Guard(), Network()
     said = [line for n in range(300) for line in guard.refused(f"reason {n}", network, 0.0)]
 
-    assert len(said) == WARNINGS_MOST
+    assert len(said) == MAX_WARNINGS
 
 
 def test_nothing_is_done_without_servicenet() -> None:
@@ -489,7 +489,7 @@ def test_nothing_is_done_without_servicenet() -> None:
 
 def test_the_verdict_is_asked_for_an_outside_address() -> None:
     """Nothing else counts as in effect."""
-    book = Playbook().look().tell(HANDS_ON, ASSIGNED, DEPLOYING)
+    book = Playbook().look().tell(MANAGED, ASSIGNED, DEPLOYING)
 
     assert OUTSIDE in book.machine.query.destinations
     assert PUBLIC_ROUTER != OUTSIDE

@@ -7,11 +7,11 @@ from ipaddress import IPv4Address, IPv4Interface
 import pytest
 
 from rcnetd.basic.dataclass import replace
-from rcnetd.core.actions import AddRoute, Fetch, Remember
+from rcnetd.core.actions import AddRoute, Fetch, SaveLastGood
 from rcnetd.core.events import Answered, FeaturesReceived, RateLimited, RequestFailed
-from rcnetd.core.lastgood import Identity, Memory
-from rcnetd.core.model import Address, Mode, Operation
-from rcnetd.core.settings import GatewaySettings, Instance, Manage, Settings
+from rcnetd.core.lastgood import Identity, LastGood
+from rcnetd.core.model import Address, ConfiguredBy, Operation
+from rcnetd.core.settings import GatewaySettings, Manage, Metadata, Settings
 from rcnetd.core.states import State
 from rcnetd.daemon.status import document, status_text
 from tests.support.playbook import (
@@ -21,33 +21,33 @@ from tests.support.playbook import (
     ETH1,
     FAILED,
     GATEWAY,
-    HANDS_OFF,
-    HANDS_ON,
+    MANAGED,
     NOT_ASSIGNED,
     OTHER_GATEWAY,
     PRIVATE,
     SETTINGS,
+    UNMANAGED,
     Playbook,
     World,
 )
 
 FEATURES, STATUS, ASK_GATEWAY = Operation.FEATURES, Operation.STATUS, Operation.GATEWAY
 HERE = Identity("0123456789abcdef0123456789abcdef", "https://dfw.example")
-MEMORY = Memory(HERE, ETH1.mac or "", PRIVATE, Mode.HANDS_ON, GATEWAY, deployed=True)
-OFF = replace(MEMORY, mode=Mode.HANDS_OFF, gateway=None)
+MEMORY = LastGood(HERE, ETH1.mac or "", PRIVATE, ConfiguredBy.RCNETD, GATEWAY, deployed=True)
+OFF = replace(MEMORY, configured_by=ConfiguredBy.RACKCONNECT, gateway=None)
 UNTOLD = FeaturesReceived(FEATURES)
 
 
 def again(
-    memory: Memory | None = MEMORY,
+    memory: LastGood | None = MEMORY,
     *answers: Answered,
     world: World | None = None,
     settings: Settings = SETTINGS,
-    instance: Instance | None = None,
+    metadata: Metadata | None = None,
     identity: Identity = HERE,
 ) -> Playbook:
     """A later boot of a server, with what it remembers."""
-    book = Playbook(world, settings, instance or Instance(), identity=identity, memory=memory)
+    book = Playbook(world, settings, metadata or Metadata(), identity=identity, memory=memory)
     return book.look().tell(*answers)
 
 
@@ -67,14 +67,14 @@ def state_of(book: Playbook) -> State:
     return book.machine.state
 
 
-def remembered(book: Playbook) -> list[Memory]:
+def remembered(book: Playbook) -> list[LastGood]:
     """What was to be remembered so far."""
-    return [action.memory for action in book.actions if isinstance(action, Remember)]
+    return [action.last_good for action in book.actions if isinstance(action, SaveLastGood)]
 
 
 def test_a_first_boot_is_remembered() -> None:
     """The gateway when its route is in effect, DEPLOYED when it has come; each written once."""
-    book = again(None, HANDS_ON, ASSIGNED)
+    book = again(None, MANAGED, ASSIGNED)
     assert [replace(MEMORY, deployed=False)] == remembered(book)
 
     book.wait(5).tell(DEPLOYING).wait(5).tell(DEPLOYED)
@@ -86,13 +86,13 @@ def test_a_first_boot_is_remembered() -> None:
 
 def test_hands_off_is_remembered_without_a_gateway() -> None:
     """What RackConnect sets is not ours to remember."""
-    assert [OFF] == remembered(again(None, HANDS_OFF, DEPLOYED))[-1:]
+    assert [OFF] == remembered(again(None, UNMANAGED, DEPLOYED))[-1:]
 
 
 def test_without_a_machine_id_nothing_is_remembered_nor_used() -> None:
     """A golden image has none: what it remembered would be every server's."""
     nobody = Identity("", HERE.endpoint)
-    assert [] == remembered(again(None, HANDS_ON, ASSIGNED, DEPLOYED, identity=nobody))
+    assert [] == remembered(again(None, MANAGED, ASSIGNED, DEPLOYED, identity=nobody))
 
     book = again(replace(MEMORY, identity=nobody), identity=nobody)
     assert [] == book.taken(AddRoute)
@@ -119,7 +119,7 @@ def test_a_remembered_gateway_that_does_not_answer_changes_nothing() -> None:
     assert [] == book.taken(AddRoute)
 
     other = replace(ASSIGNED, gateway=OTHER_GATEWAY)
-    book.tell(HANDS_ON, other, DEPLOYED)
+    book.tell(MANAGED, other, DEPLOYED)
     assert book.world.default is not None
     assert OTHER_GATEWAY == book.world.default.gateway
     assert book.is_ready
@@ -127,7 +127,7 @@ def test_a_remembered_gateway_that_does_not_answer_changes_nothing() -> None:
 
 def test_everything_is_confirmed_afterwards() -> None:
     """Who configures, the gateway, the status: each asked once, and nothing new to remember."""
-    book = again(MEMORY, HANDS_ON, ASSIGNED, DEPLOYED)
+    book = again(MEMORY, MANAGED, ASSIGNED, DEPLOYED)
 
     assert [FEATURES, ASK_GATEWAY, STATUS] == book.asked
     assert book.is_ready
@@ -137,7 +137,7 @@ def test_everything_is_confirmed_afterwards() -> None:
 
 def test_another_gateway_moves_the_route() -> None:
     """The API's fresh answer wins; make before break."""
-    book = again(MEMORY, HANDS_ON, replace(ASSIGNED, gateway=OTHER_GATEWAY))
+    book = again(MEMORY, MANAGED, replace(ASSIGNED, gateway=OTHER_GATEWAY))
 
     assert book.world.default is not None
     assert OTHER_GATEWAY == book.world.default.gateway
@@ -147,7 +147,7 @@ def test_another_gateway_moves_the_route() -> None:
 
 def test_404_does_not_take_the_remembered_gateway_away() -> None:
     """Only a valid new answer changes the route."""
-    book = again(MEMORY, HANDS_ON, NOT_ASSIGNED, DEPLOYED)
+    book = again(MEMORY, MANAGED, NOT_ASSIGNED, DEPLOYED)
 
     assert book.world.default is not None
     assert GATEWAY == book.world.default.gateway
@@ -156,7 +156,7 @@ def test_404_does_not_take_the_remembered_gateway_away() -> None:
 
 def test_while_the_gateway_is_not_confirmed_it_takes_turns_with_the_status() -> None:
     """A gateway_ip that fails for long does not keep DEPLOYED from being noticed."""
-    book = again(MEMORY, HANDS_ON)
+    book = again(MEMORY, MANAGED)
     assert [FEATURES, ASK_GATEWAY] == book.asked
 
     book.tell(RequestFailed(ASK_GATEWAY, kind="timeout", reason="")).wait(20).tell(DEPLOYING)
@@ -174,15 +174,15 @@ def test_while_the_gateway_is_not_confirmed_it_takes_turns_with_the_status() -> 
         (replace(MEMORY, address=IPv4Interface("10.180.1.2/20")), "address"),
     ],
 )
-def test_what_is_of_another_server_is_not_used(memory: Memory, word: str) -> None:
+def test_what_is_of_another_server_is_not_used(memory: LastGood, word: str) -> None:
     """A copy of a disk, another region, another link or address: as on a first boot."""
     book = again(memory)
 
-    assert State.ASKING_FEATURES is state_of(book)
+    assert State.WAITING_FOR_FEATURES is state_of(book)
     assert [] == book.taken(AddRoute)
     assert any(f"of another {word}" in line or word in line for line in book.said)
 
-    book.tell(HANDS_ON, ASSIGNED, DEPLOYED)
+    book.tell(MANAGED, ASSIGNED, DEPLOYED)
     assert [MEMORY] == remembered(book)[-1:]
 
 
@@ -205,7 +205,7 @@ def test_a_mode_that_is_set_needs_no_answer() -> None:
 
 def test_never_on_a_server_that_has_become_rackconnect_v3() -> None:
     """Not ours, whatever it was."""
-    book = again(instance=Instance(roles=("rackconnect:v3-network",)))
+    book = again(metadata=Metadata(roles=("rackconnect:v3-network",)))
 
     assert State.NOT_OURS is state_of(book)
     assert [] == book.taken(AddRoute)
@@ -232,32 +232,32 @@ def test_an_address_that_moves_voids_it() -> None:
 
 def test_hands_off_after_all() -> None:
     """The feature was enabled since: no more guarding, the wait is for DEPLOYED."""
-    book = again(MEMORY, HANDS_OFF)
-    assert State.WAITING_HANDS_OFF is state_of(book)
+    book = again(MEMORY, UNMANAGED)
+    assert State.WAITING_UNMANAGED is state_of(book)
     assert book.machine.facts.gateway is None
 
     book.tell(DEPLOYED)
-    assert State.READY_HANDS_OFF is state_of(book)
+    assert State.READY_UNMANAGED is state_of(book)
     assert [OFF] == remembered(book)[-1:]
 
 
 def test_hands_on_after_all() -> None:
     """The feature was disabled since: the route is ours to set."""
     book = again(OFF)
-    assert State.WAITING_HANDS_OFF is state_of(book)
+    assert State.WAITING_UNMANAGED is state_of(book)
 
-    book.tell(HANDS_ON, ASSIGNED, DEPLOYED)
+    book.tell(MANAGED, ASSIGNED, DEPLOYED)
     assert State.READY is state_of(book)
     assert [MEMORY] == remembered(book)[-1:]
 
 
 def test_features_of_unknown_shape_leave_the_remembered_mode() -> None:
     """A doubtful answer changes nothing."""
-    assert State.WAITING_HANDS_OFF is state_of(again(OFF, UNTOLD))
+    assert State.WAITING_UNMANAGED is state_of(again(OFF, UNTOLD))
 
 
 def test_remembered_deployed_counts_when_the_api_is_dead() -> None:
-    """After `trust_after` without any answer, and not before; STATUS says so."""
+    """After `fallback_after` without any answer, and not before; STATUS says so."""
     book = silence(again(), 119)
     assert not book.is_ready
 
@@ -274,10 +274,10 @@ def test_hands_off_is_trusted_too() -> None:
     """Nothing to set, and DEPLOYED last time."""
     book = silence(again(OFF), 121)
 
-    assert State.READY_HANDS_OFF is state_of(book)
+    assert State.READY_UNMANAGED is state_of(book)
 
 
-@pytest.mark.parametrize("answer", [HANDS_ON, RateLimited(FEATURES)])
+@pytest.mark.parametrize("answer", [MANAGED, RateLimited(FEATURES)])
 def test_any_answer_is_worth_more(answer: Answered) -> None:
     """The API lives: what it says counts, not what it said."""
     book = silence(again(MEMORY, answer), 300)
@@ -292,36 +292,36 @@ def test_what_was_not_deployed_is_not_trusted() -> None:
 
 def test_a_fresh_answer_is_remembered_instead() -> None:
     """FAILED now: it was DEPLOYED last time, and is not any more."""
-    book = again(MEMORY, HANDS_ON, ASSIGNED, FAILED)
+    book = again(MEMORY, MANAGED, ASSIGNED, FAILED)
 
     assert State.FAILED is state_of(book)
     assert [replace(MEMORY, deployed=False)] == remembered(book)
 
 
 @pytest.mark.parametrize("memory", [MEMORY, OFF])
-def test_trust_is_made_good_when_the_api_is_back(memory: Memory) -> None:
-    """Who configures and the status are confirmed, at the pace of `gateway.recheck`."""
+def test_trust_is_made_good_when_the_api_is_back(memory: LastGood) -> None:
+    """Who configures and the status are confirmed, at the pace of `gateway.recheck_interval`."""
     book = silence(again(memory), 121)
     if book.machine.in_flight:
         book.tell(RequestFailed(FEATURES, kind="connect", reason="refused"))
-    book.wait(1800).tell(HANDS_OFF if memory is OFF else HANDS_ON)
+    book.wait(1800).tell(UNMANAGED if memory is OFF else MANAGED)
     book.wait(1800).tell(DEPLOYED)
 
     assert STATUS in book.asked
     assert not book.machine.facts.is_trusted
-    assert not book.machine.facts.mode_is_presumed
+    assert not book.machine.facts.configured_by_is_presumed
 
 
 def test_a_trusted_server_turns_out_to_be_hands_off() -> None:
     """Ready it stays; the guard ends."""
-    book = silence(again(), 121).wait(1800).tell(HANDS_OFF)
+    book = silence(again(), 121).wait(1800).tell(UNMANAGED)
 
-    assert State.READY_HANDS_OFF is state_of(book)
+    assert State.READY_UNMANAGED is state_of(book)
 
 
 def test_a_trusted_server_turns_out_to_be_hands_on() -> None:
     """Ready it stays; the route is set."""
-    book = silence(again(OFF), 121).wait(1800).tell(HANDS_ON).wait(1800).tell(DEPLOYED)
+    book = silence(again(OFF), 121).wait(1800).tell(MANAGED).wait(1800).tell(DEPLOYED)
     book.wait(60).tell(ASSIGNED)
 
     assert State.READY is state_of(book)
@@ -330,8 +330,8 @@ def test_a_trusted_server_turns_out_to_be_hands_on() -> None:
 
 
 def test_without_recheck_nothing_more_is_asked() -> None:
-    """`gateway.recheck: 0`: a trusted server stays with what it knows."""
-    settings = replace(SETTINGS, gateway=GatewaySettings(recheck=0.0))
+    """`gateway.recheck_interval: 0`: a trusted server stays with what it knows."""
+    settings = replace(SETTINGS, gateway=GatewaySettings(recheck_interval=0.0))
     book = silence(again(settings=settings), 121)
     asked = len(book.asked)
 
@@ -359,7 +359,7 @@ def test_the_last_address_is_asked_when_the_name_fails() -> None:
     book.tell(DNS).wait(2)
     assert API == last_fetch(book).address
     assert f"asking {API}, where the API was last" in book.said
-    book.tell(HANDS_ON).wait(10).tell(ASSIGNED).wait(10).tell(DEPLOYED)
+    book.tell(MANAGED).wait(10).tell(ASSIGNED).wait(10).tell(DEPLOYED)
     assert State.READY is state_of(book)
     book.wait(900)
     assert last_fetch(book).address is None
@@ -383,10 +383,10 @@ def test_without_a_proven_address_the_name_is_all_there_is() -> None:
 
 def test_where_an_answer_came_from_is_remembered() -> None:
     """With the right certificate: an answer, not a connection."""
-    book = again(None, replace(HANDS_ON, peer=API), ASSIGNED)
+    book = again(None, replace(MANAGED, peer=API), ASSIGNED)
     assert API == remembered(book)[-1].api_address
 
-    book = again(None, RequestFailed(Operation.FEATURES, API, "certificate", "wrong"), HANDS_ON,
+    book = again(None, RequestFailed(Operation.FEATURES, API, "certificate", "wrong"), MANAGED,
                  ASSIGNED)  # fmt: skip
     assert remembered(book)[-1].api_address is None
 
@@ -394,6 +394,6 @@ def test_where_an_answer_came_from_is_remembered() -> None:
 def test_never_from_http() -> None:
     """Anyone can answer there."""
     here = Identity(HERE.machine_id, "http://10.0.0.1")
-    book = again(None, replace(HANDS_ON, peer=API), ASSIGNED, identity=here)
+    book = again(None, replace(MANAGED, peer=API), ASSIGNED, identity=here)
 
     assert remembered(book)[-1].api_address is None

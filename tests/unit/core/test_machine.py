@@ -14,9 +14,9 @@ from rcnetd.core.actions import (
     HoldRequests,
     NotifyReady,
     ProbeNeighbour,
+    PublishRoute,
     ReleaseFetcher,
     RemoveRoutes,
-    WriteRoute,
 )
 from rcnetd.core.events import (
     Answered,
@@ -24,14 +24,14 @@ from rcnetd.core.events import (
     Event,
     FeaturesReceived,
     GatewayReceived,
+    NoSlot,
     RateLimited,
     RequestFailed,
-    RequestRefused,
     StatusReceived,
 )
 from rcnetd.core.guard import Repair
 from rcnetd.core.model import Address, AutomationStatus, Operation
-from rcnetd.core.settings import GatewaySettings, Instance, Manage, Settings
+from rcnetd.core.settings import GatewaySettings, Manage, Metadata, Settings
 from rcnetd.core.states import Condition, State
 from tests.support.playbook import (
     ASSIGNED,
@@ -39,11 +39,11 @@ from tests.support.playbook import (
     DEPLOYING,
     FAILED,
     GATEWAY,
-    HANDS_OFF,
-    HANDS_ON,
+    MANAGED,
     NOT_ASSIGNED,
     OTHER_GATEWAY,
     SETTINGS,
+    UNMANAGED,
     UNPROCESSABLE,
     Playbook,
     World,
@@ -66,7 +66,7 @@ def failure(operation: Operation, kind: str = "timeout") -> RequestFailed:
 
 def test_a_boot_with_an_instant_api() -> None:
     """Features, gateway, route, status, ready: each asked once, without waiting a turn."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
 
     assert [FEATURES, ASK_GATEWAY, STATUS] == book.asked
     assert book.is_ready
@@ -78,7 +78,7 @@ def test_a_boot_with_an_instant_api() -> None:
 
 def test_a_boot_that_waits() -> None:
     """404 and DEPLOYING are waited out, at the pace of the budget."""
-    book = boot(HANDS_ON, NOT_ASSIGNED, DEPLOYING)
+    book = boot(MANAGED, NOT_ASSIGNED, DEPLOYING)
     assert State.WAITING_FOR_GATEWAY is state_of(book)
 
     book.wait(5).tell(NOT_ASSIGNED).wait(5).tell(ASSIGNED)
@@ -116,7 +116,7 @@ def test_no_servicenet_in_time_ends_with_69() -> None:
 
 def test_the_clock_for_servicenet_starts_again_when_it_goes() -> None:
     """A link that was there and went has the whole time to come back."""
-    book = boot(HANDS_ON, NOT_ASSIGNED, DEPLOYING).wait(200)
+    book = boot(MANAGED, NOT_ASSIGNED, DEPLOYING).wait(200)
     addresses, book.world.addresses = book.world.addresses, []
     book.look().wait(299)
     assert book.machine.exit is None
@@ -131,7 +131,7 @@ def test_the_clock_for_servicenet_starts_again_when_it_goes() -> None:
 
 def test_rackconnect_v3_is_not_ours() -> None:
     """Ready at once, nothing asked, nothing touched."""
-    book = Playbook(instance=Instance(roles=("rackconnect:v3",))).look().wait(5000)
+    book = Playbook(metadata=Metadata(roles=("rackconnect:v3",))).look().wait(5000)
 
     assert book.is_ready
     assert State.NOT_OURS is state_of(book)
@@ -141,20 +141,20 @@ def test_rackconnect_v3_is_not_ours() -> None:
 
 def test_hands_off_touches_nothing() -> None:
     """With Configure Network Stack enabled there is no route and no file, only the wait."""
-    book = boot(HANDS_OFF, DEPLOYING)
-    assert State.WAITING_HANDS_OFF is state_of(book)
+    book = boot(UNMANAGED, DEPLOYING)
+    assert State.WAITING_UNMANAGED is state_of(book)
 
     book.wait(10).tell(DEPLOYED)
 
-    assert State.READY_HANDS_OFF is state_of(book)
+    assert State.READY_UNMANAGED is state_of(book)
     assert book.is_ready
-    assert not any(book.taken(kind) for kind in (AddRoute, RemoveRoutes, WriteRoute))
+    assert not any(book.taken(kind) for kind in (AddRoute, RemoveRoutes, PublishRoute))
     assert ASK_GATEWAY not in book.asked
 
 
 def test_ready_hands_off_asks_nothing_more() -> None:
     """Afterwards the status is not watched, and there is no gateway to check."""
-    book = boot(HANDS_OFF, DEPLOYED).wait(7200)
+    book = boot(UNMANAGED, DEPLOYED).wait(7200)
 
     assert [FEATURES, STATUS] == book.asked
     assert len(book.taken(ReleaseFetcher)) == 1
@@ -174,7 +174,7 @@ def test_manage_decides_without_asking(manage: Manage, asked: Operation) -> None
 @pytest.mark.parametrize(
     ("xenstore", "state"),
     [
-        (True, State.WAITING_HANDS_OFF),
+        (True, State.WAITING_UNMANAGED),
         (False, State.WAITING_FOR_GATEWAY),
         (None, State.WAITING_FOR_GATEWAY),
     ],
@@ -183,10 +183,10 @@ def test_features_of_unknown_shape_leave_it_to_xenstore(
     xenstore: bool | None, state: State
 ) -> None:
     """Without xenstore: hands on, once `gateway_ip` has answered 200."""
-    instance = Instance(configure_network_stack=xenstore)
+    metadata = Metadata(configure_network_stack=xenstore)
     unknown = FeaturesReceived(FEATURES, configure_network_stack=None)
 
-    book = Playbook(instance=instance).look().tell(unknown)
+    book = Playbook(metadata=metadata).look().tell(unknown)
 
     assert state is state_of(book)
     assert book.taken(AddRoute) == []
@@ -197,12 +197,12 @@ def test_network_errors_decide_nothing_about_the_features() -> None:
     book = boot(failure(FEATURES)).wait(3)
 
     assert [FEATURES, FEATURES] == book.asked
-    assert State.ASKING_FEATURES is state_of(book)
+    assert State.WAITING_FOR_FEATURES is state_of(book)
 
 
 def test_features_are_decided_once() -> None:
     """A late second answer does not turn hands-on into hands-off."""
-    book = boot(HANDS_ON, ASSIGNED, HANDS_OFF)
+    book = boot(MANAGED, ASSIGNED, UNMANAGED)
 
     assert State.WAITING_FOR_DEPLOYED is state_of(book)
 
@@ -210,7 +210,7 @@ def test_features_are_decided_once() -> None:
 @pytest.mark.parametrize(
     ("answer", "code"), [(FAILED, 69), (UNPROCESSABLE, 76)], ids=["FAILED", "UNPROCESSABLE"]
 )
-@pytest.mark.parametrize("before", [(HANDS_ON, NOT_ASSIGNED), (HANDS_OFF,)])
+@pytest.mark.parametrize("before", [(MANAGED, NOT_ASSIGNED), (UNMANAGED,)])
 def test_the_end_of_the_automation_ends_the_wait(
     before: tuple[Answered, ...], answer: Answered, code: int
 ) -> None:
@@ -225,7 +225,7 @@ def test_the_end_of_the_automation_ends_the_wait(
 
 def test_the_status_is_asked_now_and_then_while_the_gateway_is_awaited() -> None:
     """FAILED long after the first look is noticed too."""
-    book = boot(HANDS_ON, NOT_ASSIGNED, DEPLOYING)
+    book = boot(MANAGED, NOT_ASSIGNED, DEPLOYING)
     for _ in range(60):
         book.wait(4.3).tell(NOT_ASSIGNED if book.asked[-1] is ASK_GATEWAY else DEPLOYING)
 
@@ -236,7 +236,7 @@ def test_the_status_is_asked_now_and_then_while_the_gateway_is_awaited() -> None
 
 def test_failed_with_our_route_in_effect_stays_and_guards() -> None:
     """The daemon asks once a minute whether Rackspace has repaired it."""
-    book = boot(HANDS_ON, ASSIGNED, FAILED)
+    book = boot(MANAGED, ASSIGNED, FAILED)
     assert State.FAILED is state_of(book)
     assert book.machine.exit is None
 
@@ -252,7 +252,7 @@ def test_failed_with_our_route_in_effect_stays_and_guards() -> None:
 
 def test_failed_then_deploying_waits_anew() -> None:
     """A repair by hand runs the automation again: a new wait with a whole `deploy_timeout`."""
-    book = boot(HANDS_ON, ASSIGNED, FAILED).wait(3590)
+    book = boot(MANAGED, ASSIGNED, FAILED).wait(3590)
     book.tell(DEPLOYING)
     assert State.WAITING_FOR_DEPLOYED is state_of(book)
 
@@ -263,7 +263,7 @@ def test_failed_then_deploying_waits_anew() -> None:
 
 def test_unprocessable_after_failed_ends() -> None:
     """76: systemd does not start us again."""
-    book = boot(HANDS_ON, ASSIGNED, FAILED).wait(61).tell(UNPROCESSABLE)
+    book = boot(MANAGED, ASSIGNED, FAILED).wait(61).tell(UNPROCESSABLE)
 
     assert book.machine.exit is not None
     assert book.machine.exit.exit_code == 76
@@ -271,7 +271,7 @@ def test_unprocessable_after_failed_ends() -> None:
 
 def test_not_deployed_in_time_ends_with_75() -> None:
     """`deploy_timeout` bounds every wait; the route stays."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYING)
+    book = boot(MANAGED, ASSIGNED, DEPLOYING)
     book.machine.in_flight = None
     book.wait(3601)
 
@@ -285,7 +285,7 @@ def test_an_unknown_status_is_not_deployed_and_is_logged_once() -> None:
     """A word that the API page does not know is never taken for DEPLOYED."""
     word = StatusReceived(STATUS, status=AutomationStatus.UNKNOWN, word="deployed?")
 
-    book = boot(HANDS_ON, ASSIGNED, word, word)
+    book = boot(MANAGED, ASSIGNED, word, word)
 
     assert not book.is_ready
     assert sum("'deployed?' is unknown" in line for line in book.said) == 1
@@ -293,7 +293,7 @@ def test_an_unknown_status_is_not_deployed_and_is_logged_once() -> None:
 
 def test_a_dead_gateway_changes_nothing() -> None:
     """The gateway must answer on the link before anything is changed; it is asked again."""
-    book = Playbook(World(alive=set()).servicenet_routes()).look().tell(HANDS_ON, ASSIGNED)
+    book = Playbook(World(alive=set()).servicenet_routes()).look().tell(MANAGED, ASSIGNED)
     book.wait(12)
 
     assert State.CHECKING_GATEWAY is state_of(book)
@@ -311,7 +311,7 @@ def test_without_the_check_a_silent_gateway_is_used() -> None:
     settings = replace(SETTINGS, gateway=GatewaySettings(check=False))
     book = Playbook(World(alive=set()).servicenet_routes(), settings).look()
 
-    book.tell(HANDS_ON, ASSIGNED)
+    book.tell(MANAGED, ASSIGNED)
 
     assert State.WAITING_FOR_DEPLOYED is state_of(book)
 
@@ -324,7 +324,7 @@ def test_a_doubtful_gateway_changes_no_route(gateway: str) -> None:
     """Said once, with its reason, and asked again."""
     doubtful = GatewayReceived(ASK_GATEWAY, gateway=IPv4Address(gateway))
 
-    book = boot(HANDS_ON, doubtful, DEPLOYED, doubtful)
+    book = boot(MANAGED, doubtful, DEPLOYED, doubtful)
 
     assert State.WAITING_FOR_GATEWAY is state_of(book)
     assert book.taken(AddRoute) == []
@@ -334,7 +334,7 @@ def test_a_doubtful_gateway_changes_no_route(gateway: str) -> None:
 
 def test_a_gateway_answer_without_servicenet_is_not_believed() -> None:
     """An answer that comes after ServiceNet has gone cannot be judged."""
-    book = boot(HANDS_ON)
+    book = boot(MANAGED)
     book.world.addresses = []
     book.look().tell(ASSIGNED)
 
@@ -343,7 +343,7 @@ def test_a_gateway_answer_without_servicenet_is_not_believed() -> None:
 
 def test_a_new_address_forgets_a_gateway_that_does_not_fit() -> None:
     """When the address moves to another subnet, the API is asked again before anything else."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
     book.world.flush(3)
     book.world.addresses.append(replace(NO_NETWORK_ADDRESS, ifindex=3))
     book.look()
@@ -359,7 +359,7 @@ NO_NETWORK_ADDRESS = replace(World().addresses[1], interface=IPv4Interface("10.2
 
 def test_a_candidate_that_no_longer_fits_is_dropped() -> None:
     """The same for an answer that was still being checked."""
-    book = Playbook(World(alive=set()).servicenet_routes()).look().tell(HANDS_ON, ASSIGNED)
+    book = Playbook(World(alive=set()).servicenet_routes()).look().tell(MANAGED, ASSIGNED)
     book.world.flush(3)
     book.world.addresses.append(replace(NO_NETWORK_ADDRESS, ifindex=3))
     book.look()
@@ -370,7 +370,7 @@ def test_a_candidate_that_no_longer_fits_is_dropped() -> None:
 
 def test_servicenet_that_comes_back_goes_on_where_it_was() -> None:
     """A flap before READY costs neither the mode nor the gateway."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYING)
+    book = boot(MANAGED, ASSIGNED, DEPLOYING)
     addresses = list(book.world.addresses)
     book.world.flush(3)
     book.look()
@@ -385,7 +385,7 @@ def test_servicenet_that_comes_back_goes_on_where_it_was() -> None:
 
 def test_the_guard_puts_a_lost_route_back() -> None:
     """After READY a lost route is back with the next look; the state stays."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
     book.world.routes = [route for route in book.world.routes if route.gateway != GATEWAY]
     book.look()
 
@@ -400,7 +400,7 @@ def test_the_guard_puts_a_lost_route_back() -> None:
 
 def test_a_lost_route_while_waiting_is_applied_again() -> None:
     """Before READY the same repair is visible as a state."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYING)
+    book = boot(MANAGED, ASSIGNED, DEPLOYING)
     book.world.routes = [route for route in book.world.routes if route.gateway != GATEWAY]
     book.look()
 
@@ -409,8 +409,8 @@ def test_a_lost_route_while_waiting_is_applied_again() -> None:
 
 
 def test_the_gateway_is_rechecked() -> None:
-    """Every `recheck` the gateway is asked again; the same answer changes nothing."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED).wait(899)
+    """Every `recheck_interval` the gateway is asked again; the same answer changes nothing."""
+    book = boot(MANAGED, ASSIGNED, DEPLOYED).wait(899)
     asked = len(book.asked)
     book.wait(2)
     assert [ASK_GATEWAY] == book.asked[asked:]
@@ -433,7 +433,7 @@ def test_the_gateway_is_rechecked() -> None:
 )
 def test_a_recheck_without_a_valid_new_answer_changes_nothing(answer: Answered) -> None:
     """An error, an empty, an invalid or a dead answer changes nothing, ever."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED).wait(901)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED).wait(901)
     routes = list(book.world.routes)
 
     book.tell(answer).wait(30)
@@ -444,7 +444,7 @@ def test_a_recheck_without_a_valid_new_answer_changes_nothing(answer: Answered) 
 
 def test_a_valid_new_gateway_moves_the_route() -> None:
     """Make before break, also from our own old route to the new one."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED).wait(901)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED).wait(901)
 
     book.tell(GatewayReceived(ASK_GATEWAY, gateway=OTHER_GATEWAY))
 
@@ -456,7 +456,7 @@ def test_a_valid_new_gateway_moves_the_route() -> None:
 
 def test_a_recheck_back_to_the_present_gateway_drops_the_candidate() -> None:
     """An answer that was a passing error of the API leaves nothing behind."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED).wait(901)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED).wait(901)
     book.tell(GatewayReceived(ASK_GATEWAY, gateway=IPv4Address("10.180.17.17")))
     assert book.machine.facts.candidate is not None
 
@@ -467,7 +467,7 @@ def test_a_recheck_back_to_the_present_gateway_drops_the_candidate() -> None:
 
 def test_the_recheck_comes_while_waiting_too() -> None:
     """From the first apply on the gateway is asked again, also before DEPLOYED."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYING)
+    book = boot(MANAGED, ASSIGNED, DEPLOYING)
     for _ in range(250):
         book.wait(4.3).tell(DEPLOYING if book.asked[-1] is STATUS else ASSIGNED)
 
@@ -476,8 +476,8 @@ def test_the_recheck_comes_while_waiting_too() -> None:
 
 def test_a_short_recheck_leaves_the_status_its_turn() -> None:
     """Also one that is shorter than the polls' spacing: DEPLOYED is noticed."""
-    settings = replace(SETTINGS, gateway=GatewaySettings(recheck=2.0))
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYING, settings=settings)
+    settings = replace(SETTINGS, gateway=GatewaySettings(recheck_interval=2.0))
+    book = boot(MANAGED, ASSIGNED, DEPLOYING, settings=settings)
     for _ in range(20):
         book.wait(4.3).tell(DEPLOYING if book.asked[-1] is STATUS else ASSIGNED)
 
@@ -485,16 +485,16 @@ def test_a_short_recheck_leaves_the_status_its_turn() -> None:
 
 
 def test_recheck_zero_is_never() -> None:
-    """`gateway.recheck: 0` asks no more after READY."""
-    settings = replace(SETTINGS, gateway=GatewaySettings(recheck=0.0))
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED, settings=settings).wait(86400)
+    """`gateway.recheck_interval: 0` asks no more after READY."""
+    settings = replace(SETTINGS, gateway=GatewaySettings(recheck_interval=0.0))
+    book = boot(MANAGED, ASSIGNED, DEPLOYED, settings=settings).wait(86400)
 
     assert [FEATURES, ASK_GATEWAY, STATUS] == book.asked
 
 
 def test_the_fetcher_is_let_go_when_idle() -> None:
     """After READY the next request is far away: the fetcher's memory goes, once."""
-    assert len(boot(HANDS_ON, ASSIGNED, DEPLOYED).wait(600).taken(ReleaseFetcher)) == 1
+    assert len(boot(MANAGED, ASSIGNED, DEPLOYED).wait(600).taken(ReleaseFetcher)) == 1
 
 
 def test_the_fetcher_is_kept_while_servicenet_is_awaited() -> None:
@@ -509,7 +509,7 @@ def test_one_request_at_a_time() -> None:
 
 def test_a_403_silences_and_is_told_to_everybody() -> None:
     """The window has certainly passed before the next request, of whatever kind."""
-    book = boot(HANDS_ON, RateLimited(ASK_GATEWAY))
+    book = boot(MANAGED, RateLimited(ASK_GATEWAY))
     assert [HoldRequests(61.0)] == book.taken(HoldRequests)
 
     asked = len(book.asked)
@@ -521,7 +521,7 @@ def test_a_403_silences_and_is_told_to_everybody() -> None:
 
 def test_a_403_is_logged_once() -> None:
     """A second 403 in a row is no news."""
-    book = boot(HANDS_ON, RateLimited(ASK_GATEWAY, retry_after=90.0))
+    book = boot(MANAGED, RateLimited(ASK_GATEWAY, retry_after=90.0))
     book.wait(91).tell(RateLimited(ASK_GATEWAY))
 
     logs = [action for action in book.taken_logs() if "rate limit" in action.text]
@@ -532,7 +532,7 @@ def test_the_same_failure_is_logged_once() -> None:
     """Never the same failure twice; another one is news, and so is the end of it."""
     book = boot(failure(FEATURES))
     book.wait(2).tell(failure(FEATURES)).wait(3).tell(failure(FEATURES, "dns"))
-    book.wait(5).tell(HANDS_ON)
+    book.wait(5).tell(MANAGED)
 
     levels = [log.level for log in book.taken_logs() if log.text.startswith("Failed to ask")]
     assert ["warning", "debug", "warning"] == levels
@@ -543,7 +543,7 @@ def test_the_same_failure_is_logged_once() -> None:
 def test_a_refusal_by_the_ledger_is_waited_out() -> None:
     """Without a slot nothing was sent; the machine knows when one is free."""
     book = boot()
-    book.tell(BudgetObserved(tuple(20.0 for _ in range(18))), RequestRefused(FEATURES))
+    book.tell(BudgetObserved(tuple(20.0 for _ in range(18))), NoSlot(FEATURES))
     assert book.machine.in_flight is None
 
     book.wait(19)
@@ -554,9 +554,9 @@ def test_a_refusal_by_the_ledger_is_waited_out() -> None:
 
 def test_route_json_is_written_once_per_route() -> None:
     """The persister is told when a route comes into effect, not at every look."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED).wait(300)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED).wait(300)
 
-    assert [WriteRoute(3, GATEWAY, Settings())] == book.taken(WriteRoute)
+    assert [PublishRoute(3, GATEWAY, Settings())] == book.taken(PublishRoute)
 
 
 def test_an_unknown_event_is_a_bug_with_a_name() -> None:
@@ -576,7 +576,7 @@ def test_an_unknown_event_is_a_bug_with_a_name() -> None:
 
 def test_the_same_answer_again_does_not_begin_the_check_anew() -> None:
     """A gateway that is silent is not asked more often because the API says it twice."""
-    book = boot(HANDS_ON, ASSIGNED, world=World(alive=set()).servicenet_routes())
+    book = boot(MANAGED, ASSIGNED, world=World(alive=set()).servicenet_routes())
     probes = len(book.taken(ProbeNeighbour))
     book.tell(ASSIGNED)
 
@@ -599,7 +599,7 @@ def test_a_cycle_in_the_table_is_found(mocker: MockerFixture) -> None:
 
 def test_failed_and_without_a_valid_gateway_asks_for_one() -> None:
     """The address moved while the automation was FAILED: the guard needs a new gateway."""
-    book = boot(HANDS_ON, ASSIGNED, FAILED)
+    book = boot(MANAGED, ASSIGNED, FAILED)
     book.world.addresses[-1] = Address(3, IPv4Interface("10.181.1.2/24"))
     book.look().wait(10)
 

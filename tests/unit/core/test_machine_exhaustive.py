@@ -6,7 +6,15 @@ from itertools import permutations
 
 import pytest
 
-from rcnetd.core.actions import Action, AddRoute, Fetch, NotifyReady, Remember, RemoveRoutes, Stop
+from rcnetd.core.actions import (
+    Action,
+    AddRoute,
+    Fetch,
+    NotifyReady,
+    RemoveRoutes,
+    SaveLastGood,
+    Stop,
+)
 from rcnetd.core.events import Event, NetworkObserved, RateLimited, Reconfigured, RequestFailed
 from rcnetd.core.lastgood import Identity
 from rcnetd.core.machine import Machine
@@ -20,10 +28,10 @@ from rcnetd.core.model import (
     Network,
     Operation,
     Route,
-    Verdict,
+    RouteLookup,
 )
 from rcnetd.core.routes import OUTSIDE
-from rcnetd.core.settings import Instance
+from rcnetd.core.settings import Metadata
 from rcnetd.core.states import State
 from tests.support.playbook import (
     ASSIGNED,
@@ -33,24 +41,24 @@ from tests.support.playbook import (
     ETH1,
     FAILED,
     GATEWAY,
-    HANDS_OFF,
-    HANDS_ON,
+    MANAGED,
     NO_INSTANCE,
     NOT_ASSIGNED,
     PRIVATE,
     PUBLIC,
     SETTINGS,
+    UNMANAGED,
     UNPROCESSABLE,
     foreign_default,
 )
 
 OURS = Route(3, GATEWAY, METRIC, PROTOCOL, raw=b"ours")
 THEIRS = foreign_default()
-OUR_VERDICT = Verdict(0, 3, GATEWAY, METRIC, PROTOCOL)
-THEIR_VERDICT = Verdict(0, 2, THEIRS.gateway, 0, 3)  # type: ignore[arg-type] # is an IPv4Address
+OUR_VERDICT = RouteLookup(0, 3, GATEWAY, METRIC, PROTOCOL)
+THEIR_VERDICT = RouteLookup(0, 2, THEIRS.gateway, 0, 3)  # type: ignore[arg-type] # is an IPv4Address
 
 
-def seen(*defaults: Route, verdict: Verdict | None, private: bool = True) -> NetworkObserved:
+def seen(*defaults: Route, verdict: RouteLookup | None, private: bool = True) -> NetworkObserved:
     """A reading with these default routes; the gateway answers on the link."""
     addresses = (Address(2, PUBLIC), Address(3, PRIVATE))
     return NetworkObserved(
@@ -71,16 +79,16 @@ IN_EFFECT = seen(OURS, verdict=OUR_VERDICT)
 
 TO_EACH_STATE: dict[State, tuple[Event, ...]] = {
     State.WAITING_FOR_SERVICENET: (),
-    State.ASKING_FEATURES: (BEFORE,),
-    State.WAITING_FOR_GATEWAY: (BEFORE, HANDS_ON),
-    State.APPLYING_ROUTE: (BEFORE, HANDS_ON, ASSIGNED, BEFORE),
-    State.WAITING_FOR_DEPLOYED: (BEFORE, HANDS_ON, ASSIGNED, BEFORE, IN_EFFECT),
-    State.READY: (BEFORE, HANDS_ON, ASSIGNED, BEFORE, IN_EFFECT, DEPLOYED),
-    State.FAILED: (BEFORE, HANDS_ON, ASSIGNED, BEFORE, IN_EFFECT, FAILED),
-    State.WAITING_HANDS_OFF: (BEFORE, HANDS_OFF),
-    State.READY_HANDS_OFF: (BEFORE, HANDS_OFF, DEPLOYED),
-    State.STOPPED: (BEFORE, HANDS_OFF, UNPROCESSABLE),
-    State.CHECKING_GATEWAY: (BEFORE, HANDS_ON, ASSIGNED),
+    State.WAITING_FOR_FEATURES: (BEFORE,),
+    State.WAITING_FOR_GATEWAY: (BEFORE, MANAGED),
+    State.APPLYING_ROUTE: (BEFORE, MANAGED, ASSIGNED, BEFORE),
+    State.WAITING_FOR_DEPLOYED: (BEFORE, MANAGED, ASSIGNED, BEFORE, IN_EFFECT),
+    State.READY: (BEFORE, MANAGED, ASSIGNED, BEFORE, IN_EFFECT, DEPLOYED),
+    State.FAILED: (BEFORE, MANAGED, ASSIGNED, BEFORE, IN_EFFECT, FAILED),
+    State.WAITING_UNMANAGED: (BEFORE, UNMANAGED),
+    State.READY_UNMANAGED: (BEFORE, UNMANAGED, DEPLOYED),
+    State.STOPPED: (BEFORE, UNMANAGED, UNPROCESSABLE),
+    State.CHECKING_GATEWAY: (BEFORE, MANAGED, ASSIGNED),
     State.NOT_OURS: (BEFORE,),
 }
 
@@ -89,7 +97,7 @@ EVENTS: tuple[Event, ...] = (
     BEFORE,
     CONTESTED,
     IN_EFFECT,
-    HANDS_ON,
+    MANAGED,
     NOT_ASSIGNED,
     ASSIGNED,
     DEPLOYING,
@@ -104,8 +112,8 @@ EVENTS: tuple[Event, ...] = (
 class Watch:
     """Holds what was said and seen, and checks every action against it."""
 
-    def __init__(self, instance: Instance) -> None:
-        self.machine = Machine(SETTINGS, instance, now=0.0, jitter=lambda: 0.5)
+    def __init__(self, metadata: Metadata) -> None:
+        self.machine = Machine(SETTINGS, metadata, now=0.0, jitter=lambda: 0.5)
         self.network = Network()
         self.assigned = self.ready = self.stopped = self.in_flight = False
         self.now = 0.0
@@ -118,7 +126,7 @@ class Watch:
         self.assigned = self.assigned or event is ASSIGNED
         self.in_flight = self.in_flight and isinstance(event, NetworkObserved)
         for action in self.machine.handle(event, self.now):
-            assert not self.stopped or isinstance(action, Remember)
+            assert not self.stopped or isinstance(action, SaveLastGood)
             self._look(action)
         assert self.stopped or self.now < self.machine.wake_at <= self.now + 60
 
@@ -150,7 +158,7 @@ class Watch:
 
 def walk(state: State, events: tuple[Event, ...]) -> Watch:
     """Bring a machine to *state*, then let *events* happen."""
-    v3 = Instance(roles=("rackconnect:v3",))
+    v3 = Metadata(roles=("rackconnect:v3",))
     watch = Watch(v3 if state is State.NOT_OURS else NO_INSTANCE)
     for event in TO_EACH_STATE[state] + events:
         watch.tell(event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rcnetd.core.pacing import BACKOFF_MOST, WINDOW, Pacer
+from rcnetd.core.pacing import MAX_BACKOFF, WINDOW, Pacer
 
 
 def pacer(limit: int = 18, jitter: float = 0.999999) -> Pacer:
@@ -87,7 +87,7 @@ def test_failures_back_off_to_half_a_minute_and_are_forgotten_on_success() -> No
 def test_backoff_never_exceeds_its_most() -> None:
     """However long it fails, the next try is at most half a minute away."""
     one = pacer()
-    assert all(one.failed(0.0) <= BACKOFF_MOST for _ in range(100))
+    assert all(one.failed(0.0) <= MAX_BACKOFF for _ in range(100))
 
 
 def test_a_failure_is_retried_sooner_than_the_next_turn() -> None:
@@ -107,7 +107,7 @@ def test_forgiving_forgets_the_backoff() -> None:
     for _ in range(6):
         one.failed(0.1)
 
-    one.forgive()
+    one.reset_backoff()
 
     assert one.due_at(0.2, urgent=True) == 0.2
 

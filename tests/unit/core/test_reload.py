@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from rcnetd.basic.dataclass import replace
-from rcnetd.core.actions import Fetch, Remember, RemoveRoutes, TakeLinkDown, WriteRoute
+from rcnetd.core.actions import Fetch, PublishRoute, RemoveRoutes, SaveLastGood, TakeLinkDown
 from rcnetd.core.events import Event, Reconfigured, RequestFailed
 from rcnetd.core.lastgood import Identity
-from rcnetd.core.model import Mode, Operation
+from rcnetd.core.model import ConfiguredBy, Operation
 from rcnetd.core.settings import (
     GatewaySettings,
     Manage,
@@ -24,9 +24,9 @@ from tests.support.playbook import (
     ETH1,
     FAILED,
     GATEWAY,
-    HANDS_OFF,
-    HANDS_ON,
+    MANAGED,
     NOT_ASSIGNED,
+    UNMANAGED,
     Playbook,
 )
 
@@ -50,7 +50,7 @@ def reload(book: Playbook, identity: Identity = HERE, **changes: object) -> list
 
 def test_nothing_is_lost() -> None:
     """Ready stays ready, the route stays; the gateway is asked for again at once."""
-    book = server(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = server(MANAGED, ASSIGNED, DEPLOYED)
 
     assert ["the settings were read again"] == reload(book)
     assert State.READY is book.machine.state
@@ -62,23 +62,23 @@ def test_nothing_is_lost() -> None:
 
 def test_what_is_persisted_follows() -> None:
     """The persister is told of other settings, without another word about the route."""
-    book = server(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = server(MANAGED, ASSIGNED, DEPLOYED)
     said = reload(book, public_interface=PublicInterface.DOWN)
 
     settings = Settings(public_interface=PublicInterface.DOWN)
-    assert [WriteRoute(ETH1.ifindex, GATEWAY, settings)] == book.taken(WriteRoute)
+    assert [PublishRoute(ETH1.ifindex, GATEWAY, settings)] == book.taken(PublishRoute)
     assert not any("default route is via" in line for line in said)
     reload(book)
-    assert not book.taken(WriteRoute)
+    assert not book.taken(PublishRoute)
 
 
 @pytest.mark.parametrize(
     ("answers", "state", "operation"),
     [
-        ([], State.ASKING_FEATURES, Operation.FEATURES),
-        ([HANDS_ON, NOT_ASSIGNED], State.WAITING_FOR_GATEWAY, Operation.GATEWAY),
-        ([HANDS_ON, ASSIGNED, DEPLOYING], State.WAITING_FOR_DEPLOYED, Operation.GATEWAY),
-        ([HANDS_OFF, DEPLOYING], State.WAITING_HANDS_OFF, Operation.STATUS),
+        ([], State.WAITING_FOR_FEATURES, Operation.FEATURES),
+        ([MANAGED, NOT_ASSIGNED], State.WAITING_FOR_GATEWAY, Operation.GATEWAY),
+        ([MANAGED, ASSIGNED, DEPLOYING], State.WAITING_FOR_DEPLOYED, Operation.GATEWAY),
+        ([UNMANAGED, DEPLOYING], State.WAITING_UNMANAGED, Operation.STATUS),
     ],
 )
 def test_a_request_on_its_way_is_asked_again(
@@ -95,7 +95,7 @@ def test_a_request_on_its_way_is_asked_again(
 
 def test_the_public_interface_follows_the_policy() -> None:
     """`down` is done now, not at the next start."""
-    book = server(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = server(MANAGED, ASSIGNED, DEPLOYED)
     reload(book, public_interface=PublicInterface.DOWN)
     book.machine.guard._public = 2
 
@@ -105,50 +105,50 @@ def test_the_public_interface_follows_the_policy() -> None:
 
 def test_manage_never_lets_go_and_auto_asks() -> None:
     """Hands off: the route stays but is not guarded. Back to auto: the features decide again."""
-    book = server(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = server(MANAGED, ASSIGNED, DEPLOYED)
     reload(book, manage=Manage.NEVER)
-    assert "READY_HANDS_OFF" == book.machine.state.name
+    assert "READY_UNMANAGED" == book.machine.state.name
     assert book.world.default is not None
     assert GATEWAY == book.world.default.gateway
     assert not book.taken(RemoveRoutes)
 
     reload(book, manage=Manage.AUTO)
     assert [Operation.FEATURES] == book.asked
-    book.tell(HANDS_ON).wait(10)
+    book.tell(MANAGED).wait(10)
     assert State.READY is book.machine.state
     assert [Operation.FEATURES, Operation.GATEWAY] == book.asked
 
 
 def test_manage_always_takes_over() -> None:
     """Whatever the features said."""
-    book = server(HANDS_OFF, DEPLOYED)
+    book = server(UNMANAGED, DEPLOYED)
     reload(book, manage=Manage.ALWAYS)
     book.wait(10).tell(ASSIGNED)
 
     assert State.READY is book.machine.state
-    assert book.machine.facts.mode is Mode.HANDS_ON
+    assert book.machine.facts.configured_by is ConfiguredBy.RCNETD
 
 
 def test_another_region_is_another_api() -> None:
     """Its answers are awaited before anything is remembered as its own."""
-    book = server(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = server(MANAGED, ASSIGNED, DEPLOYED)
     reload(book, ELSEWHERE)
     book.look()
 
     assert State.READY is book.machine.state
-    assert not book.taken(Remember)
+    assert not book.taken(SaveLastGood)
     assert book.machine.facts.gateway_is_remembered
     book.tell(ASSIGNED)
-    (remembered,) = book.taken(Remember)
-    assert isinstance(remembered, Remember)
+    (remembered,) = book.taken(SaveLastGood)
+    assert isinstance(remembered, SaveLastGood)
     assert (ELSEWHERE, GATEWAY, False) == (
-        remembered.memory.identity, remembered.memory.gateway, remembered.memory.deployed
+        remembered.last_good.identity, remembered.last_good.gateway, remembered.last_good.deployed
     )  # fmt: skip
 
 
 def test_a_failed_automation_is_asked_elsewhere() -> None:
     """FAILED was the other region's word."""
-    book = server(HANDS_ON, ASSIGNED, FAILED)
+    book = server(MANAGED, ASSIGNED, FAILED)
     reload(book, ELSEWHERE)
 
     assert State.WAITING_FOR_DEPLOYED is book.machine.state
@@ -156,7 +156,7 @@ def test_a_failed_automation_is_asked_elsewhere() -> None:
 
 def test_the_budget_is_the_new_one() -> None:
     """From the next request on."""
-    book = server(HANDS_ON, NOT_ASSIGNED)
+    book = server(MANAGED, NOT_ASSIGNED)
     reload(book, requests_per_minute=10)
     book.actions.clear()
     for _ in range(20):
@@ -184,14 +184,14 @@ def test_another_servicenet_is_taken() -> None:
     assert "WAITING_FOR_SERVICENET" == book.machine.state.name
     reload(book, servicenet=ServiceNetSettings(name="eth1"))
 
-    assert State.ASKING_FEATURES is book.machine.state
+    assert State.WAITING_FOR_FEATURES is book.machine.state
 
 
 def test_a_gateway_that_is_no_longer_allowed_is_let_go() -> None:
     """The route stays in the kernel until the API gives a valid one."""
     off_subnet = replace(ASSIGNED, gateway=GATEWAY + 256)
     settings = Settings(gateway=GatewaySettings(onlink=True, check=False))
-    book = server(HANDS_ON, off_subnet, DEPLOYED, settings=settings)
+    book = server(MANAGED, off_subnet, DEPLOYED, settings=settings)
     assert State.READY is book.machine.state
     said = reload(book, gateway=GatewaySettings())
 
@@ -202,7 +202,7 @@ def test_a_gateway_that_is_no_longer_allowed_is_let_go() -> None:
 
 def test_failures_of_before_are_still_counted() -> None:
     """A reload is no way around the backoff."""
-    book = server(HANDS_ON)
+    book = server(MANAGED)
     for _ in range(5):
         book.wait(31).tell(RequestFailed(Operation.GATEWAY, None, "timeout", "timed out"))
     failures = book.machine.pacer.failures

@@ -6,17 +6,17 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from rcnetd.core.model import METRIC, PROTOCOL, Network, Route, Verdict
+from rcnetd.core.model import METRIC, PROTOCOL, Network, Route, RouteLookup
 from rcnetd.core.routes import OUTSIDE, RouteState, describe, judge, probe_address
 from rcnetd.core.servicenet import ServiceNet
 from tests.support.playbook import ETH0, ETH1, GATEWAY, OTHER_GATEWAY, PRIVATE, foreign_default
 
 SERVICENET = ServiceNet(ETH1, PRIVATE, "")
 OURS = Route(3, GATEWAY, METRIC, PROTOCOL, raw=b"ours")
-OUR_VERDICT = Verdict(0, 3, GATEWAY, METRIC, PROTOCOL)
+OUR_VERDICT = RouteLookup(0, 3, GATEWAY, METRIC, PROTOCOL)
 
 
-def judged(*defaults: Route, verdict: Verdict | None, applied: bool = False) -> RouteState:
+def judged(*defaults: Route, verdict: RouteLookup | None, applied: bool = False) -> RouteState:
     """The judgement of these defaults."""
     network = Network((ETH0, ETH1), defaults=defaults, verdicts=((OUTSIDE, verdict),))
     return judge(network, SERVICENET, GATEWAY, applied=applied)
@@ -33,13 +33,13 @@ def test_our_route_that_wins_is_in_effect() -> None:
     "verdict",
     [
         None,
-        Verdict(1, 3, GATEWAY, METRIC, PROTOCOL),
-        Verdict(0, 2, GATEWAY, METRIC, PROTOCOL),
-        Verdict(0, 3, OTHER_GATEWAY, METRIC, PROTOCOL),
-        Verdict(0, 3, GATEWAY, METRIC, 4),
+        RouteLookup(1, 3, GATEWAY, METRIC, PROTOCOL),
+        RouteLookup(0, 2, GATEWAY, METRIC, PROTOCOL),
+        RouteLookup(0, 3, OTHER_GATEWAY, METRIC, PROTOCOL),
+        RouteLookup(0, 3, GATEWAY, METRIC, 4),
     ],
 )
-def test_any_other_verdict_is_not_in_effect(verdict: Verdict | None) -> None:
+def test_any_other_verdict_is_not_in_effect(verdict: RouteLookup | None) -> None:
     """Only a route of prefix length 0 that is ours counts; the rest is a diversion."""
     state = judged(OURS, verdict=verdict)
 
@@ -53,7 +53,7 @@ def test_winners_are_those_before_ours() -> None:
     """Those behind lose, and are no concern."""
     first, last = foreign_default(0), foreign_default(100)
 
-    state = judged(first, OURS, last, verdict=Verdict(0, 2, None, 0, 3))
+    state = judged(first, OURS, last, verdict=RouteLookup(0, 2, None, 0, 3))
 
     assert state.winners == (first,)
     assert state.present

@@ -85,7 +85,7 @@ def test_the_instance_datas_mac_comes_before_addresses() -> None:
 
 
 def test_a_configured_name_decides_alone() -> None:
-    """A name in the settings beats the instance data and the addresses."""
+    """A name in the settings beats the metadata and the addresses."""
     settings = ServiceNetSettings(name="eth0")
 
     assert ("eth0", "203.0.113.10") == chosen(

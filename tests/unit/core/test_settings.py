@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network
 
-from rcnetd.core.settings import Manage, Persist, PublicInterface, PublicIPv6, Settings
+from rcnetd.core.settings import Backend, Manage, PublicInterface, PublicIPv6, Settings
 
 
 def test_the_defaults() -> None:
@@ -25,13 +25,13 @@ def test_the_defaults() -> None:
     assert settings.servicenet.timeout == 300
     assert not settings.gateway.onlink
     assert settings.gateway.check
-    assert settings.gateway.recheck == 900
+    assert settings.gateway.recheck_interval == 900
     assert settings.manage is Manage.AUTO
     assert settings.public_interface is PublicInterface.NO_DEFAULT
     assert settings.public_ipv6 is PublicIPv6.KEEP
-    assert settings.persist is Persist.AUTO
+    assert settings.persist is Backend.AUTO
     assert settings.requests_per_minute == 18
-    assert (settings.trust_after, settings.deploy_timeout) == (120, 3600)
+    assert (settings.fallback_after, settings.deploy_timeout) == (120, 3600)
 
 
 def test_a_plain_endpoint_is_known() -> None:

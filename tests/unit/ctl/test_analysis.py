@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rcnetd.core.states import State
 from rcnetd.ctl.analysis import Analysis, analyze, asked, document, phases
-from tests.support.playbook import ASSIGNED, DEPLOYED, HANDS_ON, boot, foreign_default
+from tests.support.playbook import ASSIGNED, DEPLOYED, MANAGED, boot, foreign_default
 from tests.support.timelines import BOOT, RESTARTED, lines
 
 
@@ -29,7 +29,7 @@ def test_a_boot() -> None:
     assert (40.0, 46.0, 52.0) == (boot.begin, boot.route_at, boot.ready_at)
     assert [
         ("WAITING_FOR_SERVICENET", 40.0, 1.0),
-        ("ASKING_FEATURES", 41.0, 1.0),
+        ("WAITING_FOR_FEATURES", 41.0, 1.0),
         ("WAITING_FOR_GATEWAY", 42.0, 3.5),
         ("APPLYING_ROUTE", 45.5, 0.5),
         ("WAITING_FOR_DEPLOYED", 46.0, 6.0),
@@ -64,7 +64,7 @@ def test_restarts() -> None:
 
 def test_repairs() -> None:
     """In the guard's own words: a route that was lost, and one that was taken over."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
     book.world.routes.clear()
     book.look()
     book.world.routes.append(foreign_default(0))

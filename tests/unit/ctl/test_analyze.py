@@ -16,7 +16,7 @@ Route in effect 6.000s, ready 12.000s after rcnetd's start (40.000s after boot).
 
                                                  began  took
   waiting for ServiceNet                        0.000s  1.000s
-  asking the API who configures the network     1.000s  1.000s
+  waiting to know who configures the network    1.000s  1.000s
   waiting for the gateway to be assigned        2.000s  3.500s
   switching the default route                   5.500s  0.500s
   route in effect, waiting for the automation   6.000s  6.000s

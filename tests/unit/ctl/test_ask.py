@@ -15,8 +15,8 @@ from rcnetd.ctl.main import main
 from rcnetd.daemon.status import document
 from rcnetd.emulator.testing import RunningEmulator, emulator
 from rcnetd.store.ledger import Ledger
-from rcnetd.store.paths import Places
-from tests.support.playbook import ASSIGNED, HANDS_ON, Playbook
+from rcnetd.store.paths import Paths
+from tests.support.playbook import ASSIGNED, MANAGED, Playbook
 
 HERE = "127.0.0.21"
 TIMELINE = f"""
@@ -37,27 +37,27 @@ def api() -> Iterator[RunningEmulator]:
 
 
 @pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     """Directories of the test's own, and a daemon that has found ServiceNet on `lo`."""
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    monkeypatch.setenv("RCNETD_INSTANCE", str(tmp_path / "instance.json"))
-    places = Places(tmp_path / "run", tmp_path / "state", tmp_path / "instance.json")
-    places.run.mkdir()
-    write_status(places)
-    return places
+    monkeypatch.setenv("RCNETD_METADATA", str(tmp_path / "metadata.json"))
+    paths = Paths(tmp_path / "run", tmp_path / "state", tmp_path / "metadata.json")
+    paths.run.mkdir()
+    write_status(paths)
+    return paths
 
 
-def write_status(places: Places, **changes: Any) -> None:
+def write_status(paths: Paths, **changes: Any) -> None:
     """The status of a daemon that runs under our process id."""
-    machine = Playbook().look().tell(HANDS_ON, ASSIGNED).machine
+    machine = Playbook().look().tell(MANAGED, ASSIGNED).machine
     content = document(machine, pid=os.getpid(), now=0.0, answers={})
     content["servicenet"] = {"interface": "lo", "address": f"{HERE}/8", "mac": "", "why": ""}
-    places.status.write_text(json.dumps({**content, **changes}))
+    paths.status.write_text(json.dumps({**content, **changes}))
 
 
 @pytest.fixture
-def ask(api: RunningEmulator, places: Places, tmp_path: Path) -> Ask:
+def ask(api: RunningEmulator, paths: Paths, tmp_path: Path) -> Ask:
     """Run a command with settings that lead to the emulator."""
     path = tmp_path / "rcnetd.yaml"
 
@@ -143,7 +143,7 @@ def test_the_body_of_an_unknown_status_is_still_shown(
     assert "MIGRATING\n" == capfd.readouterr().out
 
 
-def test_each_request_is_in_the_ledger(ask: Ask, api: RunningEmulator, places: Places) -> None:
+def test_each_request_is_in_the_ledger(ask: Ask, api: RunningEmulator, paths: Paths) -> None:
     """The daemon paces by it; nothing is sent beyond it."""
     for _ in range(6):
         assert 0 == ask("gateway", text="requests_per_minute: 6\n")
@@ -151,11 +151,11 @@ def test_each_request_is_in_the_ledger(ask: Ask, api: RunningEmulator, places: P
 
     assert 75 == ask("gateway", text="requests_per_minute: 6\n")
     assert (6, 6) == (sent, len(api.requests))
-    assert places.requests.exists()
+    assert paths.requests.exists()
 
 
 def test_a_403_stops_everybody_for_a_minute(
-    ask: Ask, api: RunningEmulator, places: Places, capfd: pytest.CaptureFixture[str]
+    ask: Ask, api: RunningEmulator, paths: Paths, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The daemon and every other command too."""
     api.set_fault("rate-limit")
@@ -166,12 +166,12 @@ def test_a_403_stops_everybody_for_a_minute(
     assert 75 == ask("gateway")
     assert sent == len(api.requests)
     assert "the next is possible in 6" in capfd.readouterr().err
-    assert Ledger(places.requests, 18).view().blocked_for > 50
+    assert Ledger(paths.requests, 18).view().blocked_for > 50
 
 
 def test_without_the_privilege_the_daemons_answer_is_shown(
     ask: Ask,
-    places: Places,
+    paths: Paths,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -184,7 +184,7 @@ def test_without_the_privilege_the_daemons_answer_is_shown(
     assert 75 == ask("gateway")
     assert "rcnetd has no answer yet" in capfd.readouterr().err
     answer = {"answer": "10.180.31.254", "ok": True, "at": 0.0}
-    write_status(places, answers={Operation.GATEWAY.value: answer})
+    write_status(paths, answers={Operation.GATEWAY.value: answer})
 
     assert 0 == ask("gateway")
     out, error = capfd.readouterr()
@@ -196,7 +196,7 @@ def test_without_the_privilege_the_daemons_answer_is_shown(
 @pytest.mark.parametrize("text", ["{", '{"version": 1}', '{"version": 1, "answers": []}'])
 def test_a_damaged_status_is_one_line(
     ask: Ask,
-    places: Places,
+    paths: Paths,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     text: str,
@@ -207,8 +207,8 @@ def test_a_damaged_status_is_one_line(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Ledger, "take", refuse)
-    places.run.mkdir(exist_ok=True)
-    places.status.write_text(text)
+    paths.run.mkdir(exist_ok=True)
+    paths.status.write_text(text)
 
     assert 1 == ask("gateway")
     out, error = capfd.readouterr()
@@ -218,11 +218,11 @@ def test_a_damaged_status_is_one_line(
 def test_without_servicenet_nothing_is_sent(
     ask: Ask,
     api: RunningEmulator,
-    places: Places,
+    paths: Paths,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """The API knows a server by its ServiceNet address; another source would get another answer."""
-    places.status.unlink()
+    paths.status.unlink()
 
     assert 69 == ask("gateway", text="servicenet: {interface: nowhere0}\n")
     assert "there is no ServiceNet interface to ask from" in capfd.readouterr().err
@@ -252,10 +252,10 @@ def test_bad_input(
 
 
 def test_a_directory_that_cannot_be_made(
-    ask: Ask, places: Places, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ask: Ask, paths: Paths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file is in its way."""
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(places.status))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(paths.status))
 
     assert 69 == ask("gateway")
     assert "rcnetctl: Failed to use '" in capfd.readouterr().err

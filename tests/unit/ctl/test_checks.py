@@ -53,7 +53,7 @@ def test_a_good_image_passes() -> None:
         (units(**{"rcnetd-deployed": "masked"}), "WARNING", "units", "is masked"),
         ({"settings": None, "settings_error": "line 1: no"}, "FAIL", "settings", "line 1: no"),
         ({"settings": Settings(endpoint="http://x")}, "WARNING", "settings", "not encrypted"),
-        ({"settings": Settings()}, "WARNING", "region", "rcnetctl instance"),
+        ({"settings": Settings()}, "WARNING", "region", "rcnetctl metadata"),
         ({"dependents": ("app.service",)}, "WARNING", "dependents", "app.service requires rcnetd"),
         ({"state": ("/var/lib/rcnetd/gateway.json",)}, "WARNING", "machine-bound", "clean"),
         ({"persisted": True}, "FAIL", "persisted", "rcnetctl revert"),

@@ -18,7 +18,7 @@ COMMANDS = (
     "gateway",
     "automation",
     "features",
-    "instance",
+    "metadata",
     "analyze",
     "preflight",
     "clean",

@@ -1,4 +1,4 @@
-"""`rcnetctl instance`: the platform is asked, and what it says is kept and shown."""
+"""`rcnetctl metadata`: the platform is asked, and what it says is kept and shown."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rcnetd.metadata.file import read
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the answer is kept."""
-    path = tmp_path / "run/instance.json"
-    monkeypatch.setenv("RCNETD_INSTANCE", str(path))
+    path = tmp_path / "run/metadata.json"
+    monkeypatch.setenv("RCNETD_METADATA", str(path))
     return path
 
 
@@ -33,7 +33,7 @@ def test_it_is_asked_and_kept(
     """Written whole, readable by all, understood by the daemon; shown with its sources."""
     platform(monkeypatch, root)
 
-    assert 0 == main(["instance", "--write"])
+    assert 0 == main(["metadata", "--write"])
     assert "dfw" == read(kept)[0].region
     assert 0o644 == kept.stat().st_mode & 0o777
     out, error = capsys.readouterr()
@@ -41,7 +41,7 @@ def test_it_is_asked_and_kept(
     assert "Region        dfw (xenstore)" in out
     assert "Roles         rack_connect, identity:user-admin" in out
 
-    assert 0 == main(["instance", "--json"])
+    assert 0 == main(["metadata", "--json"])
     assert "dfw" == json.loads(capsys.readouterr().out)["region"]
 
 
@@ -52,7 +52,7 @@ def test_a_platform_that_says_nothing(
     """Not an error: the settings decide. What was tried is told."""
     platform(monkeypatch, tmp_path)
 
-    assert 0 == main(["instance", "--write"])
+    assert 0 == main(["metadata", "--write"])
     out, error = capsys.readouterr()
     assert "the platform says nothing of this server\n" == out
     assert 3 == len(error.splitlines())
@@ -70,7 +70,7 @@ def test_what_is_kept_may_be_anything(
         kept.parent.mkdir()
         kept.write_text(text)
 
-    assert code == main(["instance"])
+    assert code == main(["metadata"])
     out, error = capsys.readouterr()
     assert 1 == len(out.splitlines()) + len(error.splitlines())
 
@@ -82,9 +82,9 @@ def test_a_place_that_cannot_be_written(
     """One line more, exit code 1."""
     platform(monkeypatch, tmp_path)
     (tmp_path / "file").touch()
-    monkeypatch.setenv("RCNETD_INSTANCE", str(tmp_path / "file/instance.json"))
+    monkeypatch.setenv("RCNETD_METADATA", str(tmp_path / "file/metadata.json"))
 
-    assert 1 == main(["instance", "--write"])
+    assert 1 == main(["metadata", "--write"])
     assert "Failed to write" in capsys.readouterr().err.splitlines()[-1]
 
 
@@ -96,5 +96,5 @@ def test_odd_facts_are_shown_as_they_are(
     kept.parent.mkdir()
     kept.write_text(json.dumps(content))
 
-    assert 0 == main(["instance"])
+    assert 0 == main(["metadata"])
     assert "Region        dfw (unknown source)" in capsys.readouterr().out

@@ -16,31 +16,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rcnetd.store
 from rcnetd.basic.files import write_atomic
 from rcnetd.core.actions import Stop
 from rcnetd.core.events import Event
 from rcnetd.ctl.main import main
 from rcnetd.daemon.status import document
-from rcnetd.store import paths
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 from tests.support.fuzzing import fuzz
 from tests.support.playbook import (
     ASSIGNED,
     DEPLOYED,
     DEPLOYING,
     FAILED,
-    HANDS_OFF,
-    HANDS_ON,
+    MANAGED,
+    UNMANAGED,
     Playbook,
 )
 
-SCHEMA = json.loads((Path(paths.__file__).parent / "schemas/status.json").read_text())
+SCHEMA = json.loads((Path(rcnetd.store.__file__).parent / "schemas/status.json").read_text())
 FORMS: dict[str, list[Event]] = {
-    "ready": [HANDS_ON, ASSIGNED, DEPLOYED],
-    "route": [HANDS_ON, ASSIGNED, DEPLOYING],
-    "failed": [HANDS_ON, ASSIGNED, FAILED],
-    "off": [HANDS_OFF, DEPLOYING],
-    "waiting": [HANDS_ON],
+    "ready": [MANAGED, ASSIGNED, DEPLOYED],
+    "route": [MANAGED, ASSIGNED, DEPLOYING],
+    "failed": [MANAGED, ASSIGNED, FAILED],
+    "off": [UNMANAGED, DEPLOYING],
+    "waiting": [MANAGED],
 }
 
 
@@ -59,16 +59,16 @@ def ended(code: int, reason: str, pid: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     """Directories of the test's own."""
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     (tmp_path / "run").mkdir()
-    return Places(tmp_path / "run", tmp_path / "state")
+    return Paths(tmp_path / "run", tmp_path / "state")
 
 
-def write(places: Places, document: dict[str, Any]) -> None:
+def write(paths: Paths, document: dict[str, Any]) -> None:
     """As the daemon writes it."""
-    write_atomic(places.status, json.dumps(document).encode(), mode=0o644)
+    write_atomic(paths.status, json.dumps(document).encode(), mode=0o644)
 
 
 @pytest.fixture
@@ -81,22 +81,22 @@ def gone() -> int:
 
 @pytest.mark.parametrize(("name", "code"), [("ready", 0), ("route", 4), ("waiting", 4)])
 def test_the_exit_code_says_how_it_is(
-    places: Places, capsys: pytest.CaptureFixture[str], name: str, code: int
+    paths: Paths, capsys: pytest.CaptureFixture[str], name: str, code: int
 ) -> None:
     """0 ready, 4 not yet; the first line is the state and its troubles."""
     written = content(name)
-    write(places, written)
+    write(paths, written)
 
     assert code == main(["status"])
     assert f"rcnetd: {written['headline']}" == capsys.readouterr().out.splitlines()[0]
 
 
-def test_without_a_daemon(places: Places, capsys: pytest.CaptureFixture[str], gone: int) -> None:
+def test_without_a_daemon(paths: Paths, capsys: pytest.CaptureFixture[str], gone: int) -> None:
     """Never run, and not running: both 3, both with what to do or what was."""
     assert 3 == main(["status"])
     assert "systemctl start rcnetd" in capsys.readouterr().out
 
-    write(places, content("ready", gone))
+    write(paths, content("ready", gone))
     assert 3 == main(["status"])
     assert "rcnetd: not running" in capsys.readouterr().out
     assert 3 == main(["status", "--json"])
@@ -104,24 +104,24 @@ def test_without_a_daemon(places: Places, capsys: pytest.CaptureFixture[str], go
 
 
 def test_json_is_the_file_and_whether_it_runs(
-    places: Places, capsys: pytest.CaptureFixture[str]
+    paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """For programs."""
     written = content("ready")
-    write(places, written)
+    write(paths, written)
 
     assert 0 == main(["status", "--json"])
     assert {**written, "running": True, "persisted": None} == json.loads(capsys.readouterr().out)
 
 
 def test_how_the_host_s_files_were_written(
-    places: Places, capsys: pytest.CaptureFixture[str]
+    paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """For people and programs; what is damaged is not there."""
-    write(places, content("ready"))
+    write(paths, content("ready"))
     outcome = {"at": 1.0, "ok": True, "renderer": "netplan", "files": ["/etc/a"], "reason": None}
-    places.persisted.parent.mkdir()
-    places.persisted.write_text(json.dumps({"version": 1, **outcome}))
+    paths.persisted.parent.mkdir()
+    paths.persisted.write_text(json.dumps({"version": 1, **outcome}))
     main(["status"])
     assert "  Written    netplan: /etc/a\n" in capsys.readouterr().out
     main(["status", "--json"])
@@ -129,11 +129,11 @@ def test_how_the_host_s_files_were_written(
     assert outcome == shown["persisted"]
     jsonschema.validate(shown, SCHEMA)
 
-    places.persisted.write_text(json.dumps({**outcome, "ok": False, "reason": "disk full"}))
+    paths.persisted.write_text(json.dumps({**outcome, "ok": False, "reason": "disk full"}))
     main(["status"])
     assert "  Written    not: disk full\n" in capsys.readouterr().out
     for text in ("", "[]", "{}", json.dumps({**outcome, "files": 5})):
-        places.persisted.write_text(text)
+        paths.persisted.write_text(text)
         assert 0 == main(["status"])
         assert "Written" not in capsys.readouterr().out
 
@@ -149,19 +149,19 @@ def test_how_the_host_s_files_were_written(
         ("failed", "deployed", 69),
     ],
 )
-def test_a_decided_wait_ends_at_once(places: Places, name: str, goal: str, code: int) -> None:
+def test_a_decided_wait_ends_at_once(paths: Paths, name: str, goal: str, code: int) -> None:
     """It has come, or cannot come."""
-    write(places, content(name))
+    write(paths, content(name))
 
     assert code == main(["status", "--wait", goal])
 
 
 @pytest.mark.parametrize("code", [69, 75, 76, 78])
 def test_waiting_for_a_daemon_that_gave_up(
-    places: Places, capsys: pytest.CaptureFixture[str], gone: int, code: int
+    paths: Paths, capsys: pytest.CaptureFixture[str], gone: int, code: int
 ) -> None:
     """Its own exit code, and its reason."""
-    write(places, ended(code, "why it gave up", gone))
+    write(paths, ended(code, "why it gave up", gone))
 
     assert code == main(["status", "--wait", "deployed"])
     assert "rcnetctl: why it gave up\n" == capsys.readouterr().err
@@ -169,10 +169,10 @@ def test_waiting_for_a_daemon_that_gave_up(
     assert "rcnetd: not running: why it gave up" in capsys.readouterr().out
 
 
-def test_the_wait_sees_it_come(places: Places) -> None:
+def test_the_wait_sees_it_come(paths: Paths) -> None:
     """A change of the file ends it, not the time."""
-    write(places, content("waiting"))
-    writer = threading.Timer(0.2, write, (places, content("ready")))
+    write(paths, content("waiting"))
+    writer = threading.Timer(0.2, write, (paths, content("ready")))
     writer.start()
     begin = time.monotonic()
 
@@ -181,9 +181,9 @@ def test_the_wait_sees_it_come(places: Places) -> None:
     writer.join()
 
 
-def test_not_in_time(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+def test_not_in_time(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     """75, and what it was waiting for."""
-    write(places, content("waiting"))
+    write(paths, content("waiting"))
 
     assert 75 == main(["status", "--wait", "route", "--timeout", "50ms", "--json"])
     out, error = capsys.readouterr()
@@ -192,7 +192,7 @@ def test_not_in_time(places: Places, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_waiting_without_a_daemon_ends(
-    places: Places, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A daemon that does not start is not waited for for ever."""
     monkeypatch.setattr("rcnetd.ctl.status.START_GRACE", 0.1)
@@ -217,20 +217,20 @@ def test_waiting_without_a_daemon_ends(
     ],
 )
 def test_a_damaged_file_is_one_line(
-    places: Places, capsys: pytest.CaptureFixture[str], text: str
+    paths: Paths, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     """Never a traceback for what stands in a file."""
-    places.status.write_text(text, encoding="utf-8", errors="surrogateescape")
+    paths.status.write_text(text, encoding="utf-8", errors="surrogateescape")
 
     assert 1 == main(["status"])
     out, error = capsys.readouterr()
     assert ("", 1) == (out, error.count("\n"))
-    assert str(places.status) in error
+    assert str(paths.status) in error
 
 
-def test_a_closed_pipe_is_no_error(places: Places) -> None:
+def test_a_closed_pipe_is_no_error(paths: Paths) -> None:
     """`rcnetctl status --json | head -1`."""
-    write(places, replace_answers(content("ready")))
+    write(paths, replace_answers(content("ready")))
     command = f"{sys.executable} -m rcnetd.ctl.main status --json | head -1"
     done = subprocess.run(
         ["sh", "-c", command], capture_output=True, text=True, check=False, timeout=30

@@ -9,35 +9,35 @@ from typing import Any
 import jsonschema
 import pytest
 
+import rcnetd.store
 from rcnetd.core.events import Answered, RequestFailed
 from rcnetd.core.model import Operation
 from rcnetd.core.states import State
 from rcnetd.ctl import status_view
 from rcnetd.daemon.status import describe_answer, document
-from rcnetd.store import paths
 from tests.support.playbook import (
     ASSIGNED,
     DEPLOYED,
     DEPLOYING,
     FAILED,
-    HANDS_OFF,
-    HANDS_ON,
+    MANAGED,
     NOT_ASSIGNED,
+    UNMANAGED,
     UNPROCESSABLE,
     Playbook,
 )
 
-SCHEMA = json.loads((Path(paths.__file__).parent / "schemas/status.json").read_text())
+SCHEMA = json.loads((Path(rcnetd.store.__file__).parent / "schemas/status.json").read_text())
 DOWN = RequestFailed(Operation.GATEWAY, None, "connect", "cannot connect to 10.208.0.10")
 BOOTS: dict[str, list[Answered]] = {
     "nothing yet": [],
-    "not assigned": [HANDS_ON, NOT_ASSIGNED, DEPLOYING],
-    "the API is down": [HANDS_ON, DOWN],
-    "route": [HANDS_ON, ASSIGNED, DEPLOYING],
-    "ready": [HANDS_ON, ASSIGNED, DEPLOYED],
-    "failed": [HANDS_ON, ASSIGNED, FAILED],
-    "unprocessable": [HANDS_ON, UNPROCESSABLE],
-    "off": [HANDS_OFF, DEPLOYED],
+    "not assigned": [MANAGED, NOT_ASSIGNED, DEPLOYING],
+    "the API is down": [MANAGED, DOWN],
+    "route": [MANAGED, ASSIGNED, DEPLOYING],
+    "ready": [MANAGED, ASSIGNED, DEPLOYED],
+    "failed": [MANAGED, ASSIGNED, FAILED],
+    "unprocessable": [MANAGED, UNPROCESSABLE],
+    "off": [UNMANAGED, DEPLOYED],
 }
 OPERATIONS: dict[Answered, str] = {
     NOT_ASSIGNED: "gateway_ip",
@@ -79,7 +79,7 @@ def test_every_document_has_its_form(name: str) -> None:
 def test_the_form_names_every_key_and_state() -> None:
     """Nothing undocumented, nothing that is not there."""
     assert [state.name for state in State] == SCHEMA["properties"]["state"]["enum"]
-    for key in ("instance", "servicenet", "gateway", "route", "automation", "requests"):
+    for key in ("metadata", "servicenet", "gateway", "route", "automation", "requests"):
         assert SCHEMA["properties"][key]["properties"].keys() == content("ready")[key].keys()
 
 
@@ -93,7 +93,11 @@ def test_the_form_names_every_key_and_state() -> None:
         ("route", "Route", "in effect"),
         ("ready", "Automation", "DEPLOYED, asked 5s ago"),
         ("ready", "State", "READY for 5s"),
-        ("ready", "Mode", "hands on: the feature Configure Network Stack is not enabled"),
+        (
+            "ready",
+            "Network",
+            "configured by rcnetd: the feature Configure Network Stack is not enabled",
+        ),
         ("failed", "Automation", "FAILED, asked 5s ago"),
         ("unprocessable", "Exit code", "76"),
     ],

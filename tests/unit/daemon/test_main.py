@@ -11,7 +11,7 @@ from pytest_mock import MockerFixture
 
 from rcnetd.config.fragments import ConfigError
 from rcnetd.config.load import endpoint
-from rcnetd.core.settings import Instance, Settings
+from rcnetd.core.settings import Metadata, Settings
 from rcnetd.daemon.main import arguments, main
 
 
@@ -20,7 +20,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Directories of the test's own, as systemd would name them; nothing else is touched."""
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    monkeypatch.setenv("RCNETD_INSTANCE", str(tmp_path / "instance.json"))
+    monkeypatch.setenv("RCNETD_METADATA", str(tmp_path / "metadata.json"))
     for name in ("JOURNAL_STREAM", "NOTIFY_SOCKET"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
@@ -38,7 +38,7 @@ def test_without_a_region_the_ways_to_set_it_are_named(
 ) -> None:
     """Nobody guesses a region."""
     with pytest.raises(ConfigError, match="no region is known"):
-        endpoint(Settings(), Instance())
+        endpoint(Settings(), Metadata())
 
     assert 78 == main(["--config", write(environ, "persist: none\n")])
     lines = capfd.readouterr().err.splitlines()
@@ -108,13 +108,13 @@ def test_broken_instance_data_is_a_warning(
     environ: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """What the platform says is never needed when the settings say it all."""
-    (environ / "instance.json").write_text(json.dumps({"region": "mars"}))
+    (environ / "metadata.json").write_text(json.dumps({"region": "mars"}))
     (environ / "run").write_text("in the way")
 
     assert 1 == main(["--config", write(environ, "region: dfw\n")])
     lines = capfd.readouterr().err.splitlines()
     assert 2 == len(lines)
-    assert "instance.json" in lines[0]
+    assert "metadata.json" in lines[0]
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.daemon.notify import STATUS_MOST, Notifier
+from rcnetd.daemon.notify import MAX_STATUS_LENGTH, Notifier
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def test_a_status_is_bounded(manager: socket.socket) -> None:
     """A remote's novel is cut."""
     Notifier(os.environ).status("ä" * 100_000)
 
-    assert ["STATUS=" + "ä" * STATUS_MOST] == heard(manager)
+    assert ["STATUS=" + "ä" * MAX_STATUS_LENGTH] == heard(manager)
 
 
 def test_without_a_manager_nothing_is_sent_nor_loaded() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import rcnetd.store
 from rcnetd.basic.dataclass import replace
 from rcnetd.core.events import (
     Answered,
@@ -18,24 +19,23 @@ from rcnetd.core.events import (
     RateLimited,
     RequestFailed,
 )
-from rcnetd.core.model import Operation, Verdict
-from rcnetd.core.settings import Instance
+from rcnetd.core.model import Operation, RouteLookup
+from rcnetd.core.settings import Metadata
 from rcnetd.daemon.status import (
     describe_answer,
     describe_diversion,
     document,
-    not_begun,
+    startup_failure,
     status_text,
 )
-from rcnetd.store import paths
 from tests.support.playbook import (
     ASSIGNED,
     DEPLOYED,
     DEPLOYING,
     FAILED,
-    HANDS_OFF,
-    HANDS_ON,
+    MANAGED,
     NOT_ASSIGNED,
+    UNMANAGED,
     UNPROCESSABLE,
     Playbook,
     World,
@@ -43,7 +43,7 @@ from tests.support.playbook import (
     foreign_default,
 )
 
-SCHEMA = json.loads((Path(paths.__file__).parent / "schemas/status.json").read_text())
+SCHEMA = json.loads((Path(rcnetd.store.__file__).parent / "schemas/status.json").read_text())
 
 
 def status(book: Playbook) -> str:
@@ -53,14 +53,14 @@ def status(book: Playbook) -> str:
 
 def test_status_begins_with_the_states_own_sentence() -> None:
     """`systemctl status`, the log and the code use one sentence."""
-    book = boot(HANDS_ON, NOT_ASSIGNED, DEPLOYING).wait(2)
+    book = boot(MANAGED, NOT_ASSIGNED, DEPLOYING).wait(2)
 
     assert status(book).startswith("waiting for the gateway to be assigned; ")
 
 
 def test_status_says_what_is_live() -> None:
     """How long, when the next request is, and how much of the budget is used."""
-    book = boot(HANDS_ON, NOT_ASSIGNED, DEPLOYING).wait(2)
+    book = boot(MANAGED, NOT_ASSIGNED, DEPLOYING).wait(2)
 
     text = status(book)
     assert "automation DEPLOYING" in text
@@ -79,17 +79,17 @@ def test_status_names_the_last_failure() -> None:
 
 def test_status_when_ready_names_the_route() -> None:
     """One line says by which gateway and which link."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
 
     assert status(book) == "ready, guarding the default route via 10.180.31.254 dev eth1"
 
 
 def test_status_names_what_is_wrong_when_ready() -> None:
     """A lost ServiceNet, a refused route, a diversion and a fight are all told."""
-    book = boot(HANDS_ON, ASSIGNED, FAILED)
+    book = boot(MANAGED, ASSIGNED, FAILED)
     assert status(book).startswith("automation FAILED, guarding the default route via")
 
-    book.world.diversion = Verdict(1, 7, IPv4Address("10.8.0.1"), 0, 3)
+    book.world.diversion = RouteLookup(1, 7, IPv4Address("10.8.0.1"), 0, 3)
     book.look()
     assert "diverted by a route of prefix length 1 via 10.8.0.1" in status(book)
     book.world.diversion = None
@@ -115,20 +115,20 @@ def test_status_names_what_is_wrong_when_ready() -> None:
 def test_status_names_a_doubtful_gateway_and_one_that_is_checked() -> None:
     """The reason why nothing happens is the first thing to see."""
     doubtful = GatewayReceived(Operation.GATEWAY, gateway=IPv4Address("10.180.1.2"))
-    text = status(boot(HANDS_ON, doubtful))
+    text = status(boot(MANAGED, doubtful))
     assert "the API's gateway 10.180.1.2 is this server's own address" in text
 
-    book = Playbook(World(alive=set()).servicenet_routes()).look().tell(HANDS_ON, ASSIGNED)
+    book = Playbook(World(alive=set()).servicenet_routes()).look().tell(MANAGED, ASSIGNED)
     assert "; gateway 10.180.31.254;" in status(book)
 
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED).wait(901)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED).wait(901)
     book.tell(GatewayReceived(Operation.GATEWAY, gateway=IPv4Address("10.180.17.17")))
     assert "a new gateway 10.180.17.17 does not answer yet" in status(book)
 
 
 def test_status_without_a_valid_gateway() -> None:
     """After the address has moved there may be none for a while."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
     book.machine.facts.gateway = None
 
     assert "(no valid gateway)" in status(book)
@@ -136,7 +136,7 @@ def test_status_without_a_valid_gateway() -> None:
 
 def test_status_at_the_end_is_the_reason() -> None:
     """`systemctl status` of a stopped service says why and what to do."""
-    assert "stopped: RackConnect says UNPROCESSABLE" in status(boot(HANDS_OFF, UNPROCESSABLE))
+    assert "stopped: RackConnect says UNPROCESSABLE" in status(boot(UNMANAGED, UNPROCESSABLE))
 
 
 def test_status_without_requests_to_come() -> None:
@@ -152,8 +152,8 @@ def test_status_without_requests_to_come() -> None:
         (DEPLOYED, "DEPLOYED"),
         (ASSIGNED, "10.180.31.254"),
         (NOT_ASSIGNED, "not assigned yet (404)"),
-        (HANDS_ON, "Configure Network Stack not enabled"),
-        (HANDS_OFF, "Configure Network Stack enabled"),
+        (MANAGED, "Configure Network Stack not enabled"),
+        (UNMANAGED, "Configure Network Stack enabled"),
         (FeaturesReceived(Operation.FEATURES), "Configure Network Stack not told"),
         (RateLimited(Operation.STATUS), "rate limit (403)"),
         (RequestFailed(Operation.STATUS, kind="dns", reason="no name"), "dns: no name"),
@@ -172,7 +172,7 @@ def test_an_unknown_answer_is_a_bug_with_a_name() -> None:
 
 def test_a_diversion_by_another_table_is_named() -> None:
     """A policy rule shows as a table that is not main."""
-    verdict = Verdict(0, 7, None, 0, 3, table=100)
+    verdict = RouteLookup(0, 7, None, 0, 3, table=100)
     assert describe_diversion(verdict) == "a route of prefix length 0 of table 100"
 
 
@@ -180,11 +180,11 @@ def test_a_diversion_by_another_table_is_named() -> None:
     "book",
     [
         Playbook(World(addresses=[])).look(),
-        boot(HANDS_ON, NOT_ASSIGNED),
-        boot(HANDS_ON, ASSIGNED, DEPLOYED),
-        boot(HANDS_OFF, UNPROCESSABLE),
+        boot(MANAGED, NOT_ASSIGNED),
+        boot(MANAGED, ASSIGNED, DEPLOYED),
+        boot(UNMANAGED, UNPROCESSABLE),
         boot(RequestFailed(Operation.FEATURES, kind="dns", reason="no")),
-        Playbook(instance=Instance(roles=("rackconnect:v3",))).look(),
+        Playbook(metadata=Metadata(roles=("rackconnect:v3",))).look(),
     ],
     ids=["no servicenet", "waiting", "ready", "exit", "failure", "v3"],
 )
@@ -199,7 +199,7 @@ def test_the_document_has_its_form(book: Playbook) -> None:
 
 def test_the_document_of_a_ready_server() -> None:
     """What a program wants to know is there under its name."""
-    book = boot(HANDS_ON, ASSIGNED, DEPLOYED)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
     content = document(book.machine, pid=7, now=book.now, answers={"x": {"ok": True}})
 
     assert content["ready"] is True
@@ -210,7 +210,7 @@ def test_the_document_of_a_ready_server() -> None:
     assert content["answers"] == {"x": {"ok": True}}
 
     book.machine.facts.route = replace(
-        book.machine.facts.route, diversion=Verdict(1, 7, None, 0, 3)
+        book.machine.facts.route, diversion=RouteLookup(1, 7, None, 0, 3)
     )
     diverted = document(book.machine, pid=7, now=book.now, answers={})
     assert diverted["route"]["diversion"] == "a route of prefix length 1"
@@ -220,7 +220,7 @@ def test_the_document_of_a_ready_server() -> None:
 
 def test_a_daemon_that_could_not_begin_says_why() -> None:
     """Who waits for it is let go, with the reason."""
-    content = not_begun(78, "'rcnetd.yaml' line 1: regoin: is not a setting", 5.0)
+    content = startup_failure(78, "'rcnetd.yaml' line 1: regoin: is not a setting", 5.0)
 
     assert {"code": 78, "reason": content["exit"]["reason"]} == content["exit"]
     assert content["pid"] is None

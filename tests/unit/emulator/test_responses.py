@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from rcnetd.emulator.ratelimit import SOURCES_MOST, RateLimit
+from rcnetd.emulator.ratelimit import MAX_SOURCES, RateLimit
 from rcnetd.emulator.responses import FORMATS, Answer, answer, operation_of
 from rcnetd.emulator.scenario import Server, State
 
@@ -136,7 +136,7 @@ def test_the_31st_request_in_a_minute_is_too_many() -> None:
 def test_the_count_is_bounded() -> None:
     """However many sources there are."""
     limit = RateLimit()
-    for number in range(SOURCES_MOST + 10):
+    for number in range(MAX_SOURCES + 10):
         limit.count(str(number), 0.0)
 
     assert 1 == limit.count("new", 0.0)

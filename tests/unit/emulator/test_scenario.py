@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rcnetd.emulator import scenario as module
 from rcnetd.emulator.faults import ANSWER, CONNECTION, FAULTS, OPERATIONS, Fault
-from rcnetd.emulator.scenario import Server, State, Timeline, TimelineError, load, parse
+from rcnetd.emulator.scenario import Scenario, ScenarioError, Server, State, load, parse
 
 GATEWAY = IPv4Address("10.180.31.254")
 
@@ -49,7 +49,7 @@ def test_the_demos_timeline() -> None:
 
 def test_the_defaults() -> None:
     """Any address, any region, all features off, DEPLOYING for ever, 30 a minute."""
-    assert Timeline() == parse("servers: [{}]")
+    assert Scenario() == parse("servers: [{}]")
     assert 7 == parse("{servers: [{}], limit: 7}").limit
     assert State() == Server().state(100)
 
@@ -137,7 +137,7 @@ def test_every_fault_can_be_scheduled(fault: str) -> None:
 )
 def test_mistakes(text: str, line: int | None, words: str) -> None:
     """File, line, key, and what to do."""
-    with pytest.raises(TimelineError) as caught:
+    with pytest.raises(ScenarioError) as caught:
         parse(text, "my.yaml")
 
     message = str(caught.value)
@@ -148,11 +148,11 @@ def test_mistakes(text: str, line: int | None, words: str) -> None:
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     """No file, a directory, a file without end."""
-    with pytest.raises(TimelineError, match=r"Failed to read '.*': No such file"):
+    with pytest.raises(ScenarioError, match=r"Failed to read '.*': No such file"):
         load(tmp_path / "none.yaml")
-    with pytest.raises(TimelineError, match=r"Failed to read '.*': Is a directory"):
+    with pytest.raises(ScenarioError, match=r"Failed to read '.*': Is a directory"):
         load(tmp_path)
-    with pytest.raises(TimelineError, match="is larger than 1048576 bytes"):
+    with pytest.raises(ScenarioError, match="is larger than 1048576 bytes"):
         load(Path("/dev/zero"))
 
 
@@ -170,14 +170,14 @@ def test_no_text_breaks_it(text: str) -> None:
     said = ""
     try:
         parse(text)
-    except TimelineError as error:
+    except ScenarioError as error:
         said = str(error)
     assert "\n" not in said
 
 
 def test_deep_nesting_is_a_mistake_too() -> None:
     """No stack is deep enough for everything."""
-    with pytest.raises(TimelineError):
+    with pytest.raises(ScenarioError):
         parse("[" * 100_000)
 
 

@@ -224,7 +224,7 @@ def test_no_tls_where_tls_is_expected(api: RunningEmulator) -> None:
 def test_slow_answers(api: RunningEmulator, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing, or a byte at a time: a client that waits for each byte alone waits for long."""
     every = 0.01 if fault == "drip" else 0.05
-    monkeypatch.setattr("rcnetd.emulator.server.DRIP_EVERY", every)
+    monkeypatch.setattr("rcnetd.emulator.server.DRIP_INTERVAL", every)
     api.set_fault(fault)
     begin = time.monotonic()
     with connected(api, timeout=SHORT) as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rcnetd.hostconfig.detect import ask, run
-from rcnetd.hostconfig.policy import Managed
+from rcnetd.hostconfig.policy import LinkManagers
 
 NETWORKD = """\
 * 3: eth1
@@ -18,21 +18,21 @@ NETWORKD = """\
 @pytest.mark.parametrize(
     ("said", "managed"),
     [
-        ({}, Managed()),
-        ({"networkctl": NETWORKD.format("n/a")}, Managed()),
+        ({}, LinkManagers()),
+        ({"networkctl": NETWORKD.format("n/a")}, LinkManagers()),
         (
             {"networkctl": NETWORKD.format("/run/systemd/network/10-netplan-eth1.network")},
-            Managed(networkd="/run/systemd/network/10-netplan-eth1.network"),
+            LinkManagers(networkd="/run/systemd/network/10-netplan-eth1.network"),
         ),
         (
             {"nmcli": "eth0:/etc/x\neth1:/etc/NetworkManager/a\\:b c.nmconnection\nlo:\n"},
-            Managed(network_manager="/etc/NetworkManager/a:b c.nmconnection"),
+            LinkManagers(network_manager="/etc/NetworkManager/a:b c.nmconnection"),
         ),
-        ({"ifquery": "eth1=eth1\n"}, Managed(ifupdown=True)),
-        ({"ifquery": "eth10=eth1\n"}, Managed()),
+        ({"ifquery": "eth1=eth1\n"}, LinkManagers(ifupdown=True)),
+        ({"ifquery": "eth10=eth1\n"}, LinkManagers()),
     ],
 )
-def test_asks_each(said: dict[str, str], managed: Managed) -> None:
+def test_asks_each(said: dict[str, str], managed: LinkManagers) -> None:
     """Each in its own words."""
     assert managed == ask("eth1", lambda *command: said.get(command[0], ""))
 

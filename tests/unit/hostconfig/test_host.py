@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from rcnetd.core.settings import Persist
-from rcnetd.hostconfig.host import Host, read_removed, renderer
-from rcnetd.hostconfig.renderers.model import Change, Refusal
+from rcnetd.core.settings import Backend
+from rcnetd.hostconfig.host import HostConfig, read_removed, renderer
+from rcnetd.hostconfig.renderers.model import CannotPersist, Change
 from rcnetd.hostconfig.transaction import Changed
 from tests.conftest import missing
 
@@ -44,9 +44,9 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def host(root: Path) -> Host:
+def host(root: Path) -> HostConfig:
     """The same, to be worked on."""
-    return Host(root, root.parent / "state")
+    return HostConfig(root, root.parent / "state")
 
 
 def tree(root: Path) -> dict[str, tuple[int, bytes | None]]:
@@ -60,7 +60,7 @@ def tree(root: Path) -> dict[str, tuple[int, bytes | None]]:
     }
 
 
-def test_written_and_put_back(root: Path, host: Host) -> None:
+def test_written_and_put_back(root: Path, host: HostConfig) -> None:
     """Byte by byte, with modes and directories; nothing is remembered then."""
     before = tree(root)
     with host.locked():
@@ -78,7 +78,7 @@ def test_written_and_put_back(root: Path, host: Host) -> None:
     assert [] == host.revert()
 
 
-def test_an_edited_file_is_named(root: Path, host: Host) -> None:
+def test_an_edited_file_is_named(root: Path, host: HostConfig) -> None:
     """With what we wrote, and what is there; a file that was written anew is not ours any more."""
     host.write(host.read(PATTERN), MADE, nothing)
     (root / A[1:]).write_text("#rcnetd# a\nmine\n")
@@ -88,7 +88,7 @@ def test_an_edited_file_is_named(root: Path, host: Host) -> None:
     assert {B, OWN} == set(host.record().files)
 
 
-def test_a_link_stays_a_link(root: Path, host: Host) -> None:
+def test_a_link_stays_a_link(root: Path, host: HostConfig) -> None:
     """What it leads to is edited, if that is in /etc."""
     (root / "etc/elsewhere").mkdir()
     (root / A[1:]).rename(root / "etc/elsewhere/a")
@@ -102,12 +102,14 @@ def test_a_link_stays_a_link(root: Path, host: Host) -> None:
     (root / B[1:]).unlink()
     (root / B[1:]).symlink_to("../../usr/b")
     before = tree(root)
-    with pytest.raises(Refusal, match=r"'/etc/netplan/b.yaml' is a link to .*, outside of /etc"):
+    with pytest.raises(
+        CannotPersist, match=r"'/etc/netplan/b.yaml' is a link to .*, outside of /etc"
+    ):
         host.write(host.read(PATTERN), {B: MADE[B]}, nothing)
     assert before == tree(root)
 
 
-def test_reads_what_can_be_read(root: Path, host: Host) -> None:
+def test_reads_what_can_be_read(root: Path, host: HostConfig) -> None:
     """A mask is an empty file, a broken link none; a pipe is refused."""
     (root / "etc/netplan/mask.yaml").symlink_to("/dev/null")
     (root / "etc/netplan/broken.yaml").symlink_to("nowhere")
@@ -116,11 +118,11 @@ def test_reads_what_can_be_read(root: Path, host: Host) -> None:
     assert {A, B, "/etc/netplan/mask.yaml"} == set(found.tree)
     assert b"" == found.tree["/etc/netplan/mask.yaml"].data
     os.mkfifo(root / "etc/netplan/pipe.yaml")
-    with pytest.raises(Refusal, match="is not a regular file; nothing is written"):
+    with pytest.raises(CannotPersist, match="is not a regular file; nothing is written"):
         host.read(PATTERN)
 
 
-def test_what_changes_meanwhile_stays(root: Path, host: Host) -> None:
+def test_what_changes_meanwhile_stays(root: Path, host: HostConfig) -> None:
     """Nothing is written, nothing is remembered."""
     found = host.read(PATTERN)
     (root / B[1:]).write_text("other\n")
@@ -131,17 +133,17 @@ def test_what_changes_meanwhile_stays(root: Path, host: Host) -> None:
     assert {} == host.record().files
 
 
-def test_a_damaged_record_is_said(root: Path, host: Host) -> None:
+def test_a_damaged_record_is_said(root: Path, host: HostConfig) -> None:
     """And nothing is written over it."""
     record = root.parent / "state/undo/record.json"
     record.parent.mkdir(parents=True)
     record.write_text("{")
-    with pytest.raises(Refusal, match=r"record.json' is damaged"):
+    with pytest.raises(CannotPersist, match=r"record.json' is damaged"):
         host.write(host.read(PATTERN), MADE, nothing)
     assert "{" == record.read_text()
 
 
-def test_what_was_removed_is_kept_for_the_way_back(root: Path, host: Host) -> None:
+def test_what_was_removed_is_kept_for_the_way_back(root: Path, host: HostConfig) -> None:
     """From the first writing on; later ones do not change it."""
     removed = {"routes": [{"raw": "00"}], "links": [], "boot_id": "x"}
     host.write(host.read(PATTERN), {A: MADE[A]}, lambda: removed)
@@ -161,8 +163,8 @@ def test_reads_what_the_daemon_removed(tmp_path: Path) -> None:
     assert {"routes": [{"raw": "x"}], "links": []} == read_removed(path)
 
 
-@pytest.mark.parametrize("kind", [one for one in Persist if one.value not in ("auto", "none")])
-def test_every_kind_has_its_renderer(kind: Persist) -> None:
+@pytest.mark.parametrize("kind", [one for one in Backend if one.value not in ("auto", "none")])
+def test_every_kind_has_its_renderer(kind: Backend) -> None:
     """With the names that all have."""
     assert kind is renderer(kind).persist
     assert renderer(kind).patterns
@@ -173,9 +175,9 @@ def test_every_kind_has_its_renderer(kind: Persist) -> None:
 WORKER = """
 import sys
 from pathlib import Path
-from rcnetd.hostconfig.host import Host
+from rcnetd.hostconfig.host import HostConfig
 from tests.unit.hostconfig.test_host import MADE, PATTERN, nothing
-host = Host(Path(sys.argv[1]), Path(sys.argv[2]))
+host = HostConfig(Path(sys.argv[1]), Path(sys.argv[2]))
 if sys.argv[3] == "revert":
     found = lambda: host.revert()
 else:
@@ -229,7 +231,7 @@ def test_killed_at_any_call_it_is_whole_or_can_be_put_back(
 
     before = tree(root)
     if what == "revert":
-        Host(root, state).write(Host(root, state).read(PATTERN), MADE, nothing)
+        HostConfig(root, state).write(HostConfig(root, state).read(PATTERN), MADE, nothing)
     for path in (root, state):
         if path.exists():
             shutil.copytree(path, saved / path.name)
@@ -239,7 +241,7 @@ def test_killed_at_any_call_it_is_whole_or_can_be_put_back(
         fresh()
         traced(root, what, "-qq", "-o", "/dev/null", "-e", f"trace={CHANGING}",
                "-e", f"inject={CHANGING}:signal=KILL:when={number}")  # fmt: skip
-        host = Host(root, state)
+        host = HostConfig(root, state)
         assert [] == host.edited(host.record()), number
         host.revert()
         assert before == tree(root), number

@@ -8,24 +8,24 @@ from ipaddress import IPv4Address, IPv4Interface
 import pytest
 
 from rcnetd.basic.dataclass import replace
-from rcnetd.core.model import METRIC, PROTOCOL, Address, Link, Network, Route, Verdict
+from rcnetd.core.model import METRIC, PROTOCOL, Address, Link, Network, Route, RouteLookup
 from rcnetd.core.routes import OUTSIDE
-from rcnetd.core.settings import Instance, Manage, Persist, Settings
+from rcnetd.core.settings import Backend, Manage, Metadata, Settings
 from rcnetd.hostconfig.policy import (
-    Managed,
+    LinkManagers,
     Renderer,
     changes,
     diff,
     gateway_of,
-    judge,
-    judge_in_effect,
     manager,
+    plan_restore,
+    require_in_effect,
+    require_valid_gateway,
     servicenet_of,
-    way_back,
-    wish,
+    target,
 )
 from rcnetd.hostconfig.renderers.marked_edits import applied
-from rcnetd.hostconfig.renderers.model import File, Refusal
+from rcnetd.hostconfig.renderers.model import CannotPersist, File
 from rcnetd.hostconfig.renderers.netplan import PATTERNS, read_defaults, render
 
 GATEWAY = IPv4Address("10.180.31.254")
@@ -39,9 +39,9 @@ NETWORK = Network(
         Address(3, IPv4Interface("10.180.1.2/19")),
     ),
     defaults=(OURS,),
-    verdicts=((OUTSIDE, Verdict(0, 3, GATEWAY, METRIC, PROTOCOL)),),
+    verdicts=((OUTSIDE, RouteLookup(0, 3, GATEWAY, METRIC, PROTOCOL)),),
 )
-NETPLAN = Renderer(Persist.NETPLAN, PATTERNS, render, read_defaults)
+NETPLAN = Renderer(Backend.NETPLAN, PATTERNS, render, read_defaults)
 FILE = "/etc/netplan/a.yaml"
 PLAIN = "network: {ethernets: {eth1: {addresses: [10.180.1.2/19]}}}"
 
@@ -49,23 +49,26 @@ PLAIN = "network: {ethernets: {eth1: {addresses: [10.180.1.2/19]}}}"
 @pytest.mark.parametrize(
     ("managed", "kind"),
     [
-        (Managed(networkd="/run/systemd/network/10-netplan-eth1.network"), Persist.NETPLAN),
-        (Managed(networkd="/etc/systemd/network/10-eth1.network"), Persist.NETWORKD),
-        (Managed("/x", "/run/NetworkManager/system-connections/netplan-eth1"), Persist.NETPLAN),
-        (Managed(None, "/etc/NetworkManager/system-connections/x"), Persist.NETWORK_MANAGER),
-        (Managed(None, "/etc/sysconfig/network-scripts/ifcfg-eth1"), Persist.IFCFG),
-        (Managed(ifupdown=True), Persist.IFUPDOWN),
+        (LinkManagers(networkd="/run/systemd/network/10-netplan-eth1.network"), Backend.NETPLAN),
+        (LinkManagers(networkd="/etc/systemd/network/10-eth1.network"), Backend.NETWORKD),
+        (
+            LinkManagers("/x", "/run/NetworkManager/system-connections/netplan-eth1"),
+            Backend.NETPLAN,
+        ),
+        (LinkManagers(None, "/etc/NetworkManager/system-connections/x"), Backend.NETWORK_MANAGER),
+        (LinkManagers(None, "/etc/sysconfig/network-scripts/ifcfg-eth1"), Backend.IFCFG),
+        (LinkManagers(ifupdown=True), Backend.IFUPDOWN),
     ],
 )
-def test_auto_is_whoever_manages_the_link(managed: Managed, kind: Persist) -> None:
+def test_auto_is_whoever_manages_the_link(managed: LinkManagers, kind: Backend) -> None:
     """By its file, and netplan where netplan made that."""
     assert kind is manager(managed, "eth1")
 
 
 def test_auto_refuses_where_nobody_does() -> None:
     """It says what to set."""
-    with pytest.raises(Refusal, match="configures eth1; set 'persist'"):
-        manager(Managed(), "eth1")
+    with pytest.raises(CannotPersist, match="configures eth1; set 'persist'"):
+        manager(LinkManagers(), "eth1")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,7 @@ def test_auto_refuses_where_nobody_does() -> None:
 )
 def test_a_damaged_route_is_refused(text: str) -> None:
     """In one line."""
-    with pytest.raises(Refusal, match=r"route.json is damaged"):
+    with pytest.raises(CannotPersist, match=r"route.json is damaged"):
         gateway_of(text.encode("utf-8", "surrogateescape"))
 
 
@@ -95,34 +98,34 @@ def test_the_route_names_a_gateway() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "instance", "network", "reason"),
+    ("settings", "metadata", "network", "reason"),
     [
-        (Settings(), Instance(roles=("rackconnect:v3",)), NETWORK, "RackConnect v3"),
-        (Settings(manage=Manage.NEVER), Instance(), NETWORK, "'manage: never' is set"),
-        (Settings(), Instance(), Network(), "there is no ServiceNet interface"),
+        (Settings(), Metadata(roles=("rackconnect:v3",)), NETWORK, "RackConnect v3"),
+        (Settings(manage=Manage.NEVER), Metadata(), NETWORK, "'manage: never' is set"),
+        (Settings(), Metadata(), Network(), "there is no ServiceNet interface"),
     ],
 )
 def test_refuses_where_rcnetd_sets_no_route(
-    settings: Settings, instance: Instance, network: Network, reason: str
+    settings: Settings, metadata: Metadata, network: Network, reason: str
 ) -> None:
     """Whatever route.json says."""
-    with pytest.raises(Refusal, match=reason):
-        servicenet_of(network, settings, instance)
+    with pytest.raises(CannotPersist, match=reason):
+        servicenet_of(network, settings, metadata)
 
 
 def test_refuses_a_gateway_that_is_none() -> None:
     """The same objections as the daemon's; and the kernel must use it."""
-    servicenet = servicenet_of(NETWORK, Settings(), Instance())
-    judge(GATEWAY, servicenet, NETWORK, Settings())
-    judge_in_effect(GATEWAY, servicenet, NETWORK)
+    servicenet = servicenet_of(NETWORK, Settings(), Metadata())
+    require_valid_gateway(GATEWAY, servicenet, NETWORK, Settings())
+    require_in_effect(GATEWAY, servicenet, NETWORK)
     for text in ("10.180.1.2", "192.0.2.1", "10.180.0.0", "224.0.0.1"):
-        with pytest.raises(Refusal, match="nothing is written"):
-            judge(IPv4Address(text), servicenet, NETWORK, Settings())
+        with pytest.raises(CannotPersist, match="nothing is written"):
+            require_valid_gateway(IPv4Address(text), servicenet, NETWORK, Settings())
     for network in (replace(NETWORK, verdicts=()), replace(NETWORK, verdicts=((OUTSIDE, None),))):
-        with pytest.raises(Refusal, match="the kernel's route is not by"):
-            judge_in_effect(GATEWAY, servicenet, network)
-    with pytest.raises(Refusal, match="the kernel's route is not by"):
-        judge_in_effect(IPv4Address("10.180.31.253"), servicenet, NETWORK)
+        with pytest.raises(CannotPersist, match="the kernel's route is not by"):
+            require_in_effect(GATEWAY, servicenet, network)
+    with pytest.raises(CannotPersist, match="the kernel's route is not by"):
+        require_in_effect(IPv4Address("10.180.31.253"), servicenet, NETWORK)
 
 
 @pytest.mark.parametrize(
@@ -137,20 +140,20 @@ def test_refuses_a_gateway_that_is_none() -> None:
 )
 def test_the_public_links_are_found(text: str, mac: str | None, public: list[str]) -> None:
     """Named by the platform, or with a default route in the files; also when we have edited it."""
-    servicenet = servicenet_of(NETWORK, Settings(), Instance())
+    servicenet = servicenet_of(NETWORK, Settings(), Metadata())
     tree = {FILE: File(text.encode())}
-    instance = Instance(public_mac=mac)
-    made = wish(tree, NETPLAN, GATEWAY, servicenet, NETWORK, Settings(), instance)
+    metadata = Metadata(public_mac=mac)
+    made = target(tree, NETPLAN, GATEWAY, servicenet, NETWORK, Settings(), metadata)
     assert public == [nic.name for nic in made.public]
     assert (made.onlink, made.servicenet.name) == (False, "eth1")
 
 
 def test_a_host_that_comes_up_so_by_itself_is_left_alone() -> None:
     """Somebody has configured this very gateway; edits of ours are taken back then."""
-    servicenet = servicenet_of(NETWORK, Settings(), Instance())
+    servicenet = servicenet_of(NETWORK, Settings(), Metadata())
     text = PLAIN.replace("]}", "], gateway4: 10.180.31.254}")
     tree = {FILE: File(text.encode())}
-    wanted = wish(tree, NETPLAN, GATEWAY, servicenet, NETWORK, Settings(), Instance())
+    wanted = target(tree, NETPLAN, GATEWAY, servicenet, NETWORK, Settings(), Metadata())
     assert {} == changes(tree, NETPLAN, wanted)
     edited = applied(tree, render(tree, wanted))
     assert applied(edited, changes(edited, NETPLAN, wanted)) == tree
@@ -167,9 +170,12 @@ def test_a_difference_is_shown() -> None:
 
 def test_the_way_back_makes_before_it_breaks() -> None:
     """Old routes come back; ours goes only where another is there then."""
-    back = way_back([OLD, OURS], [(ETH0.mac, ()), ("00:00:00:00:00:09", ())], NETWORK)
+    back = plan_restore([OLD, OURS], [(ETH0.mac, ()), ("00:00:00:00:00:09", ())], NETWORK)
     assert (((2, ()),), (OLD,), (OURS,)) == (back.links, back.routes, back.ours)
-    assert () == way_back([], [], NETWORK).ours
-    assert () == way_back([replace(OLD, ifindex=9)], [], NETWORK).routes
+    assert () == plan_restore([], [], NETWORK).ours
+    assert () == plan_restore([replace(OLD, ifindex=9)], [], NETWORK).routes
     both = replace(NETWORK, defaults=(OURS, OLD))
-    assert ((), (OURS,)) == (way_back([OLD], [], both).routes, way_back([OLD], [], both).ours)
+    assert ((), (OURS,)) == (
+        plan_restore([OLD], [], both).routes,
+        plan_restore([OLD], [], both).ours,
+    )

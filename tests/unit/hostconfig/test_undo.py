@@ -6,16 +6,16 @@ import pytest
 
 from rcnetd.hostconfig.renderers.marked_edits import HEADER, OFF
 from rcnetd.hostconfig.renderers.model import Change
-from rcnetd.hostconfig.undo import Entry, Kept, Undo, parse
+from rcnetd.hostconfig.undo import FileRecord, FileState, RevertRecord, parse
 
 A = "/etc/a"
-OLD, NEW = Kept(b"old\xff", 0o640, 1, 2), f"{OFF}old\n".encode()
+OLD, NEW = FileState(b"old\xff", 0o640, 1, 2), f"{OFF}old\n".encode()
 
 
 def test_outlives_being_written() -> None:
     """With bytes that are not UTF-8, and files that were not there."""
-    undo = Undo(
-        {A: Entry(OLD, (NEW, None)), "/etc/b": Entry(None, (b"",))},
+    undo = RevertRecord(
+        {A: FileRecord(OLD, (NEW, None)), "/etc/b": FileRecord(None, (b"",))},
         ("/etc/c",),
         ({"raw": "00"},),
         ({"mac": ""},),
@@ -33,32 +33,34 @@ def test_a_damaged_record_is_said(text: str) -> None:
 
 def test_a_file_s_story() -> None:
     """First edited, edited again for another policy, then as it was."""
-    before = Kept(b"old\n")
-    begun = Undo().begun({A: before}, {A: Change(NEW)})
-    assert Entry(before, (b"old\n", NEW)) == begun.files[A]
-    first = begun.finished({A: Change(NEW)})
-    assert Entry(before, (NEW,)) == first.files[A]
-    second = first.begun({A: Kept(NEW)}, {A: Change(b"2")})
-    assert Entry(before, (NEW, b"2")) == second.files[A]
-    assert {} == second.finished({A: Change(b"old\n")}).files
+    before = FileState(b"old\n")
+    before_write = RevertRecord().before_write({A: before}, {A: Change(NEW)})
+    assert FileRecord(before, (b"old\n", NEW)) == before_write.files[A]
+    first = before_write.after_write({A: Change(NEW)})
+    assert FileRecord(before, (NEW,)) == first.files[A]
+    second = first.before_write({A: FileState(NEW)}, {A: Change(b"2")})
+    assert FileRecord(before, (NEW, b"2")) == second.files[A]
+    assert {} == second.after_write({A: Change(b"old\n")}).files
 
 
 def test_the_record_follows_another_agent() -> None:
     """What it has written is what was before; without our edits, if it took them along."""
-    undo = Undo({A: Entry(OLD, (NEW,))})
-    anew = Kept(b"anew\n")
-    assert {} == undo.followed({A: anew}).files
-    assert anew == undo.begun({A: anew}, {A: Change(b"x")}).files[A].before
-    ours = Kept(b"anew\n" + NEW)
-    assert undo == undo.followed({A: ours})
-    assert Kept(b"anew\nold\n") == undo.begun({A: ours}, {A: Change(b"x")}).files[A].before
-    own = Kept(HEADER.encode())
-    assert undo.begun({A: own}, {A: Change(b"x")}).files[A].before is None
+    undo = RevertRecord({A: FileRecord(OLD, (NEW,))})
+    anew = FileState(b"anew\n")
+    assert {} == undo.without_rewritten({A: anew}).files
+    assert anew == undo.before_write({A: anew}, {A: Change(b"x")}).files[A].before
+    ours = FileState(b"anew\n" + NEW)
+    assert undo == undo.without_rewritten({A: ours})
+    assert (
+        FileState(b"anew\nold\n") == undo.before_write({A: ours}, {A: Change(b"x")}).files[A].before
+    )
+    own = FileState(HEADER.encode())
+    assert undo.before_write({A: own}, {A: Change(b"x")}).files[A].before is None
 
 
 def test_tells_what_somebody_has_edited() -> None:
     """Neither as it was nor as we made it."""
-    undo = Undo({A: Entry(OLD, (NEW, None))})
-    for kept in (OLD, Kept(NEW), None):
+    undo = RevertRecord({A: FileRecord(OLD, (NEW, None))})
+    for kept in (OLD, FileState(NEW), None):
         assert [] == undo.edited({A: kept})
-    assert [A] == undo.edited({A: Kept(b"x")})
+    assert [A] == undo.edited({A: FileState(b"x")})

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.core.settings import Persist
+from rcnetd.core.settings import Backend
 from rcnetd.hostconfig import verify as checking
-from rcnetd.hostconfig.renderers.model import File, Nic, Refusal, Tree, Wish
+from rcnetd.hostconfig.renderers.model import CannotPersist, File, HostLink, Target, Tree
 from rcnetd.hostconfig.verify import check
 
 GATEWAY = IPv4Address("10.180.31.254")
-WISH = Wish(Nic("eth1", None, (IPv4Interface("10.180.1.2/19"),)), GATEWAY)
+WISH = Target(HostLink("eth1", None, (IPv4Interface("10.180.1.2/19"),)), GATEWAY)
 TREE: Tree = {"/etc/netplan/a.yaml": File(b"the new files\n")}
 OURS = "[Match]\nName=eth1\n[Route]\nDestination=0.0.0.0/0\nGateway=10.180.31.254\nMetric=1\n"
 THEIRS = "[Match]\nName=eth0\n[Route]\nDestination=0.0.0.0/0\nGateway=203.0.113.1\n"
@@ -47,7 +47,7 @@ def test_one_winner_is_taken(
 ) -> None:
     """Our default, and none that would win against it."""
     netplan(tmp_path, monkeypatch, *units)
-    check(Persist.NETPLAN, TREE, WISH)
+    check(Backend.NETPLAN, TREE, WISH)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,10 @@ def test_another_winner_is_refused(
 ) -> None:
     """netplan ends with 0 for all of these."""
     netplan(tmp_path, monkeypatch, *units)
-    with pytest.raises(Refusal, match=f"with the new files netplan .*{reason}.*nothing is written"):
-        check(Persist.NETPLAN, TREE, WISH)
+    with pytest.raises(
+        CannotPersist, match=f"with the new files netplan .*{reason}.*nothing is written"
+    ):
+        check(Backend.NETPLAN, TREE, WISH)
 
 
 def test_a_tool_that_rejects_them_has_the_last_word(
@@ -75,20 +77,20 @@ def test_a_tool_that_rejects_them_has_the_last_word(
     path = tool(tmp_path / "generate", 'printf "long story\\nunknown\\033 key\\n" >&2; exit 1')
     monkeypatch.setattr(checking, "NETPLAN", (path,))
     with pytest.raises(
-        Refusal, match=r"^generate rejects the new files, .*; it says: unknown key$"
+        CannotPersist, match=r"^generate rejects the new files, .*; it says: unknown key$"
     ):
-        check(Persist.NETPLAN, TREE, WISH)
+        check(Backend.NETPLAN, TREE, WISH)
 
 
 def test_a_tool_that_is_not_there_or_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written unchecked."""
     monkeypatch.setattr(checking, "NETPLAN", (str(tmp_path / "none"),))
-    with pytest.raises(Refusal, match="none' is not installed; nothing is written"):
-        check(Persist.NETPLAN, TREE, WISH)
+    with pytest.raises(CannotPersist, match="none' is not installed; nothing is written"):
+        check(Backend.NETPLAN, TREE, WISH)
     monkeypatch.setattr(checking, "NETPLAN", (tool(tmp_path / "slow", "exec sleep 60"),))
     monkeypatch.setattr(checking, "TIMEOUT", 0.1)
-    with pytest.raises(Refusal, match=r"slow did not end within 0\.1 s; nothing is written"):
-        check(Persist.NETPLAN, TREE, WISH)
+    with pytest.raises(CannotPersist, match=r"slow did not end within 0\.1 s; nothing is written"):
+        check(Backend.NETPLAN, TREE, WISH)
 
 
 def test_ifquery_reads_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,24 +101,24 @@ def test_ifquery_reads_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     }
     script = 'cat $(sed -n "s/^source //p" $2) | sed "s/$/ via 10.180.31.254 dev $3/"'
     monkeypatch.setattr(checking, "IFQUERY", tool(tmp_path / "ifquery", script))
-    check(Persist.IFUPDOWN, tree, WISH)
+    check(Backend.IFUPDOWN, tree, WISH)
     tree["/etc/network/interfaces.d/eth1"] = File(b"# nothing\n")
-    with pytest.raises(Refusal, match="ifquery does not find the default route of eth1"):
-        check(Persist.IFUPDOWN, tree, WISH)
+    with pytest.raises(CannotPersist, match="ifquery does not find the default route of eth1"):
+        check(Backend.IFUPDOWN, tree, WISH)
 
 
 def test_ifcfg_needs_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """EL10's NetworkManager has none: what is written there nobody reads."""
     monkeypatch.setattr(checking, "ROOT", tmp_path)
-    with pytest.raises(Refusal, match="nothing here reads ifcfg files"):
-        check(Persist.IFCFG, TREE, WISH)
+    with pytest.raises(CannotPersist, match="nothing here reads ifcfg files"):
+        check(Backend.IFCFG, TREE, WISH)
     plugin = tmp_path / "usr/lib64/NetworkManager/1.46.0-8.el9/libnm-settings-plugin-ifcfg-rh.so"
     plugin.parent.mkdir(parents=True)
     plugin.touch()
-    check(Persist.IFCFG, TREE, WISH)
+    check(Backend.IFCFG, TREE, WISH)
 
 
-@pytest.mark.parametrize("kind", [Persist.NETWORKD, Persist.NETWORK_MANAGER])
-def test_what_no_tool_reads_is_not_checked(kind: Persist) -> None:
+@pytest.mark.parametrize("kind", [Backend.NETWORKD, Backend.NETWORK_MANAGER])
+def test_what_no_tool_reads_is_not_checked(kind: Backend) -> None:
     """networkd and NetworkManager have none that reads a copy."""
     check(kind, TREE, WISH)

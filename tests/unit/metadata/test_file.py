@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcnetd.core.settings import Instance
-from rcnetd.metadata.file import SIZE_MOST, read
+from rcnetd.core.settings import Metadata
+from rcnetd.metadata.file import MAX_SIZE, read
 from tests.support.fuzzing import fuzz
 
 WHOLE = {
@@ -27,20 +27,20 @@ WHOLE = {
 }
 
 
-def read_json(tmp_path: Path, content: Any) -> tuple[Instance, list[str]]:
+def read_json(tmp_path: Path, content: Any) -> tuple[Metadata, list[str]]:
     """What is read of *content* as JSON."""
-    path = tmp_path / "instance.json"
+    path = tmp_path / "metadata.json"
     path.write_text(json.dumps(content))
     return read(path)
 
 
 def test_a_whole_file_is_read(tmp_path: Path) -> None:
     """Regions and MACs come in any case and are lower case inside."""
-    instance, warnings = read_json(tmp_path, WHOLE)
+    metadata, warnings = read_json(tmp_path, WHOLE)
 
     assert [] == warnings
     assert (
-        Instance(
+        Metadata(
             region="dfw",
             region_source="xenstore",
             roles=("rack_connect", "identity:user-admin"),
@@ -49,19 +49,19 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
             servicenet_router=IPv4Address("10.208.224.1"),
             configure_network_stack=False,
         )
-        == instance
+        == metadata
     )
 
 
 def test_no_file_is_no_instance_data(tmp_path: Path) -> None:
     """A host that is no Xen guest has none: that is no reason to warn."""
-    assert (Instance(), []) == read(tmp_path / "instance.json")
+    assert (Metadata(), []) == read(tmp_path / "metadata.json")
 
 
 @pytest.mark.parametrize("content", [{}, dict.fromkeys(WHOLE), {"version": 1, "new_key": [1]}])
 def test_everything_may_be_absent(tmp_path: Path, content: dict[str, Any]) -> None:
     """Absent, null, or of a later version: nothing is said, and nothing is warned of."""
-    assert (Instance(), []) == read_json(tmp_path, content)
+    assert (Metadata(), []) == read_json(tmp_path, content)
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_everything_may_be_absent(tmp_path: Path, content: dict[str, Any]) -> No
 )
 def test_rackconnect_v3_is_in_the_roles(tmp_path: Path, roles: list[str], expected: bool) -> None:
     """Any role that has it, wherever it stands."""
-    instance, _ = read_json(tmp_path, {"roles": roles})
+    metadata, _ = read_json(tmp_path, {"roles": roles})
 
-    assert expected == instance.is_rackconnect_v3
+    assert expected == metadata.is_rackconnect_v3
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_rackconnect_v3_is_in_the_roles(tmp_path: Path, roles: list[str], expect
 )
 def test_the_feature_is_a_word(tmp_path: Path, text: str, expected: bool) -> None:
     """As the metadata writes it, and as xenstore quotes it."""
-    instance, warnings = read_json(tmp_path, {"configure_network_stack": text})
+    metadata, warnings = read_json(tmp_path, {"configure_network_stack": text})
 
-    assert (expected, []) == (instance.configure_network_stack, warnings)
+    assert (expected, []) == (metadata.configure_network_stack, warnings)
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_what_is_not_usable_is_left_out_with_a_warning(
     tmp_path: Path, key: str, value: Any, shown: str
 ) -> None:
     """The other keys stay usable; the warning is one line that names file, key and value."""
-    instance, warnings = read_json(tmp_path, {**WHOLE, key: value})
-    path = tmp_path / "instance.json"
+    metadata, warnings = read_json(tmp_path, {**WHOLE, key: value})
+    path = tmp_path / "metadata.json"
 
     assert [f"'{path}': {key} is {shown}, which is not usable, ignoring"] == warnings
-    assert getattr(instance, key) is None
-    assert ("rack_connect", "identity:user-admin") == instance.roles
+    assert getattr(metadata, key) is None
+    assert ("rack_connect", "identity:user-admin") == metadata.roles
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_roles_that_are_no_words_are_left_out(
     tmp_path: Path, roles: Any, usable: tuple[str, ...]
 ) -> None:
     """The words among them stay."""
-    instance, warnings = read_json(tmp_path, {"roles": roles})
+    metadata, warnings = read_json(tmp_path, {"roles": roles})
 
-    assert usable == instance.roles
+    assert usable == metadata.roles
     assert 1 == len(warnings)
     assert "roles is not a list of words" in warnings[0]
 
@@ -151,16 +151,16 @@ def test_roles_that_are_no_words_are_left_out(
         (b"\xff\xfe\xfd", "codec can't decode"),
         (b"[" * 60_000, ""),
         (b'{"region": ' * 5000, ""),
-        (b" " * (SIZE_MOST + 1), "is larger than"),
+        (b" " * (MAX_SIZE + 1), "is larger than"),
     ],
 )
 def test_a_damaged_file_is_no_instance_data(tmp_path: Path, data: bytes, reason: str) -> None:
     """A warning of one line, and the settings decide."""
-    path = tmp_path / "instance.json"
+    path = tmp_path / "metadata.json"
     path.write_bytes(data)
-    instance, warnings = read(path)
+    metadata, warnings = read(path)
 
-    assert Instance() == instance
+    assert Metadata() == metadata
     (warning,) = warnings
     assert warning.startswith(f"Failed to read '{path}': ")
     assert reason in warning
@@ -187,10 +187,10 @@ JSON = st.recursive(
 @fuzz(200)
 @given(content=st.dictionaries(st.sampled_from(sorted(WHOLE)), JSON))
 def test_nothing_in_it_raises(tmp_path_factory: pytest.TempPathFactory, content: Any) -> None:
-    """Whatever the values are: the types of an `Instance` are right, and warnings are one line."""
-    instance, warnings = read_json(tmp_path_factory.getbasetemp(), content)
+    """Whatever the values are: the types of an `Metadata` are right, and warnings are one line."""
+    metadata, warnings = read_json(tmp_path_factory.getbasetemp(), content)
 
-    assert instance.region is None or instance.region in ("dfw", "hkg", "iad", "lon", "ord", "syd")
-    assert all(isinstance(role, str) for role in instance.roles)
-    assert isinstance(instance.configure_network_stack, (bool, type(None)))
+    assert metadata.region is None or metadata.region in ("dfw", "hkg", "iad", "lon", "ord", "syd")
+    assert all(isinstance(role, str) for role in metadata.roles)
+    assert isinstance(metadata.configure_network_stack, (bool, type(None)))
     assert all(warning.isprintable() for warning in warnings)

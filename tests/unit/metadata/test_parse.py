@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rcnetd.core.model import Address, Link, Network
 from rcnetd.core.servicenet import choose
-from rcnetd.core.settings import Instance, ServiceNetSettings
+from rcnetd.core.settings import Metadata, ServiceNetSettings
 from rcnetd.metadata.file import read
 from rcnetd.metadata.parse import (
     from_cloud_init,
@@ -39,9 +39,9 @@ from tests.support.platforms import (
 VENDOR = json.dumps(VENDOR_DATA)
 
 
-def instance(tmp_path: Path, *sources: tuple[str, dict[str, Any]]) -> Instance:
+def metadata(tmp_path: Path, *sources: tuple[str, dict[str, Any]]) -> Metadata:
     """What the daemon reads of what these sources say."""
-    path = tmp_path / "instance.json"
+    path = tmp_path / "metadata.json"
     path.write_text(json.dumps(merge(sources)))
     found, warnings = read(path)
     assert [] == warnings
@@ -115,7 +115,7 @@ def test_a_disabled_address_does_not_count() -> None:
 def test_the_first_source_with_a_fact_is_believed(tmp_path: Path) -> None:
     """Fact by fact; which one it was is told."""
     partly = {"provider_data/roles": XEN["provider_data/roles"]}
-    found = instance(
+    found = metadata(
         tmp_path,
         ("xenstore", from_xenstore(partly)),
         ("config drive", from_config_drive(VENDOR)),
@@ -133,7 +133,7 @@ def test_the_first_source_with_a_fact_is_believed(tmp_path: Path) -> None:
 
 def test_the_daemon_reads_what_a_xen_server_says(tmp_path: Path) -> None:
     """Nothing gets lost on the way, nothing is warned of."""
-    found = instance(tmp_path, ("xenstore", from_xenstore(XEN)))
+    found = metadata(tmp_path, ("xenstore", from_xenstore(XEN)))
 
     assert ("dfw", True, "DEPLOYED") == (
         found.region, found.configure_network_stack, found.automation_status
@@ -147,13 +147,13 @@ def test_rackconnect_v3(tmp_path: Path, roles: list[str]) -> None:
     """Not ours, whichever source says so."""
     vendor = json.dumps({**VENDOR_DATA, "roles": roles})
 
-    assert instance(tmp_path, ("config drive", from_config_drive(vendor))).is_rackconnect_v3
+    assert metadata(tmp_path, ("config drive", from_config_drive(vendor))).is_rackconnect_v3
 
 
 def test_nothing_found(tmp_path: Path) -> None:
     """First-generation servers have no roles; other clouds nothing at all."""
-    assert Instance() == instance(tmp_path, ("xenstore", from_xenstore({})))
-    assert Instance() == instance(tmp_path)
+    assert Metadata() == metadata(tmp_path, ("xenstore", from_xenstore({})))
+    assert Metadata() == metadata(tmp_path)
 
 
 def test_enough_is_a_region_the_roles_and_servicenet() -> None:
@@ -244,7 +244,7 @@ SERVERS: dict[str, tuple[dict[str, Any], Network, str]] = {
 def test_servicenet_is_chosen(tmp_path: Path, name: str) -> None:
     """By what the platform says and the kernel has, whatever the links are called."""
     said, network, expected = SERVERS[name]
-    mac = instance(tmp_path, ("xenstore", said)).servicenet_mac
+    mac = metadata(tmp_path, ("xenstore", said)).servicenet_mac
     chosen = choose(network, ServiceNetSettings(), mac)
 
     assert chosen is not None

@@ -66,7 +66,7 @@ def test_all_together_are_bounded(
 ) -> None:
     """However many values hang."""
     monkeypatch.setattr(sources, "SECONDS_EACH", 0.2)
-    monkeypatch.setattr(sources, "SECONDS_MOST", 0.5)
+    monkeypatch.setattr(sources, "MAX_SECONDS", 0.5)
     command(xenstore, "xenstore-read", "#!/bin/sh\nexec sleep 60\n")
     begin = time.monotonic()
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-from rcnetd.core.model import Address, Link, Route, Verdict
+from rcnetd.core.model import Address, Link, Route, RouteLookup
 from rcnetd.netlink import decode as decoding
 from rcnetd.netlink import socket as rtnetlink
 from rcnetd.netlink.decode import RTMSG
@@ -143,9 +143,9 @@ def test_a_next_hop_object_is_kept_by_its_number() -> None:
 def test_verdict() -> None:
     """The matching entry: prefix length, link, gateway, metric, protocol and table."""
     data = default_route(("RTA_OIF", 3), ("RTA_GATEWAY", "10.1.2.3"), ("RTA_PRIORITY", 1), proto=82)
-    assert decoding.verdict(data) == Verdict(0, 3, IPv4Address("10.1.2.3"), 1, 82, 254)
+    assert decoding.verdict(data) == RouteLookup(0, 3, IPv4Address("10.1.2.3"), 1, 82, 254)
     data = default_route(("RTA_TABLE", 1000), dst_len=1, table=252)
-    assert decoding.verdict(data) == Verdict(1, None, None, 0, 16, 1000)
+    assert decoding.verdict(data) == RouteLookup(1, None, None, 0, 16, 1000)
 
 
 def test_a_verdict_by_an_ipv6_gateway_has_none() -> None:

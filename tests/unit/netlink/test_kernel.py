@@ -11,8 +11,8 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from rcnetd.core.model import Network, Query, Route
 from rcnetd.netlink import kernel as netlink
-from rcnetd.netlink.kernel import READINGS_MOST, Kernel, Monitor, NetlinkError
-from rcnetd.netlink.socket import Exchange, Interrupted, body
+from rcnetd.netlink.kernel import MAX_READINGS, Kernel, Monitor, NetlinkError
+from rcnetd.netlink.socket import Interrupted, NetlinkSocket, body
 
 LOOPBACK = IPv4Address("127.0.0.1")
 
@@ -27,11 +27,11 @@ def test_read_needs_no_privilege() -> None:
     assert verdict is None or verdict.ifindex == 1
 
 
-def failing(times: int, error: NetlinkError) -> Callable[[Exchange, Query], Network]:
+def failing(times: int, error: NetlinkError) -> Callable[[NetlinkSocket, Query], Network]:
     """A reading that fails so many times."""
     left = [error] * times
 
-    def read(_: Exchange, __: Query) -> Network:
+    def read(_: NetlinkSocket, __: Query) -> Network:
         if left:
             raise left.pop()
         return Network()
@@ -41,13 +41,13 @@ def failing(times: int, error: NetlinkError) -> Callable[[Exchange, Query], Netw
 
 def test_a_reading_that_was_interrupted_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel says when a list changed while it was made."""
-    monkeypatch.setattr(netlink, "_read", failing(READINGS_MOST - 1, Interrupted("changed")))
+    monkeypatch.setattr(netlink, "_read", failing(MAX_READINGS - 1, Interrupted("changed")))
     assert Kernel().read(Query()) == Network()
 
 
 def test_readings_are_repeated_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """A state that never holds still must not hold the daemon."""
-    monkeypatch.setattr(netlink, "_read", failing(READINGS_MOST, Interrupted("changed")))
+    monkeypatch.setattr(netlink, "_read", failing(MAX_READINGS, Interrupted("changed")))
     with pytest.raises(NetlinkError, match="it keeps changing"):
         Kernel().read(Query())
 
@@ -68,7 +68,7 @@ def test_a_question_that_is_refused_is_no_verdict(monkeypatch: pytest.MonkeyPatc
     def refuse(*_: object) -> None:
         raise NetlinkError("Invalid values in header for get request", errno.EINVAL)
 
-    monkeypatch.setattr(Exchange, "get", refuse)
+    monkeypatch.setattr(NetlinkSocket, "get", refuse)
     with pytest.raises(NetlinkError, match="Invalid values in header"):
         Kernel().read(Query(destinations=(LOOPBACK,)))
     with pytest.raises(NetlinkError, match="Invalid values in header"):
@@ -84,8 +84,8 @@ def test_a_link_that_goes_while_it_is_read_has_no_addresses(
     def vanish(*_: object) -> None:
         raise NetlinkError("No such device", codes.pop())
 
-    monkeypatch.setattr(Exchange, "change", lambda *_: None)
-    monkeypatch.setattr(Exchange, "dump", vanish)
+    monkeypatch.setattr(NetlinkSocket, "change", lambda *_: None)
+    monkeypatch.setattr(NetlinkSocket, "dump", vanish)
     with pytest.raises(NetlinkError, match="Failed to set link 99 down"):
         Kernel().take_link_down(99)
     assert codes == []
@@ -98,7 +98,7 @@ def test_what_was_to_be_changed_is_named(monkeypatch: pytest.MonkeyPatch, code: 
     def refuse(*_: object) -> None:
         raise NetlinkError("Operation not permitted", code)
 
-    monkeypatch.setattr(Exchange, "change", refuse)
+    monkeypatch.setattr(NetlinkSocket, "change", refuse)
     route = Route(3, IPv4Address("10.1.2.3"), metric=5, protocol=3)
     expected = "^Failed to remove the route default via 10.1.2.3 metric 5: Operation not permitted$"
     with pytest.raises(NetlinkError, match=expected):

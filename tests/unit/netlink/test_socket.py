@@ -27,10 +27,10 @@ from rcnetd.netlink.socket import (
     NLMSG_OVERRUN,
     NLMSGERR_ATTR_MSG,
     RTM_GETLINK,
-    Exchange,
     Interrupted,
     Message,
     NetlinkError,
+    NetlinkSocket,
     attribute_map,
     attributes,
     body,
@@ -49,7 +49,7 @@ def message(kind: int, payload: bytes = b"", flags: int = 0, sequence: int = 1) 
     return HEADER.pack(length, kind, flags, sequence, Scripted.PORT) + payload + bytes(-length % 4)
 
 
-class Scripted(Exchange):
+class Scripted(NetlinkSocket):
     """An exchange whose answers are given; what it sends goes nowhere."""
 
     PORT = 4711
@@ -187,7 +187,7 @@ def test_a_question_without_an_answer_is_an_error() -> None:
 
 def test_the_real_kernel_answers() -> None:
     """Several questions on one socket, without any privilege."""
-    with Exchange() as exchange:
+    with NetlinkSocket() as exchange:
         assert list(exchange.dump(RTM_GETLINK, LINKS))
         assert exchange.get(RTM_GETLINK, body(ifinfmsg, index=1))
         with pytest.raises(NetlinkError) as refused:
@@ -204,7 +204,7 @@ def test_only_the_kernel_is_believed() -> None:
             data, ancillary, flags, _ = super().recvmsg(*args)
             return data, list(ancillary), flags, (1234, 0)
 
-    with Exchange() as exchange:
+    with NetlinkSocket() as exchange:
         real = exchange._socket
         exchange._socket = Other(fileno=real.detach())
         exchange._socket.settimeout(0.01)
@@ -215,7 +215,7 @@ def test_only_the_kernel_is_believed() -> None:
 def test_too_long_an_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cut datagram is never taken for a whole one."""
     monkeypatch.setattr(rtnetlink, "BUFFER", 64)
-    with Exchange() as exchange, pytest.raises(NetlinkError, match="too long"):
+    with NetlinkSocket() as exchange, pytest.raises(NetlinkError, match="too long"):
         list(exchange.dump(RTM_GETLINK, LINKS))
 
 
@@ -227,12 +227,12 @@ def test_no_socket_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "socket", refuse)
     with pytest.raises(NetlinkError, match="Too many open files"):
-        Exchange()
+        NetlinkSocket()
 
 
 def test_a_broken_socket_is_an_error_too() -> None:
     """Whatever the system says of a socket, the caller has one kind of error to expect."""
-    with Exchange() as exchange:
+    with NetlinkSocket() as exchange:
         exchange._socket.close()
         with pytest.raises(NetlinkError, match="Bad file descriptor"):
             exchange.get(RTM_GETLINK, LINKS)
@@ -244,7 +244,7 @@ def test_a_socket_that_cannot_be_set_up_is_closed(monkeypatch: pytest.MonkeyPatc
     """A kernel that lacks an option refuses it."""
     monkeypatch.setattr(rtnetlink, "NETLINK_GET_STRICT_CHK", 9999)
     with pytest.raises(NetlinkError, match="Protocol not available"):
-        Exchange()
+        NetlinkSocket()
 
 
 @fuzz(300)

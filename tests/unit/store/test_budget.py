@@ -9,19 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rcnetd.store import budget
-from rcnetd.store.budget import BLOCK_MOST, DEADLINE_MOST, SLOT_HELD, Book, Budget, Entry
+from rcnetd.store.budget import MAX_BLOCK, MAX_DEADLINE, SLOT_HELD, Budget, Entry, LedgerState
 
 LIMIT = 18
 
 
-def take(book: Book, now: float, *, limit: int = LIMIT, reserve: int = 0) -> Book | None:
+def take(
+    book: LedgerState, now: float, *, limit: int = LIMIT, reserve: int = 0
+) -> LedgerState | None:
     """One more request of at most 10 s, from the book as a reader sees it at *now*."""
     return budget.take(budget.tidy(book, now), limit, now, deadline=10.0, reserve=reserve)
 
 
 def test_a_request_under_way_counts_to_its_deadline_and_61_s_more() -> None:
     """A process that was killed gives its slot back only when its request is certainly over."""
-    book = take(Book(), 100.0)
+    book = take(LedgerState(), 100.0)
 
     assert book is not None
     assert (10.0 + SLOT_HELD,) == budget.view(book, LIMIT, 100.0).free_in
@@ -31,7 +33,7 @@ def test_a_request_under_way_counts_to_its_deadline_and_61_s_more() -> None:
 
 def test_a_request_that_ended_counts_for_61_s_more() -> None:
     """The server's minute may have begun at any moment until then."""
-    book = take(Book(), 100.0)
+    book = take(LedgerState(), 100.0)
     assert book is not None
     book = budget.end(book, book.last_number, 101.5)
 
@@ -43,7 +45,7 @@ def test_a_request_that_ended_counts_for_61_s_more() -> None:
 @pytest.mark.parametrize("ended_at", [111.0, 1000.0])
 def test_a_request_that_ended_too_late_counts_from_its_real_end(ended_at: float) -> None:
     """A machine that was paused in a request's midst did ask when it went on."""
-    book = take(Book(), 100.0)
+    book = take(LedgerState(), 100.0)
     assert book is not None
     book = budget.end(budget.tidy(book, ended_at), book.last_number, ended_at)
 
@@ -52,7 +54,7 @@ def test_a_request_that_ended_too_late_counts_from_its_real_end(ended_at: float)
 
 def test_the_end_of_one_request_leaves_the_others() -> None:
     """Only the slot that is given back changes."""
-    one = take(Book(), 100.0)
+    one = take(LedgerState(), 100.0)
     assert one is not None
     two = take(one, 100.0)
     assert two is not None
@@ -63,7 +65,7 @@ def test_the_end_of_one_request_leaves_the_others() -> None:
 
 def test_the_view_is_sorted_and_counts() -> None:
     """`free_in` says when the next slot is free, and `used` how many are not."""
-    book = Book((Entry(1, 30.0), Entry(2, 10.0), Entry(3, 20.0)))
+    book = LedgerState((Entry(1, 30.0), Entry(2, 10.0), Entry(3, 20.0)))
     seen = budget.view(book, LIMIT, 40.0)
 
     assert Budget(LIMIT, (31.0, 41.0, 51.0)) == seen
@@ -73,7 +75,7 @@ def test_the_view_is_sorted_and_counts() -> None:
 @pytest.mark.parametrize(("reserve", "granted"), [(0, 18), (4, 14), (18, 0)])
 def test_no_more_than_the_budget_is_granted(reserve: int, granted: int) -> None:
     """A budget of 18 with 4 reserved grants 14."""
-    book, count = Book(), 0
+    book, count = LedgerState(), 0
     for _ in range(30):
         taken = take(book, 100.0, reserve=reserve)
         if taken is not None:
@@ -84,7 +86,7 @@ def test_no_more_than_the_budget_is_granted(reserve: int, granted: int) -> None:
 
 def test_the_reserve_is_others_to_use() -> None:
     """What the daemon may not have is still there for rcnetctl."""
-    book: Book | None = Book()
+    book: LedgerState | None = LedgerState()
     for _ in range(14):
         assert book is not None
         book = take(book, 100.0, reserve=4)
@@ -96,7 +98,7 @@ def test_the_reserve_is_others_to_use() -> None:
 
 def test_a_block_stops_everyone_until_it_is_over() -> None:
     """After a 403 nobody asks, however empty the budget is."""
-    book = budget.block(Book(), 61.0, 100.0)
+    book = budget.block(LedgerState(), 61.0, 100.0)
 
     assert Budget(LIMIT, (), 61.0) == budget.view(book, LIMIT, 100.0)
     assert take(book, 160.9) is None
@@ -106,38 +108,38 @@ def test_a_block_stops_everyone_until_it_is_over() -> None:
 
 def test_of_two_blocks_the_longer_holds() -> None:
     """A second 403 without Retry-After does not shorten the first one's."""
-    book = budget.block(budget.block(Book(), 600.0, 100.0), 61.0, 101.0)
+    book = budget.block(budget.block(LedgerState(), 600.0, 100.0), 61.0, 101.0)
 
     assert 599.0 == budget.view(book, LIMIT, 101.0).blocked_for
 
 
 def test_no_block_is_longer_than_an_hour() -> None:
     """A Retry-After of a year is no reason to be silent for a year."""
-    book = budget.block(Book(), 1e9, 100.0)
+    book = budget.block(LedgerState(), 1e9, 100.0)
 
-    assert BLOCK_MOST == budget.view(book, LIMIT, 100.0).blocked_for
+    assert MAX_BLOCK == budget.view(book, LIMIT, 100.0).blocked_for
 
 
-@pytest.mark.parametrize("ahead", [DEADLINE_MOST + 0.1, 1e9, inf, nan])
+@pytest.mark.parametrize("ahead", [MAX_DEADLINE + 0.1, 1e9, inf, nan])
 def test_what_lies_too_far_ahead_is_from_another_boot(ahead: float) -> None:
     """On a disk that outlives a boot, the old boot's clock does not block the new one's."""
-    book = Book((Entry(1, 100.0 + ahead),), 100.0 + BLOCK_MOST + ahead, 1)
+    book = LedgerState((Entry(1, 100.0 + ahead),), 100.0 + MAX_BLOCK + ahead, 1)
 
-    assert Book((), 0.0, 1) == budget.tidy(book, 100.0)
+    assert LedgerState((), 0.0, 1) == budget.tidy(book, 100.0)
 
 
 def test_what_may_be_true_stays() -> None:
     """The longest request and the longest block that are allowed are believed."""
-    book = Book((Entry(1, 100.0 + DEADLINE_MOST),), 100.0 + BLOCK_MOST, 1)
+    book = LedgerState((Entry(1, 100.0 + MAX_DEADLINE),), 100.0 + MAX_BLOCK, 1)
 
     assert book == budget.tidy(book, 100.0)
 
 
 def test_a_book_that_grew_without_end_is_cut() -> None:
     """Of more entries than any budget has, the last ones count."""
-    book = Book(tuple(Entry(number, 100.0) for number in range(1000)))
+    book = LedgerState(tuple(Entry(number, 100.0) for number in range(1000)))
 
-    assert range(1000 - budget.ENTRIES_MOST, 1000) == range(
+    assert range(1000 - budget.MAX_ENTRIES, 1000) == range(
         budget.tidy(book, 100.0).entries[0].number, 1000
     )
 
@@ -147,14 +149,14 @@ def test_a_full_book_outlasts_every_request_that_may_be_under_way() -> None:
     book = budget.full(LIMIT, 100.0)
 
     assert LIMIT == len(budget.tidy(book, 100.0).entries)
-    assert take(book, 100.0 + DEADLINE_MOST + SLOT_HELD - 0.1) is None
-    assert take(book, 100.0 + DEADLINE_MOST + SLOT_HELD) is not None
+    assert take(book, 100.0 + MAX_DEADLINE + SLOT_HELD - 0.1) is None
+    assert take(book, 100.0 + MAX_DEADLINE + SLOT_HELD) is not None
 
 
 def test_numbers_are_not_given_again_after_a_loss() -> None:
     """The holder of a slot from a book that was lost ends nobody else's request."""
-    old = take(Book(), 100.0)
-    new = take(Book(), 100.5)
+    old = take(LedgerState(), 100.0)
+    new = take(LedgerState(), 100.5)
     again = take(budget.full(LIMIT, 100.0), 300.0)
 
     assert old is not None
@@ -163,11 +165,11 @@ def test_numbers_are_not_given_again_after_a_loss() -> None:
     assert old.last_number < new.last_number < again.last_number
 
 
-@pytest.mark.parametrize(("deadline", "reserve"), [(-1.0, 0), (DEADLINE_MOST + 1, 0), (1.0, -1)])
+@pytest.mark.parametrize(("deadline", "reserve"), [(-1.0, 0), (MAX_DEADLINE + 1, 0), (1.0, -1)])
 def test_a_request_longer_than_the_ledger_can_count_is_a_bug(deadline: float, reserve: int) -> None:
     """The deadline is what a killed process's slot is given back by: it must hold."""
     with pytest.raises(AssertionError):
-        budget.take(Book(), LIMIT, 0.0, deadline=deadline, reserve=reserve)
+        budget.take(LedgerState(), LIMIT, 0.0, deadline=deadline, reserve=reserve)
 
 
 WAITS = st.one_of(
@@ -190,7 +192,7 @@ class Programs:
     """Programs that share a book, and what a server would see of them."""
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.now, self.book = limit, 1000.0, Book()
+        self.limit, self.now, self.book = limit, 1000.0, LedgerState()
         self.open: list[tuple[int, float]] = []  # number, start
         self.requests: list[tuple[float, float]] = []  # start, the latest moment of being seen
 

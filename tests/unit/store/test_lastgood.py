@@ -66,8 +66,8 @@ def test_a_damaged_file_is_one_warning(tmp_path: Path, damage: bytes) -> None:
         ("mac", []),
         ("address", 180),
         ("address", "10.180.1.2/99"),
-        ("mode", "maybe"),
-        ("mode", "off"),
+        ("configured_by", "maybe"),
+        ("configured_by", "rackconnect"),
         ("gateway", None),
         ("gateway", 176160510),
         ("gateway", "10.180.31.254\n"),
@@ -129,7 +129,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3), max_leaves=5,
 )  # fmt: skip
 KEYS = st.sampled_from(
-    ["version", "machine_id", "endpoint", "mac", "address", "mode", "gateway", "deployed",
+    ["version", "machine_id", "endpoint", "mac", "address", "configured_by", "gateway", "deployed",
      "api_address"]
 )  # fmt: skip
 

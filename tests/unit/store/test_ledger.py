@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcnetd.store import ledger as ledger_module
-from rcnetd.store.budget import DEADLINE_MOST, SLOT_HELD, Budget
-from rcnetd.store.ledger import LOCK_AGAIN, LOCK_TIMEOUT, Ledger, boottime
+from rcnetd.store.budget import MAX_DEADLINE, SLOT_HELD, Budget
+from rcnetd.store.ledger import LOCK_RETRY_DELAY, LOCK_TIMEOUT, Ledger, boottime
 from tests.support.fuzzing import fuzz
 
 
@@ -166,7 +166,7 @@ def test_a_damaged_ledger_allows_nothing_for_a_while(
     path.write_bytes(damage(path.read_bytes()))
 
     assert 18 == ledger.view().used
-    clock.now += DEADLINE_MOST + SLOT_HELD - 0.1
+    clock.now += MAX_DEADLINE + SLOT_HELD - 0.1
     assert 0 == granted(ledger)
     clock.now += 0.2
     assert 18 == granted(ledger)
@@ -258,7 +258,7 @@ def test_a_ledger_that_stays_locked_blocks_nobody(path: Path, clock: Clock) -> N
     with path.open() as holder:
         fcntl.flock(holder, fcntl.LOCK_EX)
         began = time.monotonic()
-        assert (None, Budget(18, (LOCK_AGAIN,) * 18)) == ledger.take(deadline=10.0)
+        assert (None, Budget(18, (LOCK_RETRY_DELAY,) * 18)) == ledger.take(deadline=10.0)
         assert time.monotonic() - began < LOCK_TIMEOUT + 1
         clock.now += 1
         assert 18 == ledger.end(slot).used
@@ -407,5 +407,5 @@ def test_no_content_breaks_it_or_frees_a_slot(
 
     _, budget = ledger.take(deadline=5.0)
     assert len(budget.free_in) <= 18
-    clock.now += DEADLINE_MOST + 200.0
+    clock.now += MAX_DEADLINE + 200.0
     assert ledger.take(deadline=5.0)[0] is not None

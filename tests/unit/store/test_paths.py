@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 
 
 def test_the_usual_places() -> None:
     """Without systemd's word, the documented paths."""
-    places = Places.from_environ({})
+    paths = Paths.from_environ({})
 
-    assert Path("/run/rcnetd/status.json") == places.status
-    assert Path("/run/rcnetd/route.json") == places.route
-    assert Path("/run/rcnetd/removed.json") == places.removed
-    assert Path("/run/rcnetd/requests") == places.requests
-    assert Path("/run/rcnetd/timeline.jsonl") == places.timeline
-    assert Path("/run/rcnetd/lock") == places.lock
-    assert Path("/var/lib/rcnetd") == places.state
-    assert Path("/run/rcnetd-instance/instance.json") == places.instance
-    assert Path("/run/rcnetd-persist/persist.json") == places.persisted
-    assert Path("/var/lib/rcnetd-persist") == places.undo
+    assert Path("/run/rcnetd/status.json") == paths.status
+    assert Path("/run/rcnetd/route.json") == paths.route
+    assert Path("/run/rcnetd/removed.json") == paths.removed
+    assert Path("/run/rcnetd/requests") == paths.requests
+    assert Path("/run/rcnetd/timeline.jsonl") == paths.timeline
+    assert Path("/run/rcnetd/lock") == paths.lock
+    assert Path("/var/lib/rcnetd") == paths.state
+    assert Path("/run/rcnetd-metadata/metadata.json") == paths.metadata
+    assert Path("/run/rcnetd-persist/persist.json") == paths.persisted
+    assert Path("/var/lib/rcnetd-persist") == paths.undo
 
 
 def test_systemds_directories_come_first() -> None:
     """RUNTIME_DIRECTORY and STATE_DIRECTORY, the first of several."""
-    places = Places.from_environ(
-        {"RUNTIME_DIRECTORY": "/a:/b", "STATE_DIRECTORY": "/c", "RCNETD_INSTANCE": "/d"}
+    paths = Paths.from_environ(
+        {"RUNTIME_DIRECTORY": "/a:/b", "STATE_DIRECTORY": "/c", "RCNETD_METADATA": "/d"}
     )
 
-    assert (Path("/a"), Path("/c"), Path("/d")) == (places.run, places.state, places.instance)
+    assert (Path("/a"), Path("/c"), Path("/d")) == (paths.run, paths.state, paths.metadata)
 
 
 def test_the_places_of_an_image() -> None:
     """Below its directory, wherever they are."""
-    places = Places.from_environ({})
-    assert places is places.below(Path("/"))
-    assert Path("/image/var/lib/rcnetd-persist") == places.below(Path("/image")).undo
+    paths = Paths.from_environ({})
+    assert paths is paths.below(Path("/"))
+    assert Path("/image/var/lib/rcnetd-persist") == paths.below(Path("/image")).undo

@@ -9,42 +9,42 @@ import pytest
 
 from rcnetd.core.model import Address, Network
 from rcnetd.core.settings import PublicInterface, Settings
-from rcnetd.store.paths import Places
-from rcnetd.store.runtime import ENTRIES_MOST, Records
+from rcnetd.store.paths import Paths
+from rcnetd.store.runtime import MAX_ENTRIES, RuntimeFiles
 from tests.support.playbook import ETH0, ETH1, GATEWAY, PUBLIC, foreign_default
 
 NETWORK = Network((ETH0, ETH1))
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def paths(tmp_path: Path) -> Paths:
     """Places in a temporary directory."""
-    return Places(run=tmp_path, state=tmp_path)
+    return Paths(run=tmp_path, state=tmp_path)
 
 
-def test_status_is_readable_by_all(places: Places) -> None:
+def test_status_is_readable_by_all(paths: Paths) -> None:
     """Every user may ask how the server is."""
-    Records(places).status({"version": 1})
+    RuntimeFiles(paths).status({"version": 1})
 
-    assert json.loads(places.status.read_text()) == {"version": 1}
-    assert places.status.stat().st_mode & 0o777 == 0o644
+    assert json.loads(paths.status.read_text()) == {"version": 1}
+    assert paths.status.stat().st_mode & 0o777 == 0o644
 
 
-def test_each_ready_is_news(places: Places) -> None:
+def test_each_ready_is_news(paths: Paths) -> None:
     """A path unit watches the file: the READY of a later daemon has to change it."""
-    Records(places).ready(7)
-    first = places.ready.stat().st_ino
-    Records(places).ready(8)
+    RuntimeFiles(paths).ready(7)
+    first = paths.ready.stat().st_ino
+    RuntimeFiles(paths).ready(8)
 
-    assert json.loads(places.ready.read_text()) == {"version": 1, "pid": 8}
-    assert first != places.ready.stat().st_ino
+    assert json.loads(paths.ready.read_text()) == {"version": 1, "pid": 8}
+    assert first != paths.ready.stat().st_ino
 
 
-def test_the_route_in_effect(places: Places) -> None:
+def test_the_route_in_effect(paths: Paths) -> None:
     """What the persister needs: link, MAC and gateway; and what it reads elsewhere, as news."""
-    Records(places).in_effect(ETH1, GATEWAY, Settings())
+    RuntimeFiles(paths).in_effect(ETH1, GATEWAY, Settings())
 
-    assert json.loads(places.route.read_text()) == {
+    assert json.loads(paths.route.read_text()) == {
         "version": 1,
         "interface": "eth1",
         "mac": ETH1.mac,
@@ -54,55 +54,55 @@ def test_the_route_in_effect(places: Places) -> None:
         "public_ipv6": "keep",
         "public_routes": [],
     }
-    written = places.route.stat().st_ino
-    Records(places).in_effect(ETH1, GATEWAY, Settings(requests_per_minute=5))
-    assert written == places.route.stat().st_ino
-    Records(places).in_effect(ETH1, GATEWAY, Settings(public_interface=PublicInterface.DOWN))
-    assert written != places.route.stat().st_ino
-    Records(places).in_effect(None, GATEWAY, Settings())
-    assert json.loads(places.route.read_text())["interface"] is None
+    written = paths.route.stat().st_ino
+    RuntimeFiles(paths).in_effect(ETH1, GATEWAY, Settings(requests_per_minute=5))
+    assert written == paths.route.stat().st_ino
+    RuntimeFiles(paths).in_effect(ETH1, GATEWAY, Settings(public_interface=PublicInterface.DOWN))
+    assert written != paths.route.stat().st_ino
+    RuntimeFiles(paths).in_effect(None, GATEWAY, Settings())
+    assert json.loads(paths.route.read_text())["interface"] is None
 
 
-def test_removed_routes_add_up(places: Places) -> None:
+def test_removed_routes_add_up(paths: Paths) -> None:
     """Each is kept once, in order, with its words for people."""
     first, second = foreign_default(0), foreign_default(100)
-    Records(places).removed((first,), NETWORK)
-    Records(places).removed((first, second), NETWORK)
-    Records(places).removed((), NETWORK)
+    RuntimeFiles(paths).removed((first,), NETWORK)
+    RuntimeFiles(paths).removed((first, second), NETWORK)
+    RuntimeFiles(paths).removed((), NETWORK)
 
-    routes = json.loads(places.removed.read_text())["routes"]
+    routes = json.loads(paths.removed.read_text())["routes"]
     assert [first.raw.hex(), second.raw.hex()] == [route["raw"] for route in routes]
     assert routes[0]["text"] == "default via 203.0.113.1 dev eth0 proto boot metric 0"
 
 
-def test_a_link_that_is_set_down_is_recorded_with_its_addresses(places: Places) -> None:
+def test_a_link_that_is_set_down_is_recorded_with_its_addresses(paths: Paths) -> None:
     """Beside the routes, once."""
-    records = Records(places)
+    records = RuntimeFiles(paths)
     records.removed((foreign_default(),), NETWORK)
     for _ in range(2):
         records.taken_down(ETH0, (Address(2, PUBLIC),))
 
-    content = json.loads(places.removed.read_text())
+    content = json.loads(paths.removed.read_text())
     assert content["links"] == [{"name": "eth0", "mac": ETH0.mac, "addresses": ["203.0.113.10/24"]}]
     assert len(content["routes"]) == 1
 
 
-def test_records_are_bounded(places: Places) -> None:
+def test_records_are_bounded(paths: Paths) -> None:
     """Another program that sets a new route each second cannot fill /run."""
-    records = Records(places)
-    for metric in range(ENTRIES_MOST + 20):
+    records = RuntimeFiles(paths)
+    for metric in range(MAX_ENTRIES + 20):
         records.removed((foreign_default(metric),), NETWORK)
         records.taken_down(ETH0, (Address(metric, PUBLIC),))
 
-    assert len(json.loads(places.removed.read_text())["routes"]) == ENTRIES_MOST
+    assert len(json.loads(paths.removed.read_text())["routes"]) == MAX_ENTRIES
 
 
 @pytest.mark.parametrize(
     "damage", ["", "{", "[]", '{"routes": 5}', '{"routes": [{}], "links": []}']
 )
-def test_a_damaged_record_does_not_stop_the_switch(places: Places, damage: str) -> None:
+def test_a_damaged_record_does_not_stop_the_switch(paths: Paths, damage: str) -> None:
     """What is recorded now is worth more than what cannot be read."""
-    places.removed.write_text(damage)
-    Records(places).removed((foreign_default(),), NETWORK)
+    paths.removed.write_text(damage)
+    RuntimeFiles(paths).removed((foreign_default(),), NETWORK)
 
-    assert len(json.loads(places.removed.read_text())["routes"]) == 1
+    assert len(json.loads(paths.removed.read_text())["routes"]) == 1

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from rcnetd.store.timeline import SIZE_MOST, Timeline
+from rcnetd.store.timeline import MAX_SIZE, Timeline
 
 
 def test_each_line_is_an_object(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_it_is_bounded_and_loses_the_oldest(tmp_path: Path) -> None:
         timeline.add(number, "log", level="info", text="x" * 100)
 
     lines = path.read_text().splitlines()
-    assert path.stat().st_size <= SIZE_MOST
+    assert path.stat().st_size <= MAX_SIZE
     assert json.loads(lines[-1])["at"] == 3999
     assert json.loads(lines[0])["at"] > 0
 

@@ -16,13 +16,13 @@ from rcnetd.basic.dataclass import replace
 from rcnetd.core.settings import PublicInterface, PublicIPv6
 from rcnetd.hostconfig.renderers.ifcfg import PATTERNS, read_defaults, render
 from rcnetd.hostconfig.renderers.marked_edits import OFF, applied
-from rcnetd.hostconfig.renderers.model import File, Nic, Refusal, Tree, Wish
+from rcnetd.hostconfig.renderers.model import CannotPersist, File, HostLink, Target, Tree
 from tests.support.properties import check, examples
-from tests.support.trees import GATEWAY, HERE, PUBLIC, SERVICENET, cases, read_tree, wish_of
+from tests.support.trees import GATEWAY, HERE, PUBLIC, SERVICENET, cases, read_tree, target_of
 
 NETWORK = "/etc/sysconfig/network"
 SCRIPTS = "/etc/sysconfig/network-scripts"
-NO_DEFAULT = Wish(SERVICENET, GATEWAY, (PUBLIC,))
+NO_DEFAULT = Target(SERVICENET, GATEWAY, (PUBLIC,))
 DOWN = replace(NO_DEFAULT, policy=PublicInterface.DOWN)
 ETH0 = "DEVICE=eth0\nBOOTPROTO=none\nIPADDR=203.0.113.10\nPREFIX=24\nGATEWAY=203.0.113.1\n"
 ETH1 = "DEVICE=eth1\nBOOTPROTO=none\nIPADDR=10.180.1.2\nPREFIX=19\n"
@@ -40,9 +40,9 @@ def tree(**files: str) -> Tree:
     }
 
 
-def rendered(before: Tree, wish: Wish = NO_DEFAULT) -> dict[str, str]:
+def rendered(before: Tree, target: Target = NO_DEFAULT) -> dict[str, str]:
     """The changed files, by their names, after rendering."""
-    made = render(before, wish)
+    made = render(before, target)
     after = applied(before, made)
     return {path.rpartition("/")[2]: after[path].data.decode() for path in made}
 
@@ -52,14 +52,14 @@ def rendered(before: Tree, wish: Wish = NO_DEFAULT) -> dict[str, str]:
 def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> None:
     """Byte by byte; and rendered again nothing changes, whatever the policy was before."""
     before = read_tree(HERE / "ifcfg" / case / "before")
-    wish = wish_of("ifcfg", case, policy)
-    after = applied(before, render(before, wish))
+    target = target_of("ifcfg", case, policy)
+    after = applied(before, render(before, target))
 
     assert read_tree(HERE / "ifcfg" / case / f"after-{policy.value}") == after
-    assert render(after, wish) == {}
+    assert render(after, target) == {}
     for other in PublicInterface:
-        there = applied(after, render(after, replace(wish, policy=other)))
-        assert applied(there, render(there, wish)) == after
+        there = applied(after, render(after, replace(target, policy=other)))
+        assert applied(there, render(there, target)) == after
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> 
 )
 def test_refuses(files: dict[str, str], reason: str) -> None:
     """What cannot be done safely is one line with the place."""
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(CannotPersist) as caught:
         render(tree(**files), NO_DEFAULT)
     assert str(caught.value).startswith(reason)
     assert "\n" not in str(caught.value)
@@ -98,9 +98,9 @@ def test_refuses(files: dict[str, str], reason: str) -> None:
 
 def test_refuses_public_routes_without_a_gateway() -> None:
     """Nobody knows the gateway of DHCP beforehand."""
-    wish = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
-    with pytest.raises(Refusal, match="public_routes need the public link's old gateway"):
-        render(tree(ifcfg_eth0="DEVICE=eth0\nBOOTPROTO=dhcp\n"), wish)
+    target = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
+    with pytest.raises(CannotPersist, match="public_routes need the public link's old gateway"):
+        render(tree(ifcfg_eth0="DEVICE=eth0\nBOOTPROTO=dhcp\n"), target)
 
 
 @pytest.mark.parametrize("value", ["$(hostname)", "`x`", '"$X"', "a b", "a|b"])
@@ -142,7 +142,7 @@ def test_profiles_are_found_by_device_mac_and_name(profile: str) -> None:
 def test_without_a_known_mac_the_file_s_name_counts() -> None:
     """An HWADDR alone says nothing then."""
     before = tree(ifcfg_eth1="HWADDR=BC:76:4E:20:6C:5B\nIPADDR=10.180.1.2\n")
-    assert "route-eth1" in rendered(before, replace(NO_DEFAULT, servicenet=Nic("eth1")))
+    assert "route-eth1" in rendered(before, replace(NO_DEFAULT, servicenet=HostLink("eth1")))
 
 
 def test_moved_name_servers_need_the_resolver_file_to_be_written() -> None:
@@ -251,14 +251,14 @@ WISHES = st.builds(
     st.sampled_from([NO_DEFAULT, DOWN]),
     public_ipv6=st.sampled_from(PublicIPv6),
     onlink=st.booleans(),
-    public=st.sampled_from([(PUBLIC,), (PUBLIC, Nic("eth9"))]),
+    public=st.sampled_from([(PUBLIC,), (PUBLIC, HostLink("eth9"))]),
 )
 MAY_GO = (b"GATEWAY", b"DEFROUTE", b"ONBOOT", b"PEERDNS", b"default", b"ADDRESS", b"NETMASK")
 
 
 @examples
 @given(trees(), WISHES)
-def test_properties(before: Tree, wish: Wish) -> None:
+def test_properties(before: Tree, target: Target) -> None:
     """Rendered twice is once; other lines survive; one default wins, and it is ours."""
-    for line in check(before, wish, PATTERNS, render, read_defaults):
+    for line in check(before, target, PATTERNS, render, read_defaults):
         assert any(word in line for word in MAY_GO)

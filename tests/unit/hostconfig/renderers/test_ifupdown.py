@@ -13,15 +13,22 @@ from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
 from rcnetd.hostconfig.renderers.ifupdown import PATTERNS, read_defaults, render
 from rcnetd.hostconfig.renderers.marked_edits import BEGIN, OFF, applied
-from rcnetd.hostconfig.renderers.model import Default, File, Nic, Refusal, Tree, Wish
+from rcnetd.hostconfig.renderers.model import (
+    CannotPersist,
+    DefaultRoute,
+    File,
+    HostLink,
+    Target,
+    Tree,
+)
 from tests.support.properties import check, examples
-from tests.support.trees import GATEWAY, HERE, PUBLIC, SERVICENET, cases, read_tree, wish_of
+from tests.support.trees import GATEWAY, HERE, PUBLIC, SERVICENET, cases, read_tree, target_of
 
 MAIN = "/etc/network/interfaces"
 DIRECTORY = f"{MAIN}.d"
-NO_DEFAULT = Wish(SERVICENET, GATEWAY, (PUBLIC,))
+NO_DEFAULT = Target(SERVICENET, GATEWAY, (PUBLIC,))
 DOWN = replace(NO_DEFAULT, policy=PublicInterface.DOWN)
-OURS = Default("eth1", GATEWAY, METRIC)
+OURS = DefaultRoute("eth1", GATEWAY, METRIC)
 SIMPLE = """\
 auto eth0 eth1
 iface eth0 inet static
@@ -38,9 +45,9 @@ def tree(main: str, **files: str) -> Tree:
     return {MAIN: File(main.encode()), **beside}
 
 
-def rendered(before: Tree, wish: Wish = NO_DEFAULT) -> str:
+def rendered(before: Tree, target: Target = NO_DEFAULT) -> str:
     """All files after rendering, as one text."""
-    after = applied(before, render(before, wish))
+    after = applied(before, render(before, target))
     return "".join(after[path].data.decode() for path in sorted(after))
 
 
@@ -49,14 +56,14 @@ def rendered(before: Tree, wish: Wish = NO_DEFAULT) -> str:
 def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> None:
     """Byte by byte; and rendered again nothing changes, whatever the policy was before."""
     before = read_tree(HERE / "ifupdown" / case / "before")
-    wish = wish_of("ifupdown", case, policy)
-    after = applied(before, render(before, wish))
+    target = target_of("ifupdown", case, policy)
+    after = applied(before, render(before, target))
 
     assert read_tree(HERE / "ifupdown" / case / f"after-{policy.value}") == after
-    assert render(after, wish) == {}
+    assert render(after, target) == {}
     for other in PublicInterface:
-        there = applied(after, render(after, replace(wish, policy=other)))
-        assert applied(there, render(there, wish)) == after
+        there = applied(after, render(after, replace(target, policy=other)))
+        assert applied(there, render(there, target)) == after
 
 
 @pytest.mark.parametrize(
@@ -106,7 +113,7 @@ def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> 
 )  # fmt: skip
 def test_refuses(main: str, files: dict[str, str], reason: str) -> None:
     """What cannot be done safely is one line with the place."""
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(CannotPersist) as caught:
         render(tree(main, **files), NO_DEFAULT)
     assert str(caught.value).startswith(reason)
     assert "\n" not in str(caught.value)
@@ -114,7 +121,7 @@ def test_refuses(main: str, files: dict[str, str], reason: str) -> None:
 
 def test_refuses_where_there_is_nothing() -> None:
     """No `interfaces`: ifupdown configures nothing here."""
-    with pytest.raises(Refusal, match="there is no /etc/network/interfaces"):
+    with pytest.raises(CannotPersist, match="there is no /etc/network/interfaces"):
         render({}, NO_DEFAULT)
 
 
@@ -122,7 +129,7 @@ def test_refuses_where_there_is_nothing() -> None:
 def test_refuses_to_keep_a_pattern_down(word: str) -> None:
     """A pattern that is the public link's too cannot lose it."""
     before = tree(SIMPLE.replace("auto eth0", f"auto {word}"))
-    with pytest.raises(Refusal, match=f"{MAIN}:1: the pattern '.*' is eth0 too"):
+    with pytest.raises(CannotPersist, match=f"{MAIN}:1: the pattern '.*' is eth0 too"):
         render(before, DOWN)
 
 
@@ -135,9 +142,9 @@ def test_a_pattern_of_others_stays() -> None:
 def test_refuses_public_routes_without_a_gateway() -> None:
     """Nobody knows the gateway of DHCP beforehand."""
     before = tree(SIMPLE.replace("    gateway 203.0.113.1\n", ""))
-    wish = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
-    with pytest.raises(Refusal, match="public_routes need the public link's old gateway"):
-        render(before, wish)
+    target = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
+    with pytest.raises(CannotPersist, match="public_routes need the public link's old gateway"):
+        render(before, target)
 
 
 def test_refuses_to_edit_what_is_made_at_boot() -> None:
@@ -147,7 +154,7 @@ def test_refuses_to_edit_what_is_made_at_boot() -> None:
         **tree(f"source-directory /run/network/interfaces.d\n{SIMPLE}"),
         run: File(b"iface eth0 inet static\n address 203.0.113.11/24\n gateway 203.0.113.1\n"),
     }
-    with pytest.raises(Refusal, match=f"{run}:3: is made anew at each boot"):
+    with pytest.raises(CannotPersist, match=f"{run}:3: is made anew at each boot"):
         render(before, NO_DEFAULT)
 
 
@@ -194,8 +201,8 @@ def test_dhcp_loses_with_the_metric_that_it_has() -> None:
 
 def test_without_an_inet6_stanza_the_ipv6_default_goes_by_the_other() -> None:
     """The kernel takes a router's word also for a link that has no `inet6` stanza."""
-    wish = replace(NO_DEFAULT, public_ipv6=PublicIPv6.NO_DEFAULT)
-    assert "net.ipv6.conf.eth0.accept_ra_defrtr=0" in rendered(tree(SIMPLE), wish)
+    target = replace(NO_DEFAULT, public_ipv6=PublicIPv6.NO_DEFAULT)
+    assert "net.ipv6.conf.eth0.accept_ra_defrtr=0" in rendered(tree(SIMPLE), target)
 
 
 def test_ipv6_commands_stay_or_go() -> None:
@@ -203,8 +210,8 @@ def test_ipv6_commands_stay_or_go() -> None:
     command = "up ip -6 route add default via fe80::1 dev eth0"
     before = tree(SIMPLE.replace("iface eth1", f"    {command}\niface eth1"))
     assert f"\n    {command}\n" in rendered(before)
-    wish = replace(NO_DEFAULT, public_ipv6=PublicIPv6.NO_DEFAULT)
-    assert f"\n{OFF}    {command}\n" in rendered(before, wish)
+    target = replace(NO_DEFAULT, public_ipv6=PublicIPv6.NO_DEFAULT)
+    assert f"\n{OFF}    {command}\n" in rendered(before, target)
 
 
 def test_reads_defaults_as_they_are() -> None:
@@ -304,13 +311,13 @@ WISHES = st.builds(
     st.sampled_from([NO_DEFAULT, DOWN]),
     public_ipv6=st.sampled_from(PublicIPv6),
     onlink=st.booleans(),
-    public=st.sampled_from([(PUBLIC,), (PUBLIC, Nic("eth9"))]),
+    public=st.sampled_from([(PUBLIC,), (PUBLIC, HostLink("eth9"))]),
 )
 
 
 @examples
 @given(trees(), WISHES)
-def test_properties(before: Tree, wish: Wish) -> None:
+def test_properties(before: Tree, target: Target) -> None:
     """Rendered twice is once; other lines survive; one default wins, and it is ours."""
-    for line in check(before, wish, PATTERNS, render, read_defaults):
+    for line in check(before, target, PATTERNS, render, read_defaults):
         assert not any(word in line for word in (b"address", b"mtu", b"dns", b"# x", b"10.176"))

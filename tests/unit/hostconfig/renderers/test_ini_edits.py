@@ -6,7 +6,7 @@ import pytest
 
 from rcnetd.hostconfig.renderers.ini_edits import sections
 from rcnetd.hostconfig.renderers.marked_edits import OFF, Document
-from rcnetd.hostconfig.renderers.model import Refusal
+from rcnetd.hostconfig.renderers.model import CannotPersist
 
 TEXT = b"""\
 # a
@@ -54,8 +54,8 @@ def test_what_is_put_out_is_put_out_whole() -> None:
 @pytest.mark.parametrize(("text", "continues"), [(b"a=1\n", False), (b"[x]\na\n", False)])
 def test_refuses(text: bytes, continues: bool) -> None:
     """NetworkManager ignores such a file; systemd such a line."""
-    with pytest.raises(Refusal, match=r"f:\d: is in no section"):
+    with pytest.raises(CannotPersist, match=r"f:\d: is in no section"):
         sections(Document("f", text), continues=continues)
     assert not any(section.entries for section in sections(Document("f", text), continues=True))
-    with pytest.raises(Refusal, match="is no section"):
+    with pytest.raises(CannotPersist, match="is no section"):
         sections(Document("f", b"[x\n"), continues=True)

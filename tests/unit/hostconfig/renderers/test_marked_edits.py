@@ -14,7 +14,7 @@ from rcnetd.hostconfig.renderers.marked_edits import (
     changes,
     documents,
 )
-from rcnetd.hostconfig.renderers.model import Change, File, Refusal
+from rcnetd.hostconfig.renderers.model import CannotPersist, Change, File
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_places_are_those_of_the_file_as_it_is() -> None:
 )
 def test_refuses(text: str, reason: str) -> None:
     """What is not a text file, and what somebody has cut."""
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(CannotPersist) as caught:
         Document("f", text.encode())
     assert str(caught.value).startswith(reason)
 

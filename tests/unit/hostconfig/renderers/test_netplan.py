@@ -15,7 +15,14 @@ from rcnetd.basic.dataclass import replace
 from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
 from rcnetd.hostconfig.renderers.marked_edits import applied
-from rcnetd.hostconfig.renderers.model import Default, File, Nic, Refusal, Tree, Wish
+from rcnetd.hostconfig.renderers.model import (
+    CannotPersist,
+    DefaultRoute,
+    File,
+    HostLink,
+    Target,
+    Tree,
+)
 from rcnetd.hostconfig.renderers.netplan import OWN, PATTERNS, read_defaults, render
 from tests.support.properties import check, examples
 from tests.support.trees import (
@@ -26,10 +33,10 @@ from tests.support.trees import (
     cases,
     contents,
     read_tree,
-    wish_of,
+    target_of,
 )
 
-NO_DEFAULT = Wish(SERVICENET, GATEWAY, (PUBLIC,))
+NO_DEFAULT = Target(SERVICENET, GATEWAY, (PUBLIC,))
 DOWN = replace(NO_DEFAULT, policy=PublicInterface.DOWN)
 FILE = "/etc/netplan/50-cloud-init.yaml"
 SIMPLE = """\
@@ -50,9 +57,9 @@ def tree(text: str = SIMPLE, **others: str) -> Tree:
     return {FILE: File(text.encode()), **beside}
 
 
-def ours(before: Tree, wish: Wish = NO_DEFAULT) -> Any:
+def ours(before: Tree, target: Target = NO_DEFAULT) -> Any:
     """What our own file says below `network`."""
-    data = render(before, wish)[OWN].data
+    data = render(before, target)[OWN].data
     assert data is not None
     return yaml.safe_load(data)["network"]
 
@@ -62,14 +69,14 @@ def ours(before: Tree, wish: Wish = NO_DEFAULT) -> Any:
 def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> None:
     """Byte by byte; and rendered again nothing changes, whatever the policy was before."""
     before = read_tree(HERE / "netplan" / case / "before")
-    wish = wish_of("netplan", case, policy)
-    after = applied(before, render(before, wish))
+    target = target_of("netplan", case, policy)
+    after = applied(before, render(before, target))
 
     assert contents(read_tree(HERE / "netplan" / case / f"after-{policy.value}")) == contents(after)
-    assert render(after, wish) == {}
+    assert render(after, target) == {}
     for other in PublicInterface:
-        there = applied(after, render(after, replace(wish, policy=other)))
-        assert applied(there, render(there, wish)) == after
+        there = applied(after, render(after, replace(target, policy=other)))
+        assert applied(there, render(there, target)) == after
 
 
 def test_our_file_is_for_root_alone() -> None:
@@ -123,7 +130,7 @@ def test_our_file_is_for_root_alone() -> None:
 def test_refuses(text: str, reason: str) -> None:
     """What cannot be done safely is one line with the place."""
     before = {FILE: File(text.encode("utf-8", "surrogateescape"))}
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(CannotPersist) as caught:
         render(before, NO_DEFAULT)
     assert str(caught.value).startswith(reason)
     assert "\n" not in str(caught.value)
@@ -134,7 +141,7 @@ def test_refuses_to_keep_down_what_another_is_on_top_of(upper: str) -> None:
     """netplan would reject the whole configuration."""
     section = "vlans" if "link" in upper else "bridges"
     before = tree(SIMPLE + f"  {section}:\n    top:\n      {upper}\n")
-    with pytest.raises(Refusal, match=f"{FILE}:11: 'top' is on top of 'eth0'"):
+    with pytest.raises(CannotPersist, match=f"{FILE}:11: 'top' is on top of 'eth0'"):
         render(before, DOWN)
 
 
@@ -142,16 +149,16 @@ def test_refuses_to_keep_down_what_another_is_on_top_of(upper: str) -> None:
 def test_refuses_to_edit_what_is_not_ours_to_edit(place: str, reason: str) -> None:
     """A file of /run would be as before at the next boot, one of /lib after an upgrade."""
     path = f"/{place}/netplan/50-x.yaml"
-    with pytest.raises(Refusal, match=f"{path}:6: is {reason}"):
+    with pytest.raises(CannotPersist, match=f"{path}:6: is {reason}"):
         render({path: File(SIMPLE.encode())}, NO_DEFAULT)
 
 
 def test_refuses_public_routes_without_a_gateway() -> None:
     """Nobody knows the gateway of DHCP beforehand."""
     before = tree(SIMPLE.replace("gateway4: 203.0.113.1", "dhcp4: true"))
-    wish = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
-    with pytest.raises(Refusal, match=f"{FILE}:5: public_routes need the public link's old"):
-        render(before, wish)
+    target = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
+    with pytest.raises(CannotPersist, match=f"{FILE}:5: public_routes need the public link's old"):
+        render(before, target)
 
 
 def test_dhcp_on_servicenet_loses() -> None:
@@ -246,10 +253,10 @@ def test_the_matching_definition_is_found() -> None:
         ("d", "driver: virtio_net"),
     ):
         text = f"network:\n  ethernets:\n    {name}: {{match: {{{match}}}}}\n{others}"
-        wish = replace(NO_DEFAULT, public=())
-        assert {name} == set(ours(tree(text), wish)["ethernets"])
+        target = replace(NO_DEFAULT, public=())
+        assert {name} == set(ours(tree(text), target)["ethernets"])
         both = f"{text}    zz: {{match: {{name: eth1}}}}\n"
-        assert {name} == set(ours(tree(both), wish)["ethernets"])
+        assert {name} == set(ours(tree(both), target)["ethernets"])
 
 
 def test_patterns_are_of_what_is_read() -> None:
@@ -325,26 +332,26 @@ WISHES = st.builds(
     st.sampled_from([NO_DEFAULT, DOWN]),
     public_ipv6=st.sampled_from(PublicIPv6),
     onlink=st.booleans(),
-    public=st.sampled_from([(PUBLIC,), (PUBLIC, Nic("eth9"))]),
+    public=st.sampled_from([(PUBLIC,), (PUBLIC, HostLink("eth9"))]),
 )
 
 
 @examples
 @given(trees(), WISHES)
-def test_properties(before: Tree, wish: Wish) -> None:
+def test_properties(before: Tree, target: Target) -> None:
     """Rendered twice is once; other lines survive; one default wins, ours; all else is said."""
-    check(before, wish, PATTERNS, render, read_defaults)
-    after = applied(before, render(before, wish))
+    check(before, target, PATTERNS, render, read_defaults)
+    after = applied(before, render(before, target))
     assert set(yaml.safe_load(after[OWN].data)["network"]["ethernets"]) <= {"eth0", "eth1"}
     for path, file in before.items():
-        _keeps(yaml.safe_load(file.data), yaml.safe_load(after[path].data), wish)
+        _keeps(yaml.safe_load(file.data), yaml.safe_load(after[path].data), target)
 
 
-def _keeps(before: Any, after: Any, wish: Wish) -> None:
+def _keeps(before: Any, after: Any, target: Target) -> None:
     """Nothing is lost but default routes, and with `down` the public link."""
     for link, said in before["network"]["ethernets"].items():
         found = (after["network"].get("ethernets") or {}).get(link) or {}
-        if link == "eth0" and wish.policy is PublicInterface.DOWN:
+        if link == "eth0" and target.policy is PublicInterface.DOWN:
             assert found == {}
             continue
         for key, value in said.items():
@@ -361,4 +368,4 @@ def _keeps(before: Any, after: Any, wish: Wish) -> None:
 def test_ours_is_the_one_that_wins() -> None:
     """The whole of what a next boot comes up with."""
     after = applied(tree(), render(tree(), NO_DEFAULT))
-    assert [Default("eth1", GATEWAY, METRIC)] == read_defaults(after)
+    assert [DefaultRoute("eth1", GATEWAY, METRIC)] == read_defaults(after)

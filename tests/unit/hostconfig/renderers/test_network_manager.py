@@ -12,7 +12,14 @@ from rcnetd.basic.dataclass import replace
 from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
 from rcnetd.hostconfig.renderers.marked_edits import OFF, applied
-from rcnetd.hostconfig.renderers.model import Default, File, Nic, Refusal, Tree, Wish
+from rcnetd.hostconfig.renderers.model import (
+    CannotPersist,
+    DefaultRoute,
+    File,
+    HostLink,
+    Target,
+    Tree,
+)
 from rcnetd.hostconfig.renderers.network_manager import PATTERNS, read_defaults, render
 from tests.support.properties import check, examples
 from tests.support.trees import (
@@ -23,10 +30,10 @@ from tests.support.trees import (
     cases,
     contents,
     read_tree,
-    wish_of,
+    target_of,
 )
 
-NO_DEFAULT = Wish(SERVICENET, GATEWAY, (PUBLIC,))
+NO_DEFAULT = Target(SERVICENET, GATEWAY, (PUBLIC,))
 DOWN = replace(NO_DEFAULT, policy=PublicInterface.DOWN)
 DIRECTORY = "/etc/NetworkManager/system-connections"
 
@@ -41,22 +48,22 @@ def tree(**files: str) -> Tree:
 def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> None:
     """Byte by byte; and rendered again nothing changes, whatever the policy was before."""
     before = read_tree(HERE / "network_manager" / case / "before")
-    wish = wish_of("network_manager", case, policy)
-    after = applied(before, render(before, wish))
+    target = target_of("network_manager", case, policy)
+    after = applied(before, render(before, target))
 
     assert contents(
         read_tree(HERE / "network_manager" / case / f"after-{policy.value}")
     ) == contents(after)
-    assert render(after, wish) == {}
+    assert render(after, target) == {}
     for other in PublicInterface:
-        there = applied(after, render(after, replace(wish, policy=other)))
-        assert contents(applied(there, render(there, wish))) == contents(after)
+        there = applied(after, render(after, replace(target, policy=other)))
+        assert contents(applied(there, render(there, target))) == contents(after)
 
 
-def refused(before: Tree, wish: Wish, reason: str) -> None:
+def refused(before: Tree, target: Target, reason: str) -> None:
     """It is one line with the place."""
-    with pytest.raises(Refusal) as caught:
-        render(before, wish)
+    with pytest.raises(CannotPersist) as caught:
+        render(before, target)
     assert str(caught.value).startswith(reason)
     assert "\n" not in str(caught.value)
 
@@ -91,7 +98,7 @@ ANY = "[connection]\nid=any\ntype=ethernet\nautoconnect-priority=-9\n[ipv4]\nmet
 def test_refuses(files: dict[str, str], reason: str) -> None:
     """What cannot be done safely is one line with the place."""
     if "not a metric" in reason or "'x'" in reason:
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(CannotPersist) as caught:
             read_defaults(tree(**files))
         assert str(caught.value).startswith(reason)
         return
@@ -116,8 +123,8 @@ def test_refuses_to_edit_what_is_not_ours_to_edit(place: str, reason: str) -> No
 def test_refuses_public_routes_without_a_gateway() -> None:
     """Nobody knows the gateway of DHCP beforehand."""
     before = tree(a=PUBLIC_FILE.replace(",203.0.113.1", ""), b=OWN_FILE)
-    wish = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
-    refused(before, wish, f"{A}: public_routes need the public link's old gateway")
+    target = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
+    refused(before, target, f"{A}: public_routes need the public link's old gateway")
 
 
 def test_refuses_to_keep_down_what_a_profile_of_all_brings_up() -> None:
@@ -163,10 +170,10 @@ def test_sections_that_are_not_there_are_added() -> None:
 )
 def test_matches_as_network_manager_does(words: str, fits: bool) -> None:
     """A profile that fits, of a higher priority, is the one that gets our route."""
-    wish = replace(NO_DEFAULT, public=())
+    target = replace(NO_DEFAULT, public=())
     text = f"[connection]\ntype=ethernet\nautoconnect-priority=3\n{words}\n[ipv4]\nmethod=manual\n"
     before = tree(a=text, b=OWN_FILE)
-    assert {A if fits else B} == set(render(before, wish))
+    assert {A if fits else B} == set(render(before, target))
 
 
 def test_reads_defaults_as_they_are() -> None:
@@ -199,7 +206,7 @@ def test_patterns_are_of_what_is_read() -> None:
 def test_ours_is_the_one_that_wins() -> None:
     """The whole of what a next boot comes up with."""
     after = applied(tree(**BOTH), render(tree(**BOTH), NO_DEFAULT))
-    assert [Default("eth1", GATEWAY, METRIC)] == read_defaults(after)
+    assert [DefaultRoute("eth1", GATEWAY, METRIC)] == read_defaults(after)
     assert f"{OFF}address1=203.0.113.10/24,203.0.113.1\n" in after[A].data.decode()
 
 
@@ -249,13 +256,13 @@ WISHES = st.builds(
     st.sampled_from([NO_DEFAULT, DOWN]),
     public_ipv6=st.sampled_from(PublicIPv6),
     onlink=st.booleans(),
-    public=st.sampled_from([(PUBLIC,), (PUBLIC, Nic("eth9"))]),
+    public=st.sampled_from([(PUBLIC,), (PUBLIC, HostLink("eth9"))]),
 )
 
 
 @examples
 @given(trees(), WISHES)
-def test_properties(before: Tree, wish: Wish) -> None:
+def test_properties(before: Tree, target: Target) -> None:
     """Rendered twice is once; other lines survive; one default wins, and it is ours."""
-    for line in check(before, wish, PATTERNS, render, read_defaults):
+    for line in check(before, target, PATTERNS, render, read_defaults):
         assert not any(word in line for word in (b"method", b"# y", b"10.176", b"10.208"))

@@ -12,7 +12,14 @@ from rcnetd.basic.dataclass import replace
 from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
 from rcnetd.hostconfig.renderers.marked_edits import OFF, applied
-from rcnetd.hostconfig.renderers.model import Default, File, Nic, Refusal, Tree, Wish
+from rcnetd.hostconfig.renderers.model import (
+    CannotPersist,
+    DefaultRoute,
+    File,
+    HostLink,
+    Target,
+    Tree,
+)
 from rcnetd.hostconfig.renderers.networkd import PATTERNS, read_defaults, render
 from tests.support.properties import check, examples
 from tests.support.trees import (
@@ -23,10 +30,10 @@ from tests.support.trees import (
     cases,
     contents,
     read_tree,
-    wish_of,
+    target_of,
 )
 
-NO_DEFAULT = Wish(SERVICENET, GATEWAY, (PUBLIC,))
+NO_DEFAULT = Target(SERVICENET, GATEWAY, (PUBLIC,))
 DOWN = replace(NO_DEFAULT, policy=PublicInterface.DOWN)
 DIRECTORY = "/etc/systemd/network"
 
@@ -41,22 +48,22 @@ def tree(**files: str) -> Tree:
 def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> None:
     """Byte by byte; and rendered again nothing changes, whatever the policy was before."""
     before = read_tree(HERE / "networkd" / case / "before")
-    wish = wish_of("networkd", case, policy)
-    after = applied(before, render(before, wish))
+    target = target_of("networkd", case, policy)
+    after = applied(before, render(before, target))
 
     assert contents(read_tree(HERE / "networkd" / case / f"after-{policy.value}")) == contents(
         after
     )
-    assert render(after, wish) == {}
+    assert render(after, target) == {}
     for other in PublicInterface:
-        there = applied(after, render(after, replace(wish, policy=other)))
-        assert contents(applied(there, render(there, wish))) == contents(after)
+        there = applied(after, render(after, replace(target, policy=other)))
+        assert contents(applied(there, render(there, target))) == contents(after)
 
 
-def refused(before: Tree, wish: Wish, reason: str) -> None:
+def refused(before: Tree, target: Target, reason: str) -> None:
     """It is one line with the place."""
-    with pytest.raises(Refusal) as caught:
-        render(before, wish)
+    with pytest.raises(CannotPersist) as caught:
+        render(before, target)
     assert str(caught.value).startswith(reason)
     assert "\n" not in str(caught.value)
 
@@ -113,14 +120,14 @@ def test_refuses_to_edit_what_is_not_ours_to_edit(place: str, reason: str) -> No
 def test_refuses_public_routes_without_a_gateway() -> None:
     """Nobody knows the gateway of DHCP beforehand."""
     before = tree(a="[Match]\nName=eth0\n[Network]\nDHCP=yes\n", b=OWN_FILE)
-    wish = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
-    refused(before, wish, f"{A}: public_routes need the public link's old gateway")
+    target = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
+    refused(before, target, f"{A}: public_routes need the public link's old gateway")
 
 
 def test_a_public_interface_that_is_not_configured_stays_so() -> None:
     """There is nothing to be done for it."""
-    for wish in (NO_DEFAULT, DOWN):
-        assert {f"{B}.d/zz-rcnetd.conf"} == set(render(tree(b=OWN_FILE), wish))
+    for target in (NO_DEFAULT, DOWN):
+        assert {f"{B}.d/zz-rcnetd.conf"} == set(render(tree(b=OWN_FILE), target))
 
 
 @pytest.mark.parametrize(
@@ -144,10 +151,10 @@ def test_a_public_interface_that_is_not_configured_stays_so() -> None:
 )
 def test_matches_as_networkd_does(match: str, fits: bool) -> None:
     """A unit that fits is the one that gets our drop-in."""
-    wish = replace(NO_DEFAULT, public=())
+    target = replace(NO_DEFAULT, public=())
     before = tree(a=f"[Match]\n{match}\n[Network]\nAddress=10.180.1.2/19\n", z=OWN_FILE)
     name = "a" if fits else "z"
-    assert {f"{DIRECTORY}/{name}.network.d/zz-rcnetd.conf"} == set(render(before, wish))
+    assert {f"{DIRECTORY}/{name}.network.d/zz-rcnetd.conf"} == set(render(before, target))
 
 
 def test_reads_defaults_as_they_are() -> None:
@@ -176,8 +183,8 @@ def test_reads_defaults_as_they_are() -> None:
 def test_with_the_public_link_down_servicenet_is_what_online_waits_for() -> None:
     """Without any other link wait-online would wait for nothing until it times out."""
     before = tree(a=PUBLIC_FILE, b=OWN_FILE + "[Link]\nRequiredForOnline=no\n")
-    for wish, times in ((DOWN, 1), (NO_DEFAULT, 0)):
-        data = render(before, wish)[f"{B}.d/zz-rcnetd.conf"].data
+    for target, times in ((DOWN, 1), (NO_DEFAULT, 0)):
+        data = render(before, target)[f"{B}.d/zz-rcnetd.conf"].data
         assert data is not None
         assert times == data.count(b"[Link]\nRequiredForOnline=yes\n")
 
@@ -191,7 +198,7 @@ def test_patterns_are_of_what_is_read() -> None:
 def test_ours_is_the_one_that_wins() -> None:
     """The whole of what a next boot comes up with."""
     after = applied(tree(**BOTH), render(tree(**BOTH), NO_DEFAULT))
-    assert [Default("eth1", GATEWAY, METRIC)] == read_defaults(after)
+    assert [DefaultRoute("eth1", GATEWAY, METRIC)] == read_defaults(after)
     assert f"{OFF}Gateway=203.0.113.1\n" in after[A].data.decode()
 
 
@@ -248,13 +255,13 @@ WISHES = st.builds(
     st.sampled_from([NO_DEFAULT, DOWN]),
     public_ipv6=st.sampled_from(PublicIPv6),
     onlink=st.booleans(),
-    public=st.sampled_from([(PUBLIC,), (PUBLIC, Nic("eth9"))]),
+    public=st.sampled_from([(PUBLIC,), (PUBLIC, HostLink("eth9"))]),
 )
 
 
 @examples
 @given(trees(), WISHES)
-def test_properties(before: Tree, wish: Wish) -> None:
+def test_properties(before: Tree, target: Target) -> None:
     """Rendered twice is once; other lines survive; one default wins, and it is ours."""
-    for line in check(before, wish, PATTERNS, render, read_defaults):
+    for line in check(before, target, PATTERNS, render, read_defaults):
         assert not any(word in line for word in (b"Address", b"DNS", b"# y", b"10.176", b"Table"))

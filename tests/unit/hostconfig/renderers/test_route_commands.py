@@ -6,10 +6,10 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from rcnetd.hostconfig.renderers.route_commands import DefaultRoute, default_routes
+from rcnetd.hostconfig.renderers.route_commands import CommandRoute, default_routes
 
 GATEWAY = IPv4Address("192.0.2.1")
-ADDED = DefaultRoute(adds=True, gateway=GATEWAY)
+ADDED = CommandRoute(adds=True, gateway=GATEWAY)
 
 
 @pytest.mark.parametrize(
@@ -24,32 +24,32 @@ ADDED = DefaultRoute(adds=True, gateway=GATEWAY)
         ("LANG=C ip route add default via '192.0.2.1'", ADDED),
         (
             "ip route add default via 192.0.2.1 dev $IFACE metric 7 onlink proto 3",
-            DefaultRoute(adds=True, gateway=GATEWAY, metric=7, link="$IFACE"),
+            CommandRoute(adds=True, gateway=GATEWAY, metric=7, link="$IFACE"),
         ),
-        ("ip route add default dev ppp0", DefaultRoute(adds=True, link="ppp0")),
-        ("ip route add default via $GW metric $M", DefaultRoute(adds=True)),
-        ("ip route del default", DefaultRoute(adds=False)),
-        ("route del default", DefaultRoute(adds=False)),
-        ("ip -6 route add default via fe80::1", DefaultRoute(adds=True, version=6)),
-        ("ip -f inet6 route add default via fe80::1", DefaultRoute(adds=True, version=6)),
-        ("ip route add ::/0 via fe80::1", DefaultRoute(adds=True, version=6)),
-        ("route -A inet6 add default gw fe80::1", DefaultRoute(adds=True, version=6)),
-        ("route -6 add ::/0 gw fe80::1", DefaultRoute(adds=True, version=6)),
+        ("ip route add default dev ppp0", CommandRoute(adds=True, link="ppp0")),
+        ("ip route add default via $GW metric $M", CommandRoute(adds=True)),
+        ("ip route del default", CommandRoute(adds=False)),
+        ("route del default", CommandRoute(adds=False)),
+        ("ip -6 route add default via fe80::1", CommandRoute(adds=True, version=6)),
+        ("ip -f inet6 route add default via fe80::1", CommandRoute(adds=True, version=6)),
+        ("ip route add ::/0 via fe80::1", CommandRoute(adds=True, version=6)),
+        ("route -A inet6 add default gw fe80::1", CommandRoute(adds=True, version=6)),
+        ("route -6 add ::/0 gw fe80::1", CommandRoute(adds=True, version=6)),
         (
             "if true; then ip route add default via 192.0.2.1; fi",
-            DefaultRoute(adds=True, gateway=GATEWAY, mixed=True),
+            CommandRoute(adds=True, gateway=GATEWAY, mixed=True),
         ),
         (
             'sh -c "ip route add default via 192.0.2.1"',
-            DefaultRoute(adds=True, gateway=GATEWAY, mixed=True),
+            CommandRoute(adds=True, gateway=GATEWAY, mixed=True),
         ),
         (
             "ip route add default via 192.0.2.1 && ip rule add from all",
-            DefaultRoute(adds=True, gateway=GATEWAY, mixed=True),
+            CommandRoute(adds=True, gateway=GATEWAY, mixed=True),
         ),
     ],
 )
-def test_finds_a_default_route(command: str, route: DefaultRoute) -> None:
+def test_finds_a_default_route(command: str, route: CommandRoute) -> None:
     """In both commands and all spellings; what is not alone in its line is mixed."""
     (found,) = default_routes(command)
     assert found == route

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from rcnetd.hostconfig.renderers.marked_edits import OFF, Document
-from rcnetd.hostconfig.renderers.model import Refusal
+from rcnetd.hostconfig.renderers.model import CannotPersist
 from rcnetd.hostconfig.renderers.yaml_edits import YamlDocument, get, items, pairs, text
 
 
@@ -67,7 +67,7 @@ def test_what_is_left_empty_goes_too() -> None:
 def test_an_alias_is_refused(source: str) -> None:
     """What is said once and meant twice cannot go once."""
     path = ("d", "a") if source.startswith("d") else ("a",)
-    with pytest.raises(Refusal, match="is used by an alias too"):
+    with pytest.raises(CannotPersist, match="is used by an alias too"):
         removed(source, path)
 
 

@@ -92,6 +92,14 @@ class HoldRequests(Action):
 
 
 @dataclass(frozen=True)
+class NoteRepair(Action):
+    """Note in the timeline that the route was put back. *kind* is "lost" or "takeover"."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class NotifyReady(Action):
     """Report READY=1 to systemd; the first time counts."""
 

@@ -14,6 +14,7 @@ from rcnetd.core.actions import (
     Action,
     AddRoute,
     Log,
+    NoteRepair,
     ProbeNeighbour,
     RemoveRoutes,
     TakeLinkDown,
@@ -46,9 +47,10 @@ MAX_WARNINGS = 100  # different messages that are said once; then no more
 
 @dataclass(frozen=True)
 class Repair:
-    """When the route was put back, and who or what had taken it."""
+    """When the route was put back, whether it was "lost" or a "takeover", and by whom."""
 
     at: float
+    kind: str
     reason: str
 
 
@@ -145,7 +147,7 @@ class Guard:
         actions = self._keep_servicenet(facts, servicenet, now)
         if facts.applied:
             reason = f"default route via {gateway} was lost"
-            self._repaired(reason, now)
+            actions.append(self._repaired("lost", reason, now))
             actions.append(Log("warning", f"{reason}, putting it back"))
         onlink = gateway not in servicenet.address.network
         actions.append(AddRoute(servicenet.link.ifindex, gateway, onlink=onlink))
@@ -174,16 +176,17 @@ class Guard:
             actions.append(Log("info", f"removing {names}, kept in removed.json"))
         else:
             reason = f"{names} took over the default route"
-            self._repaired(reason, now)
+            actions.append(self._repaired("takeover", reason, now))
             actions += [] if self._fighting else [Log("warning", f"{reason}, removing it")]
         actions += _keep_public(facts, unwanted, self._public)
         foreign = tuple(route for route in unwanted if route.protocol != PROTOCOL)
         actions.append(RemoveRoutes(unwanted, record=foreign))
         return actions
 
-    def _repaired(self, reason: str, now: float) -> None:
+    def _repaired(self, kind: str, reason: str, now: float) -> Action:
         self.repairs += 1
-        self.last_repair = Repair(now, reason)
+        self.last_repair = Repair(now, kind, reason)
+        return NoteRepair(kind, reason)
 
     def _blow(self, names: str, now: float) -> list[Action]:
         """Somebody's route has to go (again): count the blows of a fight, and damp it.

@@ -18,8 +18,8 @@ from rcnetd.core.states import State
 FIRST = State.WAITING_FOR_SERVICENET  # what a daemon begins with; it is no change of state
 WITH_ROUTE = {"WAITING_FOR_DEPLOYED", "READY", "FAILED"}
 STATES = {state.name: state.value for state in State}
-REPAIR = ("was lost, putting it back", "took over the default route")  # the guard's own words
 MAX_TEXT_LENGTH = 200  # characters of a text that is shown
+MAX_COUNT = 10**9  # more repairs than this are not believed
 
 
 @dataclass
@@ -39,7 +39,13 @@ class Request:
     begin: float
     end: float | None = None
     answer: str = ""
-    ok: bool = False
+    outcome: str = ""
+    status: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the API answered the question; "not assigned yet" is an answer."""
+        return self.outcome in ("ok", "not-assigned")
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,16 @@ class Mark:
 
     at: float
     kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One or more repairs of the default route. *kind* is "lost" or "takeover"."""
+
+    at: float
+    kind: str
+    times: int
     text: str
 
 
@@ -65,16 +81,13 @@ class Analysis:
     spans: list[Span] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
+    repairs: list[Repair] = field(default_factory=list)
+    counted: int = 0  # the repairs of the present daemon so far
 
     @property
     def changes(self) -> list[Mark]:
         """Routes and links that were changed."""
         return [mark for mark in self.marks if mark.kind == "change"]
-
-    @property
-    def repairs(self) -> list[Mark]:
-        """When the default route was put back, or taken back from another program's."""
-        return [mark for mark in self.marks if mark.kind == "repair"]
 
 
 def analyze(lines: Iterable[str], now: float | None = None) -> Analysis | None:
@@ -113,6 +126,7 @@ def _text(event: dict[str, Any], key: str) -> str:
 def _started(found: Analysis, event: dict[str, Any]) -> None:
     _close(found, event["at"])
     found.starts += 1
+    found.counted = 0
     found.version = _text(event, "version")
     found.spans.append(Span(FIRST.name, event["at"]))
     word = "rcnetd was started" + (" again" if found.starts > 1 else "")
@@ -145,7 +159,7 @@ def _answer(found: Analysis, event: dict[str, Any]) -> None:
         return  # its request is in the half that is gone
     request = waiting[-1]
     request.end, request.answer = event["at"], _text(event, "answer")
-    request.ok = event.get("ok") is True
+    request.outcome, request.status = _text(event, "outcome"), _text(event, "status")
 
 
 def _change(found: Analysis, event: dict[str, Any]) -> None:
@@ -153,10 +167,19 @@ def _change(found: Analysis, event: dict[str, Any]) -> None:
 
 
 def _log(found: Analysis, event: dict[str, Any]) -> None:
-    if event.get("level") == "warning" and any(word in _text(event, "text") for word in REPAIR):
-        found.marks.append(Mark(event["at"], "repair", _text(event, "text")))
     if event.get("level") == "error":
         found.marks.append(Mark(event["at"], "error", _text(event, "text")))
+
+
+def _repair(found: Analysis, event: dict[str, Any]) -> None:
+    """Take the number of repairs from the daemon's own count: a line may stand for several."""
+    count, text = event.get("count"), _text(event, "text")
+    if not isinstance(count, int) or not found.counted < count < MAX_COUNT:
+        count = found.counted + 1
+    repair = Repair(event["at"], _text(event, "kind"), count - found.counted, text)
+    found.counted = count
+    found.repairs.append(repair)
+    found.marks.append(Mark(event["at"], "repair", text))
 
 
 def _ready(found: Analysis, event: dict[str, Any]) -> None:
@@ -181,6 +204,7 @@ _TAKE = {
     "answer": _answer,
     "change": _change,
     "log": _log,
+    "repair": _repair,
     "ready": _ready,
     "stopping": _stopping,
 }
@@ -280,6 +304,14 @@ def document(found: Analysis) -> dict[str, Any]:
             }
             for entry in asked(found)
         ],
-        "repairs": [{"at": after(mark.at), "text": mark.text} for mark in found.repairs],
+        "repairs": [
+            {
+                "at": after(repair.at),
+                "kind": repair.kind,
+                "times": repair.times,
+                "text": repair.text,
+            }
+            for repair in found.repairs
+        ],
         "changes": [{"at": after(mark.at), "text": mark.text} for mark in found.changes],
     }

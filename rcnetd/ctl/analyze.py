@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 from rcnetd.basic.files import read_bounded, write_atomic
@@ -18,6 +19,7 @@ from rcnetd.store.paths import Paths
 
 MAX_SIZE = 1024 * 1024  # bytes; the daemon keeps it below 256 KiB
 MAX_CHANGES = 12  # lines
+REPAIRS = {"lost": "lost", "takeover": "taken over by another route"}
 
 
 def run(paths: Paths, *, as_json: bool, plot: str | None, everything: bool) -> int:
@@ -112,14 +114,23 @@ def _changes(found: Analysis, terminal: Terminal) -> None:
     if changes:
         terminal.print("")
     if found.repairs:
-        times = f"{len(found.repairs)} times" if len(found.repairs) > 1 else "once"
-        terminal.print(f"  The route was put back {times}.")
+        terminal.print(f"  The route was put back {_times(found)}.")
     shown = [(_seconds(mark.at - found.begin), mark.text) for mark in changes[:MAX_CHANGES]]
     width = max((len(at) for at, _ in shown), default=0)
     for at, text in shown:
         terminal.print(f"  {at:>{width}}  {text}")
     if len(changes) > MAX_CHANGES:
         terminal.print(f"  and {len(changes) - MAX_CHANGES} more changes")
+
+
+def _times(found: Analysis) -> str:
+    """How often the route was put back, and why: "3 times (2 lost, 1 takeover)"."""
+    kinds: Counter[str] = Counter()
+    for repair in found.repairs:
+        kinds[repair.kind or "other"] += repair.times
+    total = sum(kinds.values())
+    why = ", ".join(f"{times} {REPAIRS.get(kind, kind)}" for kind, times in kinds.items())
+    return f"{'once' if total == 1 else f'{total} times'} ({why})"
 
 
 def _seconds(seconds: float) -> str:

@@ -25,6 +25,12 @@ from rcnetd.store.paths import Paths
 
 TIMEOUT = 10.0  # seconds
 
+LAST_ANSWER_CODES = {
+    "ok": 0,
+    "not-assigned": os.EX_TEMPFAIL,
+    "rate-limited": os.EX_TEMPFAIL,
+    "failed": os.EX_UNAVAILABLE,
+}
 OPERATIONS = {
     "gateway": (Operation.GATEWAY, "text"),
     "automation": (Operation.STATUS, "text"),
@@ -150,7 +156,7 @@ def _last_answer(paths: Paths, operation: Operation) -> int:
         return _fail(f"{text}, and rcnetd has no answer yet", os.EX_TEMPFAIL)
     print(last["answer"])
     print(f"rcnetctl: rcnetd's last answer, {age} old; ask anew as root", file=sys.stderr)
-    return 0 if last["ok"] else os.EX_UNAVAILABLE
+    return LAST_ANSWER_CODES[last["outcome"]]
 
 
 def _fail(text: str, code: int) -> int:

@@ -26,6 +26,7 @@ TONES = {
     "CHECKING_GATEWAY": "work",
     "APPLYING_ROUTE": "work",
 }
+STATUS_TONES = {"DEPLOYING": "wait", "FAILED": "bad", "UNPROCESSABLE": "bad"}
 LEGEND = (
     ("wait", "waiting; not yet"),
     ("work", "working"),
@@ -223,9 +224,9 @@ def _text(x: float, y: float, text: str, tone: str = "", anchor: str = "start") 
 def _tone(request: Request) -> str:
     if request.end is None:
         return "wait"
-    if not request.ok or request.answer in ("FAILED", "UNPROCESSABLE"):
-        return "bad"
-    return "wait" if "404" in request.answer or request.answer == "DEPLOYING" else "good"
+    if request.outcome == "ok":
+        return STATUS_TONES.get(request.status, "good")
+    return "wait" if request.outcome == "not-assigned" else "bad"
 
 
 def _label(mark: Mark) -> str:

@@ -118,7 +118,7 @@ def _answers(content: dict[str, Any], now: float) -> list[Row]:
         if answer is None or (name == "Gateway" and (shown["address"] or shown["candidate"])):
             continue
         age = f"asked {duration(now - answer['at'])} ago"
-        tone = "good" if answer["answer"] == "DEPLOYED" else "busy"
+        tone = "good" if answer.get("status") == "DEPLOYED" else "busy"
         found.append((name, f"{answer['answer']}, {age}", tone))
     if content["automation"]["trusted"]:
         found.append(("Automation", "DEPLOYED in an earlier boot", "busy"))

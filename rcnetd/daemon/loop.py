@@ -27,6 +27,7 @@ from rcnetd.core.actions import (
     Fetch,
     HoldRequests,
     Log,
+    NoteRepair,
     NotifyReady,
     ProbeNeighbour,
     PublishRoute,
@@ -42,9 +43,7 @@ from rcnetd.core.events import (
     Event,
     NetworkObserved,
     NoSlot,
-    RateLimited,
     Reconfigured,
-    RequestFailed,
     RouteChangeFailed,
 )
 from rcnetd.core.lastgood import Identity
@@ -54,7 +53,7 @@ from rcnetd.core.routes import describe
 from rcnetd.core.settings import Metadata, Settings
 from rcnetd.daemon.journal import Journal
 from rcnetd.daemon.notify import Notifier
-from rcnetd.daemon.status import describe_answer, document, status_text
+from rcnetd.daemon.status import answer_fields, document, status_text
 from rcnetd.fetcher.fetcher import Fetcher
 from rcnetd.netlink.kernel import Kernel, Monitor, NetlinkError
 from rcnetd.store.budget import Budget
@@ -253,11 +252,10 @@ class Daemon:
                 self._handle(_budget_observed(self._ledger.end(slot)))
             except OSError as error:
                 self._complain(self._paths.requests, error)
-        text, took = describe_answer(answer), round(now - self._sent_at, 6)
-        ok = not isinstance(answer, (RequestFailed, RateLimited))
-        name = answer.operation.value
-        self._answers[name] = {"answer": text, "ok": ok, "at": now}
-        self._timeline.add(now, "answer", operation=name, answer=text, ok=ok, took=took)
+        took, name = round(now - self._sent_at, 6), answer.operation.value
+        fields = answer_fields(answer)
+        self._answers[name] = {**fields, "at": now}
+        self._timeline.add(now, "answer", operation=name, took=took, **fields)
         query = self._machine.query
         if self._handle(answer) or self._machine.query != query:
             self._observe()
@@ -386,6 +384,11 @@ class Daemon:
             self._complain(self._paths.ready, error)
         return ()
 
+    def _note_repair(self, action: NoteRepair) -> Iterable[Event]:
+        count, text = self._machine.guard.repairs, action.reason
+        self._timeline.add(time.monotonic(), "repair", kind=action.kind, count=count, text=text)
+        return ()
+
     def _nothing(self, _: Stop) -> Iterable[Event]:
         return ()  # `run` looks at `Machine.exit`
 
@@ -455,6 +458,7 @@ def _budget_observed(budget: Budget) -> BudgetObserved:
 CHANGES = (AddRoute, RemoveRoutes, TakeLinkDown, ProbeNeighbour)
 CARRY_OUT: dict[type[Action], Callable[[Daemon, Any], Iterable[Event]]] = {
     Log: Daemon._log,
+    NoteRepair: Daemon._note_repair,
     Fetch: Daemon._fetch,
     HoldRequests: Daemon._hold_requests,
     ReleaseFetcher: Daemon._release_fetcher,

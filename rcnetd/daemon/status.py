@@ -17,10 +17,10 @@ step of the wall clock does not move; `null` means not known (yet).
     gateway     address (in use), candidate (not in use yet), objection, remembered (from an earlier
                 boot, the API has not confirmed it yet)
     route       in_effect, present, diversion, fighting, repairs (how often it was put back),
-                last_repair (at, reason: who took it, or that it was lost)
+                last_repair (at; kind: "lost" or "takeover"; reason in words)
     automation  status (RackConnect's word), trusted (no answer, but DEPLOYED in an earlier boot)
     requests    limit, used, next_at, last_failure (kind, reason)
-    answers     for each operation: what it answered last (answer, ok), and `at`
+    answers     the last answer to each operation (the fields of `answer_fields`), and `at`
     exit        code and reason once the daemon gives up, else null
 """
 
@@ -141,6 +141,29 @@ def describe_answer(event: Answered) -> str:
     raise AssertionError(f"Unexpected answer: {event!r}")
 
 
+def answer_fields(event: Answered) -> dict[str, Any]:
+    """Describe an answer for programs: the form it has in the timeline and in `status.json`.
+
+    `answer` is a few words for people. `outcome` is "ok", "not-assigned", "failed" or
+    "rate-limited"; "ok" comes with what was answered (`status`, `gateway` or
+    `configure_network_stack`), "failed" with its `kind`.
+    """
+    fields: dict[str, Any] = {"answer": describe_answer(event), "outcome": "ok"}
+    if isinstance(event, StatusReceived):
+        fields["status"] = event.word
+    elif isinstance(event, GatewayReceived):
+        fields["gateway"] = str(event.gateway)
+    elif isinstance(event, FeaturesReceived):
+        fields["configure_network_stack"] = event.configure_network_stack
+    elif isinstance(event, GatewayNotAssigned):
+        fields["outcome"] = "not-assigned"
+    elif isinstance(event, RateLimited):
+        fields["outcome"] = "rate-limited"
+    elif isinstance(event, RequestFailed):
+        fields.update(outcome="failed", kind=event.kind)
+    return fields
+
+
 def _metadata(facts: Facts) -> dict[str, Any]:
     """What is known of this server beforehand, and where each of it is from."""
     settings, metadata = facts.settings, facts.metadata
@@ -206,7 +229,8 @@ def document(
             "diversion": describe_diversion(diversion) if diversion else None,
             "fighting": machine.guard.is_fighting(now),
             "repairs": machine.guard.repairs,
-            "last_repair": repair and {"at": repair.at, "reason": repair.reason},
+            "last_repair": repair
+            and {"at": repair.at, "kind": repair.kind, "reason": repair.reason},
         },
         "automation": {"status": facts.status_word or None, "trusted": facts.is_trusted},
         "requests": {

@@ -1,15 +1,27 @@
-"""What happened since boot: one JSON object a line, bounded in size, for people who ask later.
+"""What happened since boot: `timeline.jsonl`, one JSON object a line, bounded in size.
 
-Each line has `at` (CLOCK_MONOTONIC seconds), `event` and what belongs to it:
+Each line has `at` (CLOCK_MONOTONIC seconds), `event`, and the fields of that event. A field named
+`text` or `answer` is a sentence for people, whose wording may change; every other field is for
+programs.
 
     started     pid, version
     state       state (its name), text
     request     operation
-    answer      operation, answer (a few words), ok, took (seconds)
+    answer      operation, took (seconds), answer, and outcome:
+                    "ok"            the API answered; with status, gateway or
+                                    configure_network_stack (true, false or null: it did not say)
+                    "not-assigned"  404 to gateway_ip: RackConnect has not assigned a gateway yet
+                    "rate-limited"  403
+                    "failed"        no usable answer; kind says what failed ("dns", "timeout" …)
     change      text: a route or a link was changed
+    repair      kind: "lost" (the route was no longer there) or "takeover" (another route won);
+                count: the repairs since this daemon's start, which may grow by more than one
+                from line to line; text
     log         level, text
-    ready       READY=1 was given
+    ready       READY=1 was sent
     stopping    text
+
+A reader ignores events and fields that it does not know.
 """
 
 from __future__ import annotations
@@ -19,11 +31,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-MAX_SIZE = 256 * 1024  # bytes; then the older half goes
+MAX_SIZE = 256 * 1024  # bytes; beyond it, the older half is dropped
 
 
 class Timeline:
-    """Appends to *path*. A disk that is full, or not there, only loses lines of this file."""
+    """Appends to *path*. If the disk is full or missing, only lines of this file are lost."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

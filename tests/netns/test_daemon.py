@@ -47,6 +47,10 @@ def test_a_whole_boot(cloud: Cloud) -> None:
     states = [entry["state"] for entry in daemon.timeline if entry["event"] == "state"]
     assert states[0] == "WAITING_FOR_FEATURES"
     assert states[-1] == "READY"
+    answers = [entry for entry in daemon.timeline if entry["event"] == "answer"]
+    outcomes = [entry["outcome"] for entry in answers if entry["operation"] == "gateway_ip"]
+    assert (outcomes[0], outcomes[-1]) == ("not-assigned", "ok")
+    assert [entry["status"] for entry in answers if "status" in entry][-1] == "DEPLOYED"
     route = json.loads((daemon.run / "route.json").read_text())
     assert (route["interface"], route["gateway"]) == ("eth1", str(GATEWAY))
 

@@ -131,6 +131,26 @@ def test_repair_times(cloud: Cloud, case: str) -> None:
     assert took[-1] < WORST
 
 
+def test_repairs_are_in_the_timeline(cloud: Cloud) -> None:
+    """Each with its kind, for programs."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start()
+    daemon.until_ready()
+    with cloud.topology.server:
+        kernel = IPRoute()
+    with kernel:
+        for change in (deleted, outbid):
+            change(kernel)
+            until(cloud.goes_by_gateway)
+
+    def repairs() -> list[tuple[str, int]]:
+        entries = [entry for entry in daemon.timeline if entry["event"] == "repair"]
+        return [(entry["kind"], entry["count"]) for entry in entries]
+
+    until(lambda: repairs() == [("lost", 1), ("takeover", 2)])
+    assert daemon.status["route"]["last_repair"]["kind"] == "takeover"
+
+
 def test_a_fight_costs_little(cloud: Cloud) -> None:
     """Against a program that sets its own route 20 times a second: one repair per 10 s once the
     fight is declared, and CPU that nobody notices (printed)."""

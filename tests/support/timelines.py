@@ -12,13 +12,20 @@ def lines(events: Iterable[dict[str, Any]]) -> list[str]:
     return [json.dumps(event) for event in events]
 
 
-def request(at: float, operation: str, took: float, answer: str, ok: bool = True) -> list[Any]:
+def request(
+    at: float, operation: str, took: float, answer: str, outcome: str = "ok", **fields: Any
+) -> list[Any]:
     """A request and its answer."""
     return [
         {"at": at, "event": "request", "operation": operation},
-        {"at": at + took, "event": "answer", "operation": operation, "answer": answer, "ok": ok,
-         "took": took},
+        {"at": at + took, "event": "answer", "operation": operation, "answer": answer,
+         "outcome": outcome, "took": took, **fields},
     ]  # fmt: skip
+
+
+def repair(at: float, kind: str, count: int) -> dict[str, Any]:
+    """The route was put back, for the *count*th time."""
+    return {"at": at, "event": "repair", "kind": kind, "count": count, "text": "put back"}
 
 
 def state(at: float, name: str) -> dict[str, Any]:
@@ -30,16 +37,16 @@ START = {"at": 40.0, "event": "started", "pid": 7, "version": "0.1.0"}
 BOOT: list[dict[str, Any]] = [
     START,
     state(41.0, "WAITING_FOR_FEATURES"),
-    *request(41.0, "automation_features", 0.5, "connect: cannot connect", ok=False),
+    *request(41.0, "automation_features", 0.5, "connect: cannot connect", "failed", kind="connect"),
     *request(41.75, "automation_features", 0.25, "Configure Network Stack not enabled"),
     state(42.0, "WAITING_FOR_GATEWAY"),
-    *request(42.0, "gateway_ip", 0.25, "not assigned yet (404)"),
+    *request(42.0, "gateway_ip", 0.25, "not assigned yet (404)", "not-assigned"),
     *request(45.25, "gateway_ip", 0.25, "10.180.31.254"),
     state(45.5, "APPLYING_ROUTE"),
     {"at": 45.75, "event": "change", "text": "added x"},
     {"at": 45.75, "event": "change", "text": "removed y"},
     state(46.0, "WAITING_FOR_DEPLOYED"),
-    *request(51.75, "automation_status", 0.25, "DEPLOYED"),
+    *request(51.75, "automation_status", 0.25, "DEPLOYED", status="DEPLOYED"),
     state(52.0, "READY"),
     {"at": 52.0, "event": "ready"},
 ]
@@ -58,5 +65,7 @@ def long_wait(polls: int) -> list[dict[str, Any]]:
     """An hour of 404s: a poll every 4.3 s."""
     wait = [START, state(41.0, "WAITING_FOR_FEATURES"), state(42.0, "WAITING_FOR_GATEWAY")]
     for number in range(polls):
-        wait += request(42.0 + 4.3 * number, "gateway_ip", 0.1, "not assigned yet (404)")
+        wait += request(
+            42.0 + 4.3 * number, "gateway_ip", 0.1, "not assigned yet (404)", "not-assigned"
+        )
     return wait

@@ -142,7 +142,9 @@ def test_a_competitor_is_removed_at_once(metric: int) -> None:
     assert competitor not in book.world.routes
     (line,) = [line for line in book.said if "proto dhcp" in line and "took over" in line]
     assert book.machine.guard.repairs == 1
-    assert book.machine.guard.last_repair == Repair(book.now, line.removesuffix(", removing it"))
+    assert book.machine.guard.last_repair == Repair(
+        book.now, "takeover", line.removesuffix(", removing it")
+    )
 
 
 def test_a_losing_competitor_is_left_alone() -> None:

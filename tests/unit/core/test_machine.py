@@ -393,7 +393,7 @@ def test_the_guard_puts_a_lost_route_back() -> None:
     assert GATEWAY == book.world.default.gateway
     assert State.READY is state_of(book)
     assert book.machine.guard.repairs == 1
-    lost = Repair(book.now, f"default route via {GATEWAY} was lost")
+    lost = Repair(book.now, "lost", f"default route via {GATEWAY} was lost")
     assert lost == book.machine.guard.last_repair
     assert len(book.taken(NotifyReady)) == 1
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from rcnetd.core.states import State
 from rcnetd.ctl.analysis import Analysis, analyze, asked, document, phases
-from tests.support.playbook import ASSIGNED, DEPLOYED, MANAGED, boot, foreign_default
-from tests.support.timelines import BOOT, RESTARTED, lines
+from tests.support.timelines import BOOT, RESTARTED, lines, repair, request
 
 
 def found(events: list[dict[str, Any]], now: float | None = None) -> Analysis:
@@ -63,19 +62,27 @@ def test_restarts() -> None:
 
 
 def test_repairs() -> None:
-    """In the guard's own words: a route that was lost, and one that was taken over."""
-    book = boot(MANAGED, ASSIGNED, DEPLOYED)
-    book.world.routes.clear()
-    book.look()
-    book.world.routes.append(foreign_default(0))
-    book.look()
-    logs = [
-        {"at": 60.0, "event": "log", "level": log.level, "text": log.text}
-        for log in book.taken_logs()
-    ]
+    """Each repair has its kind; the daemon's count says how many repairs a line stands for."""
+    events = [*BOOT, repair(60.0, "lost", 1), repair(61.0, "takeover", 5)]
 
-    assert 2 == len(found([*BOOT, *logs]).repairs)
-    assert 2 == len(document(found([*BOOT, *logs]))["repairs"])
+    assert [
+        {"at": 20.0, "kind": "lost", "times": 1, "text": "put back"},
+        {"at": 21.0, "kind": "takeover", "times": 4, "text": "put back"},
+    ] == document(found(events))["repairs"]
+
+    again = [*events, {**BOOT[0], "at": 70.0}, repair(71.0, "lost", 2)]
+    assert [1, 4, 2] == [entry.times for entry in found(again).repairs]
+
+
+def test_the_wording_of_the_log_is_no_interface() -> None:
+    """A log line that reads like a repair, or an answer that reads like a 404, decides nothing."""
+    text = "default route via 10.180.31.254 was lost, putting it back"
+    log = {"at": 60.0, "event": "log", "level": "warning", "text": text}
+    answers = request(60.0, "gateway_ip", 0.1, "404", "failed", kind="http")
+    other = found([*BOOT, log, *answers])
+
+    assert [] == other.repairs
+    assert 1 == asked(other)[1].failed
 
 
 def test_a_timeline_without_its_beginning() -> None:
@@ -126,7 +133,8 @@ EVENTS = st.fixed_dictionaries(
     optional={
         "state": st.sampled_from([state.name for state in State]) | VALUES,
         "operation": st.sampled_from(["gateway_ip", "automation_status"]) | VALUES,
-        "answer": VALUES, "ok": VALUES, "text": VALUES, "level": VALUES, "version": VALUES,
+        "answer": VALUES, "outcome": VALUES, "kind": VALUES, "count": VALUES,
+        "text": VALUES, "level": VALUES, "version": VALUES,
     },
 )  # fmt: skip
 

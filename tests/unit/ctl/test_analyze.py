@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from rcnetd.ctl.main import main
-from tests.support.timelines import BOOT, RESTARTED, lines
+from tests.support.timelines import BOOT, RESTARTED, lines, repair
 
 TEXT = """\
 Route in effect 6.000s, ready 12.000s after rcnetd's start (40.000s after boot).
@@ -71,6 +71,19 @@ def test_many_changes_are_summed_up(timeline: Path, capsys: pytest.CaptureFixtur
 
     assert 0 == main(["analyze"])
     assert "\n  and 60 more changes\n" in capsys.readouterr().out
+
+
+def test_repairs_are_counted_by_kind(timeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line of the timeline may stand for several repairs."""
+    timeline.write_text("\n".join(lines([*BOOT, repair(60.0, "lost", 1)])))
+    assert 0 == main(["analyze"])
+    assert "  The route was put back once (1 lost).\n" in capsys.readouterr().out
+
+    more = [repair(60.0, "lost", 3), repair(61.0, "takeover", 4)]
+    timeline.write_text("\n".join(lines([*BOOT, *more])))
+    assert 0 == main(["analyze"])
+    text = "put back 4 times (3 lost, 1 taken over by another route)."
+    assert text in capsys.readouterr().out
 
 
 def test_for_programs(timeline: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -183,7 +183,7 @@ def test_without_the_privilege_the_daemons_answer_is_shown(
     monkeypatch.setattr(Ledger, "take", refuse)
     assert 75 == ask("gateway")
     assert "rcnetd has no answer yet" in capfd.readouterr().err
-    answer = {"answer": "10.180.31.254", "ok": True, "at": 0.0}
+    answer = {"answer": "10.180.31.254", "outcome": "ok", "at": 0.0}
     write_status(paths, answers={Operation.GATEWAY.value: answer})
 
     assert 0 == ask("gateway")

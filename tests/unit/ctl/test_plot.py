@@ -10,7 +10,7 @@ import pytest
 
 from rcnetd.ctl.analysis import Analysis, analyze
 from rcnetd.ctl.plot import WIDTH, picture
-from tests.support.timelines import BOOT, RESTARTED, START, lines, long_wait, state
+from tests.support.timelines import BOOT, RESTARTED, START, lines, long_wait, request, state
 
 SVG = "{http://www.w3.org/2000/svg}"
 CHANGES = [{"at": 45.6, "event": "change", "text": f"added route {n}"} for n in range(40)]
@@ -107,6 +107,26 @@ def test_what_it_says() -> None:
     for text in ("waiting for ServiceNet", "gateway_ip", "2 asked", "added x", "removed y",
                  "READY", "3.500 s", "rcnetd was started", "failed"):  # fmt: skip
         assert text in texts
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fields", "tone"),
+    [
+        ("ok", {"gateway": "10.180.31.254"}, "good"),
+        ("ok", {"status": "DEPLOYED"}, "good"),
+        ("ok", {"status": "DEPLOYING"}, "wait"),
+        ("ok", {"status": "FAILED"}, "bad"),
+        ("not-assigned", {}, "wait"),
+        ("failed", {"kind": "dns"}, "bad"),
+        ("rate-limited", {}, "bad"),
+    ],
+)
+def test_the_tone_of_an_answer(outcome: str, fields: dict[str, Any], tone: str) -> None:
+    """The outcome decides, never the words."""
+    events = [START, *request(41.0, "x", 0.5, "404 DEPLOYING FAILED", outcome, **fields)]
+    bars = list(parse(picture(found(events))).iter(f"{SVG}rect"))
+
+    assert tone == bars[1].attrib["class"]
 
 
 def test_it_ends_soon_after_ready() -> None:

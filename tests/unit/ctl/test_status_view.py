@@ -14,7 +14,7 @@ from rcnetd.core.events import Answered, RequestFailed
 from rcnetd.core.model import Operation
 from rcnetd.core.states import State
 from rcnetd.ctl import status_view
-from rcnetd.daemon.status import describe_answer, document
+from rcnetd.daemon.status import answer_fields, document
 from tests.support.playbook import (
     ASSIGNED,
     DEPLOYED,
@@ -54,7 +54,7 @@ def content(name: str, *, pid: int | None = 1, later: float = 0.0) -> dict[str, 
     """The status of a daemon that was told the answers of *name*."""
     book = Playbook().look().tell(*BOOTS[name])
     answers = {
-        OPERATIONS[event]: {"answer": describe_answer(event), "ok": event is not DOWN, "at": 0.0}
+        OPERATIONS[event]: {**answer_fields(event), "at": 0.0}
         for event in BOOTS[name]
         if event in OPERATIONS
     }

@@ -6,6 +6,7 @@ import json
 from ipaddress import IPv4Address
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -22,6 +23,7 @@ from rcnetd.core.events import (
 from rcnetd.core.model import Operation, RouteLookup
 from rcnetd.core.settings import Metadata
 from rcnetd.daemon.status import (
+    answer_fields,
     describe_answer,
     describe_diversion,
     document,
@@ -147,21 +149,41 @@ def test_status_without_requests_to_come() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "text"),
+    ("event", "text", "fields"),
     [
-        (DEPLOYED, "DEPLOYED"),
-        (ASSIGNED, "10.180.31.254"),
-        (NOT_ASSIGNED, "not assigned yet (404)"),
-        (MANAGED, "Configure Network Stack not enabled"),
-        (UNMANAGED, "Configure Network Stack enabled"),
-        (FeaturesReceived(Operation.FEATURES), "Configure Network Stack not told"),
-        (RateLimited(Operation.STATUS), "rate limit (403)"),
-        (RequestFailed(Operation.STATUS, kind="dns", reason="no name"), "dns: no name"),
+        (DEPLOYED, "DEPLOYED", {"outcome": "ok", "status": "DEPLOYED"}),
+        (ASSIGNED, "10.180.31.254", {"outcome": "ok", "gateway": "10.180.31.254"}),
+        (NOT_ASSIGNED, "not assigned yet (404)", {"outcome": "not-assigned"}),
+        (
+            MANAGED,
+            "Configure Network Stack not enabled",
+            {"outcome": "ok", "configure_network_stack": False},
+        ),
+        (
+            UNMANAGED,
+            "Configure Network Stack enabled",
+            {"outcome": "ok", "configure_network_stack": True},
+        ),
+        (
+            FeaturesReceived(Operation.FEATURES),
+            "Configure Network Stack not told",
+            {"outcome": "ok", "configure_network_stack": None},
+        ),
+        (RateLimited(Operation.STATUS), "rate limit (403)", {"outcome": "rate-limited"}),
+        (
+            RequestFailed(Operation.STATUS, kind="dns", reason="no name"),
+            "dns: no name",
+            {"outcome": "failed", "kind": "dns"},
+        ),
     ],
 )
-def test_answers_in_a_few_words(event: Answered, text: str) -> None:
-    """For the timeline and the status."""
-    assert text == describe_answer(event)
+def test_an_answer_for_people_and_for_programs(
+    event: Answered, text: str, fields: dict[str, Any]
+) -> None:
+    """The timeline and `status.json` have both."""
+    assert {"answer": text, **fields} == answer_fields(event)
+    schema = SCHEMA["properties"]["answers"]
+    jsonschema.validate({event.operation.value: {**answer_fields(event), "at": 1.0}}, schema)
 
 
 def test_an_unknown_answer_is_a_bug_with_a_name() -> None:
@@ -200,14 +222,14 @@ def test_the_document_has_its_form(book: Playbook) -> None:
 def test_the_document_of_a_ready_server() -> None:
     """What a program wants to know is there under its name."""
     book = boot(MANAGED, ASSIGNED, DEPLOYED)
-    content = document(book.machine, pid=7, now=book.now, answers={"x": {"ok": True}})
+    content = document(book.machine, pid=7, now=book.now, answers={"x": {"outcome": "ok"}})
 
     assert content["ready"] is True
     assert content["servicenet"]["interface"] == "eth1"
     assert content["gateway"]["address"] == "10.180.31.254"
     assert content["route"]["in_effect"] is True
     assert content["automation"]["status"] == "DEPLOYED"
-    assert content["answers"] == {"x": {"ok": True}}
+    assert content["answers"] == {"x": {"outcome": "ok"}}
 
     book.machine.facts.route = replace(
         book.machine.facts.route, diversion=RouteLookup(1, 7, None, 0, 3)

@@ -39,7 +39,11 @@ from rcnetd.hostconfig.renderers.model import (
     Target,
     Tree,
 )
-from rcnetd.hostconfig.renderers.route_commands import CommandRoute, default_routes
+from rcnetd.hostconfig.renderers.route_arguments import DefaultArguments
+from rcnetd.hostconfig.renderers.route_commands import (
+    default_routes,
+    without_routes,
+)
 
 PATTERNS = (MAIN, *(f"{directory}/*" for directory in DIRECTORIES))
 # The first that is sourced: `source-directory` takes no dots, `source …/*.cfg` wants one.
@@ -83,22 +87,36 @@ def _comes_up(found: Interfaces, name: str) -> bool:
 def _defaults(stanza: Stanza) -> Iterator[DefaultRoute]:
     """The default routes of a stanza, without those that it deletes itself."""
     link = stanza.name.partition(":")[0]
-    routes = [
-        (CommandRoute(True, 4, _gateway(stanza), _metric(stanza), link), stanza.line)
-        for _ in range(_has_default(stanza))
-    ]
+    routes: list[tuple[DefaultRoute, DefaultArguments]] = []
+    if _has_default(stanza):
+        found = DefaultArguments(4, _gateway(stanza), link, _metric(stanza))
+        routes.append((_default_route(found, link, stanza.line), found))
     for line in stanza.effective():
         if line.words[0] not in ("pre-up", "up", "post-up"):
             continue
-        for route in default_routes(line.value):
-            if route.adds:
-                routes.append((route, line))
-            else:
-                routes = [item for item in routes if item[0].metric != route.metric]
-    for route, line in routes:
-        if route.version == 4:
-            name = link if route.link in (None, "$IFACE", "%iface%") else str(route.link)
-            yield DefaultRoute(name, route.gateway, route.metric, line.document.path)
+        for command in default_routes(line.value):
+            route = command.route
+            if command.adds and route.version == 4:
+                routes.append((_default_route(route, link, line), route))
+            elif not command.adds:
+                routes = [one for one in routes if not _deletes(route, one[0])]
+    yield from (route for route, _ in routes)
+
+
+def _default_route(route: DefaultArguments, link: str, line: Line) -> DefaultRoute:
+    name = link if route.link in (None, "$IFACE", "${IFACE}", "%iface%") else str(route.link)
+    gateway = route.gateway if isinstance(route.gateway, IPv4Address) else None
+    return DefaultRoute(name, gateway, route.metric or 0, line.document.path)
+
+
+def _deletes(arguments: DefaultArguments, route: DefaultRoute) -> bool:
+    """Whether `ip route del` with *arguments* could delete *route*."""
+    return (
+        arguments.version == 4
+        and arguments.gateway in (None, route.gateway)
+        and arguments.link in (None, "$IFACE", "${IFACE}", route.link)
+        and arguments.metric in (None, 0, route.metric)
+    )
 
 
 def _has_default(stanza: Stanza) -> bool:
@@ -234,18 +252,26 @@ class _Rendering:
     def _clean_commands(
         self, stanza: Stanza, stanzas: Sequence[Stanza], version: int
     ) -> list[IPv4Address | None]:
-        gateways = []
+        gateways: list[IPv4Address | None] = []
         for line in stanza.effective():
             if line.words[0] not in PHASES:
                 continue
-            routes = [route for route in default_routes(line.value) if route.version == version]
-            if any(route.mixed for route in routes):
+            commands = [one for one in default_routes(line.value) if one.route.version == version]
+            if any(one.span is None for one in commands):
                 raise CannotPersist(
-                    f"{line.where}: a default route among other things; give it a line of its own"
+                    f"{line.where}: only a shell can tell what this line does with the default"
+                    " route; give the route a line of its own"
                 )
-            if routes:
+            if commands:
                 self._put_out(line, stanzas)
-                gateways += [route.gateway for route in routes if route.adds]
+                rest = without_routes(line.value, commands)
+                if rest:
+                    line.document.insert_after(line.last, [f"    {line.words[0]} {rest}"])
+                gateways += [
+                    one.route.gateway
+                    for one in commands
+                    if one.adds and isinstance(one.route.gateway, IPv4Address)
+                ]
         return gateways
 
     def _let_dhcp_lose(self, stanza: Stanza, stanzas: Sequence[Stanza]) -> None:

@@ -1,145 +1,174 @@
-"""Routes in shell commands: `ip route add default via 192.0.2.1 || true`, `route add default …`.
+"""Default routes in shell commands: `ip route add default via 192.0.2.1 || true`, `route add …`.
 
-Enough of ip-route(8) and route(8) to know a default route. A quoted script, and a default route
-among other things, is said to be mixed: it cannot be put out of effect alone.
+A command line may contain other commands as well. The command that sets the default route can be
+taken out of it, unless it is part of a quoted script or of a substitution: then only a shell can
+tell what it does. Scripts that a line merely calls are not looked at.
 """
 
 from __future__ import annotations
 
-import contextlib
+import re
 import shlex
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address
 from posixpath import basename
 
-from rcnetd.basic.dataclass import dataclass, replace
+from rcnetd.basic.dataclass import dataclass, field
+from rcnetd.hostconfig.renderers.route_arguments import (
+    DefaultArguments,
+    has_destination,
+    ip_default,
+    route_default,
+)
 
-_ADDING = ("add", "replace", "append", "prepend", "change")
-_DELETING = ("delete", "del")
-_DEFAULTS_4 = ("default", "any", "all", "0", "0/0", "0.0.0.0", "0.0.0.0/0")
-_DEFAULTS_6 = ("default", "any", "all", "::", "::/0")
-_SEPARATORS = set(";&|()\n")
-_HARMLESS = {"true", ":", "echo", "logger"}
-_BEFORE = {"sudo", "exec", "if", "then", "else", "do", "!", "{"}
-_METRIC = ("metric", "priority", "preference")
+_ADDING = ("add", "change", "chg", "replace", "prepend", "append")
+# iproute2 compares in this order, and any beginning of a verb will do.
+_VERBS = ("list", "show", "lst", "get", *_ADDING, "test", "delete", "flush", "save", "restore")
+_HARMLESS = {"", "true", ":", "echo", "logger", "[", "test", "sleep", "exit", "fi", "}"}
+_KEYWORDS = {"if", "then", "elif", "else", "while", "until", "do", "{", "time"}
+_WRAPPERS = {"sudo", "exec", "command", "env", "nice", "nohup", "timeout", "busybox", "!"}
+_PROGRAMS = {"ip", "route"}
+_TOKEN = re.compile(
+    r"""[ \t]*(?:
+        (?P<comment>\#[^\n]*) |
+        (?P<end>[;&|()\n]+) |
+        (?P<redirection>[0-9]*(?:>>|<<|[<>])&?[ \t]*) |
+        (?P<word>(?:\\.|'[^']*'|"(?:\\.|[^"\\])*"|[^\s;&|()<>'"\\])+) |
+        (?P<other>.)
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
 class CommandRoute:
-    """A default route of table main that a command adds, or deletes."""
+    """A default route that a command adds or deletes.
+
+    *span* is the part of the line that does so; None if it cannot be taken out of the line.
+    """
 
     adds: bool
-    version: int = 4
-    gateway: IPv4Address | None = None
-    metric: int = 0
-    link: str | None = None
-    mixed: bool = False
+    route: DefaultArguments = DefaultArguments()
+    span: tuple[int, int] | None = field(compare=False, default=None)
 
 
-def default_routes(command: str) -> list[CommandRoute]:
-    """The default routes in a shell command; [] for one that has nothing to do with them."""
-    simple = list(_split(command))
-    found = [route for words in simple for route in _of(words)]
-    others = [words for words in simple if words[0] not in _HARMLESS and not _of(words)]
-    return [replace(route, mixed=route.mixed or bool(others)) for route in found]
+@dataclass(frozen=True)
+class _Simple:
+    """A simple command of a line: its words, without keywords, assignments and redirections."""
+
+    words: list[str]
+    start: int
+    end: int
 
 
-def _split(command: str) -> Iterator[list[str]]:
-    """The simple commands, without assignments and redirections."""
-    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
-    lexer.commenters = ""
-    lexer.whitespace_split = True
+def default_routes(line: str) -> list[CommandRoute]:
+    """Find the default routes that a command line adds or deletes."""
+    return [route for simple in _commands(line) for route in _routes_of(simple, line)]
+
+
+def without_routes(line: str, routes: Sequence[CommandRoute]) -> str:
+    """Replace the commands of *routes* by `true`; "" if no other command does anything."""
+    spans = [route.span for route in routes if route.span]
+    others = [simple for simple in _commands(line) if (simple.start, simple.end) not in spans]
+    if all(basename(simple.words[0]) in _HARMLESS for simple in others):
+        return ""
+    for start, end in sorted(spans, reverse=True):
+        line = f"{line[:start]}true{line[end:]}"
+    return line
+
+
+def _commands(line: str) -> Iterator[_Simple]:
+    """Split a line; yields nothing for one that no shell would run."""
+    found: list[_Simple] = []
     words: list[str] = []
-    skipping = False
-    try:
-        tokens = [*lexer, ";"]
-    except ValueError:  # not closed: no shell runs that either
-        return
-    for token in tokens:
-        if set(token) <= _SEPARATORS:
+    start = end = 0
+    is_target = False
+    for token in _TOKEN.finditer(f"{line}\n"):
+        text = token.group(token.lastgroup or 0)
+        if token.lastgroup == "other" and not text.isspace():
+            return
+        if token.lastgroup == "end":
             if words:
-                yield words
+                found.append(_Simple(words, start, end))
             words = []
-        elif set(token) <= set("<>&"):
-            skipping = True
-            if words and words[-1] in ("1", "2"):
-                words.pop()
-        elif skipping:
-            skipping = False
-        elif words or "=" not in token:
-            words.append(token)
+        elif token.lastgroup == "redirection":
+            is_target = True
+        elif token.lastgroup == "word" and is_target:
+            is_target = False
+        elif token.lastgroup == "word" and not _is_prefix(words, text):
+            if not words:
+                start = token.start("word")
+            words.append(_unquoted(text))
+            end = token.end()
+    yield from found
 
 
-def _of(words: Sequence[str]) -> list[CommandRoute]:
-    program, arguments = basename(words[0]), list(words[1:])
-    if program in _BEFORE:
-        return _of(arguments) if arguments else []
-    found: CommandRoute | None = None
-    if program == "ip":
-        found = _ip(arguments)
-    elif program == "route":
-        found = _route(arguments)
-    elif any(" " in word for word in arguments):
-        scripts = [route for word in arguments if " " in word for route in default_routes(word)]
-        return [replace(route, mixed=True) for route in scripts]
-    return [found] if found else []
+def _is_prefix(words: Sequence[str], text: str) -> bool:
+    """Whether a word before the command is a keyword or an assignment."""
+    return not words and (text in _KEYWORDS or bool(re.match(r"[A-Za-z_]\w*=", text)))
 
 
-def _ip(words: list[str]) -> CommandRoute | None:
-    version = 4
-    while words and words[0].startswith("-"):
-        option = words.pop(0).lstrip("-")
-        if option in ("6", "f", "family"):
-            version = 6 if option == "6" or words[:1] == ["inet6"] else 4
-            del words[: option != "6"]
-    if len(words) < 2 or not "route".startswith(words[0]):
-        return None
-    adds = _verb(words[1])
-    rest = [word for word in words[2:] if word not in ("to", "unicast", "exact")]
-    target = rest.pop(0) if rest else ""
-    if ":" in target:
-        version = 6
-    if adds is None or target not in (_DEFAULTS_6 if version == 6 else _DEFAULTS_4):
-        return None
-    values = dict(zip(rest, rest[1:]))
-    if values.get("table", "main") not in ("main", "254"):
-        return None
-    return CommandRoute(
-        adds, version, _address(values.get("via")), _metric(values), values.get("dev")
-    )
+def _unquoted(text: str) -> str:
+    return "".join(shlex.split(text))
 
 
-def _verb(word: str) -> bool | None:
-    """Whether it adds; None for what neither adds nor deletes. `ip` takes any beginning."""
-    if any(verb.startswith(word) for verb in _ADDING):
-        return True
-    return False if any(verb.startswith(word) for verb in _DELETING) else None
+def _routes_of(simple: _Simple, line: str) -> Iterator[CommandRoute]:
+    words = _unwrapped(simple.words)
+    program, arguments = basename(words[0]), words[1:]
+    parse = {"ip": _ip, "route": _route}.get(program)
+    if parse and (found := parse(arguments)):
+        adds, route = found
+        removable = line[simple.end : simple.end + 1] != "(" and "`" not in line
+        yield CommandRoute(adds, route, (simple.start, simple.end) if removable else None)
+    elif program not in _PROGRAMS | _HARMLESS:
+        for script in arguments:
+            if " " in script:
+                yield from (CommandRoute(one.adds, one.route) for one in default_routes(script))
 
 
-def _route(words: list[str]) -> CommandRoute | None:
-    version = 4
-    if words[:1] in (["-A"], ["--inet6"], ["-6"]):
-        version = 6 if words[0] != "-A" or words[1:2] == ["inet6"] else 4
-        del words[: 2 if words[0] == "-A" else 1]
-    if not words or words[0] not in ("add", "del"):
-        return None
-    rest = [word for word in words[1:] if word != "-net"]
-    target = rest.pop(0) if rest else ""
-    values = dict(zip(rest, rest[1:]))
-    netmask = values.get("netmask", "0.0.0.0")
-    if target not in (_DEFAULTS_6 if version == 6 else _DEFAULTS_4) or netmask != "0.0.0.0":
-        return None
-    return CommandRoute(
-        words[0] == "add", version, _address(values.get("gw")), _metric(values), values.get("dev")
-    )
+def _unwrapped(words: list[str]) -> list[str]:
+    """Leave out `sudo -n`, `timeout 5` and the like before a program that sets routes."""
+    if basename(words[0]) in _WRAPPERS:
+        for index, word in enumerate(words):
+            if basename(word) in _PROGRAMS:
+                return words[index:]
+    return words
 
 
-def _address(text: str | None) -> IPv4Address | None:
-    with contextlib.suppress(ValueError):
-        return IPv4Address(text) if text else None
+def _ip(words: list[str]) -> tuple[bool, DefaultArguments] | None:
+    """Parse the arguments of ip(8): options, object, verb, and the route."""
+    version: int | None = None
+    remaining = iter(words)
+    for word in remaining:
+        option = word.lstrip("-")
+        if option == word:
+            return _ip_route(list(remaining), version) if "route".startswith(word) else None
+        if option in ("4", "6"):
+            version = int(option)
+        elif option and "family".startswith(option):
+            version = {"inet": 4, "inet6": 6}.get(next(remaining, ""), version)
+        elif option.startswith(("n", "b")):
+            return None  # another namespace, or commands that are not in this line
     return None
 
 
-def _metric(values: dict[str, str]) -> int:
-    text = next((values[key] for key in _METRIC if key in values), "0")
-    return int(text) if text.isdecimal() and text.isascii() else 0
+def _ip_route(words: list[str], version: int | None) -> tuple[bool, DefaultArguments] | None:
+    verb = next((verb for verb in _VERBS if words and verb.startswith(words[0])), "")
+    arguments = words[1:]
+    if verb == "flush" and "cache" not in arguments:
+        arguments = _flushed(arguments)
+    elif verb not in (*_ADDING, "delete"):
+        return None
+    route = ip_default(arguments, version)
+    return (verb in _ADDING, route) if route else None
+
+
+def _flushed(words: list[str]) -> list[str]:
+    """Turn the arguments of `flush` into those of `delete`; without a prefix it deletes all."""
+    rest = [word for word in words if word not in ("root", "exact", "match")]
+    return rest if has_destination(rest) and "match" not in words else ["default", *rest]
+
+
+def _route(words: list[str]) -> tuple[bool, DefaultArguments] | None:
+    verb = next((word for word in words if not word.startswith("-")), "")
+    route = route_default(words)
+    return (verb == "add", route) if route and verb in ("add", "del", "delete") else None

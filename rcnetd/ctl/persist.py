@@ -27,10 +27,10 @@ from rcnetd.core.servicenet import ServiceNet
 from rcnetd.core.settings import Backend, Metadata, Settings
 from rcnetd.ctl import status
 from rcnetd.hostconfig import policy as persistence
-from rcnetd.hostconfig.host import HostConfig, Snapshot, read_removed, renderer
+from rcnetd.hostconfig.host import HostConfig, read_removed, renderer
 from rcnetd.hostconfig.policy import Renderer
 from rcnetd.hostconfig.renderers.marked_edits import applied
-from rcnetd.hostconfig.renderers.model import CannotPersist, Changes, Target
+from rcnetd.hostconfig.renderers.model import CannotPersist, Changes, Target, Tree
 from rcnetd.hostconfig.transaction import Changed
 from rcnetd.netlink.kernel import Kernel, NetlinkError
 from rcnetd.store.paths import Paths
@@ -46,7 +46,7 @@ class Prepared:
     """What would be written, and why."""
 
     renderer: Renderer
-    found: Snapshot
+    found: Tree
     target: Target
     changes: Changes
 
@@ -67,10 +67,8 @@ def prepare(
         kind = persistence.manager(ask(servicenet.link.name), servicenet.link.name)
     chosen = renderer(kind)
     found = host.read(chosen.patterns)
-    target = persistence.target(
-        found.tree, chosen, gateway, servicenet, network, settings, metadata
-    )
-    return Prepared(chosen, found, target, persistence.changes(found.tree, chosen, target))
+    target = persistence.target(found, chosen, gateway, servicenet, network, settings, metadata)
+    return Prepared(chosen, found, target, persistence.changes(found, chosen, target))
 
 
 def run(paths: Paths, config: Sequence[Path], root: Path = ROOT) -> int:
@@ -111,11 +109,11 @@ def _write(host: HostConfig, prepared: Prepared, paths: Paths) -> None:
 
     made, name = prepared.changes, prepared.renderer.persist.value
     if made:
-        check(prepared.renderer.persist, applied(prepared.found.tree, made), prepared.target)
+        check(prepared.renderer.persist, applied(prepared.found, made), prepared.target)
     record = host.write(prepared.found, made, lambda: _removed(paths))
     for path, change in sorted(made.items()):
         word = "removed" if change.data is None else "wrote"
-        print(f"{word} {path}" if path not in prepared.found.tree else f"edited {path}")
+        print(f"{word} {path}" if path not in prepared.found else f"edited {path}")
     if not made:
         print(f"nothing to write: {name} has the route by {prepared.target.gateway} already")
     _note(paths, {"ok": True, "renderer": name, "files": sorted(record.files), "reason": None})

@@ -147,11 +147,11 @@ def _show_files(
         name = prepared.renderer.persist.value
         print(f"Files       {name}: {number or 'nothing'} to change")
         for path, change in sorted(prepared.changes.items()):
-            before = prepared.found.tree.get(path)
+            before = prepared.found.get(path)
             data = before.data if before else None
             sys.stdout.writelines(policy.diff(path, data, change.data))
         if prepared.changes:
-            after = applied(prepared.found.tree, prepared.changes)
+            after = applied(prepared.found, prepared.changes)
             check(prepared.renderer.persist, after, prepared.target)
     for line in _what_breaks(settings, network, public):
         print(f"WARNING     {line}")

@@ -15,27 +15,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rcnetd.basic.dataclass import dataclass, replace
+from rcnetd.basic.dataclass import replace
 from rcnetd.basic.files import read_bounded, sync_directory, write_atomic
 from rcnetd.core.settings import Backend
 from rcnetd.hostconfig import transaction, undo
 from rcnetd.hostconfig.policy import Renderer
 from rcnetd.hostconfig.renderers.model import CannotPersist, Changes, File, Tree
 from rcnetd.hostconfig.transaction import Write
-from rcnetd.hostconfig.undo import FileState, RevertRecord
+from rcnetd.hostconfig.undo import RevertRecord
 
 MAX_FILES = 500  # configuration files of one kind
 MAX_RECORD_SIZE = 16 * 1024 * 1024  # bytes
 MAX_REMOVED_SIZE = 256 * 1024  # bytes
 NEW_DIRECTORY = 0o755
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The files of one kind as they are: for the renderer, and with their owners."""
-
-    tree: Tree
-    present: dict[str, FileState | None]
 
 
 class HostConfig:
@@ -57,7 +49,7 @@ class HostConfig:
         finally:
             os.close(descriptor)
 
-    def read(self, patterns: Sequence[str]) -> Snapshot:
+    def read(self, patterns: Sequence[str]) -> Tree:
         """The files that match. Raises `CannotPersist` for what is not a file; `OSError`."""
         paths = sorted(
             f"/{path.relative_to(self._root)}"
@@ -68,7 +60,6 @@ class HostConfig:
             raise CannotPersist(
                 f"more than {MAX_FILES} files match {patterns[0]}; nothing is written"
             )
-        present: dict[str, FileState | None] = {}
         tree: dict[str, File] = {}
         for path in dict.fromkeys(paths):
             real = self._root / path.lstrip("/")
@@ -79,9 +70,8 @@ class HostConfig:
                 continue
             kept = self._kept(path)
             if kept is not None:
-                present[path] = kept
-                tree[path] = File(kept.data, kept.mode)
-        return Snapshot(tree, present)
+                tree[path] = kept
+        return tree
 
     def record(self) -> RevertRecord:
         """What `revert` would put back, empty if nothing was. Raises `CannotPersist`."""
@@ -95,7 +85,7 @@ class HostConfig:
             ) from None
 
     def write(
-        self, found: Snapshot, made: Changes, removed: Callable[[], dict[str, Any]]
+        self, found: Tree, made: Changes, removed: Callable[[], dict[str, Any]]
     ) -> RevertRecord:
         """Make the changes. Raises `OSError`, `CannotPersist`; then nothing has changed.
 
@@ -130,7 +120,7 @@ class HostConfig:
 
     def reverting(
         self,
-    ) -> tuple[RevertRecord, dict[str, tuple[FileState | None, FileState | None]]]:
+    ) -> tuple[RevertRecord, dict[str, tuple[File | None, File | None]]]:
         """The record, and of each file that is to be put back: what is there, and what was."""
         record = self.record()
         present = {path: self._kept(path) for path in record.files}
@@ -165,14 +155,14 @@ class HostConfig:
 
     # Inside
 
-    def _kept(self, path: str) -> FileState | None:
+    def _kept(self, path: str) -> File | None:
         try:
             return transaction.read(self._root / path.lstrip("/"))
         except ValueError as error:
             raise CannotPersist(f"{error}; nothing is written") from None
 
-    def _present(self, found: Snapshot, made: Changes) -> dict[str, FileState | None]:
-        present = dict(found.present)
+    def _present(self, found: Tree, made: Changes) -> dict[str, File | None]:
+        present: dict[str, File | None] = dict(found)
         for path in made:
             if path not in present:
                 present[path] = self._kept(path)
@@ -188,13 +178,13 @@ class HostConfig:
             )
         return real
 
-    def _writes(self, made: Changes, present: dict[str, FileState | None]) -> list[Write]:
+    def _writes(self, made: Changes, present: dict[str, File | None]) -> list[Write]:
         writes = []
         for path, change in made.items():
             old = present[path]
             new = None
             if change.data is not None:
-                kept = old or FileState(b"", uid=os.geteuid(), gid=os.getegid())
+                kept = old or File(b"", uid=os.geteuid(), gid=os.getegid())
                 mode = kept.mode if change.mode is None else change.mode
                 new = replace(kept, data=change.data, mode=mode)
             writes.append(Write(self._real(path), new, old))

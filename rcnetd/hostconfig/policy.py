@@ -12,7 +12,7 @@ from difflib import unified_diff
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv4Interface
 
-from rcnetd.basic.dataclass import dataclass
+from rcnetd.basic.dataclass import dataclass, replace
 from rcnetd.core.model import PROTOCOL, Address, Link, Network, Route
 from rcnetd.core.routes import OUTSIDE
 from rcnetd.core.servicenet import ServiceNet, choose, objection
@@ -164,9 +164,7 @@ def unedited(tree: Tree) -> Tree:
     """The files without our edits, and without our own."""
     found = documents(tree)
     return {
-        path: type(file)(found[path].data(), file.mode)
-        for path, file in tree.items()
-        if path in found
+        path: replace(file, data=found[path].data()) for path, file in tree.items() if path in found
     }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rcnetd.basic.dataclass import dataclass
 from rcnetd.basic.files import read_bounded, sync_directory
-from rcnetd.hostconfig.undo import FileState
+from rcnetd.hostconfig.renderers.model import File
 
 MAX_SIZE = 256 * 1024  # bytes of one file
 
@@ -29,8 +29,8 @@ class Write:
     """What a file is to become (None: it goes), and what must be there until then."""
 
     path: Path
-    new: FileState | None
-    old: FileState | None
+    new: File | None
+    old: File | None
 
 
 def apply(writes: Sequence[Write]) -> None:
@@ -67,7 +67,7 @@ def clean_up(paths: Iterable[Path]) -> None:
                 name.unlink()
 
 
-def read(path: Path) -> FileState | None:
+def read(path: Path) -> File | None:
     """A file as it is; None where there is none. Raises `OSError`, `ValueError` if it is no file
     or too large."""
     try:
@@ -75,10 +75,10 @@ def read(path: Path) -> FileState | None:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return FileState(data, found.st_mode & 0o7777, found.st_uid, found.st_gid)
+    return File(data, found.st_mode & 0o7777, found.st_uid, found.st_gid)
 
 
-def _prepare(path: Path, new: FileState) -> None:
+def _prepare(path: Path, new: File) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(_new(path), flags, 0o600), "wb") as file:
         if (os.geteuid(), os.getegid()) != (new.uid, new.gid):

@@ -24,30 +24,20 @@ from typing import Any, Optional
 
 from rcnetd.basic.dataclass import dataclass, field, replace
 from rcnetd.hostconfig.renderers.marked_edits import unedited
-from rcnetd.hostconfig.renderers.model import CannotPersist, Changes
+from rcnetd.hostconfig.renderers.model import CannotPersist, Changes, File
 
 VERSION = 1
-
-
-@dataclass(frozen=True)
-class FileState:
-    """A file as it is or was, with its owner."""
-
-    data: bytes
-    mode: int = 0o644
-    uid: int = 0
-    gid: int = 0
 
 
 @dataclass(frozen=True)
 class FileRecord:
     """What a file was (None: not there), and what of it is ours (None: not there)."""
 
-    before: FileState | None
+    before: File | None
     ours: tuple[bytes | None, ...]
 
 
-Present = Mapping[str, Optional[FileState]]  # what is there now, by path
+Present = Mapping[str, Optional[File]]  # what is there now, by path
 
 
 @dataclass(frozen=True)
@@ -142,15 +132,15 @@ def parse(text: bytes) -> RevertRecord:
     )
 
 
-def _data(kept: FileState | None) -> bytes | None:
+def _data(kept: File | None) -> bytes | None:
     return None if kept is None else kept.data
 
 
-def _is_edited(path: str, kept: FileState | None) -> bool:
+def _is_edited(path: str, kept: File | None) -> bool:
     return _without_edits(path, kept) != kept
 
 
-def _without_edits(path: str, kept: FileState | None) -> FileState | None:
+def _without_edits(path: str, kept: File | None) -> File | None:
     if kept is None:
         return None
     try:
@@ -168,14 +158,14 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _kept_to_json(kept: FileState | None) -> dict[str, Any] | None:
+def _kept_to_json(kept: File | None) -> dict[str, Any] | None:
     if kept is None:
         return None
     return {"data": _text(kept.data), "mode": kept.mode, "uid": kept.uid, "gid": kept.gid}
 
 
-def _kept_from_json(content: dict[str, Any] | None) -> FileState | None:
+def _kept_from_json(content: dict[str, Any] | None) -> File | None:
     if content is None:
         return None
     mode, uid, gid = (int(content[key]) for key in ("mode", "uid", "gid"))
-    return FileState(_bytes(content["data"]), mode, uid, gid)
+    return File(_bytes(content["data"]), mode, uid, gid)

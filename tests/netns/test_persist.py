@@ -179,7 +179,7 @@ COMMAND = """
 import sys
 from pathlib import Path
 from rcnetd.ctl.persist import run
-from rcnetd.store.paths import Places
+from rcnetd.store.paths import Paths
 root = Path(sys.argv[2])
 paths = Paths(Path(sys.argv[1]), root / "state", root / "none")
 sys.exit(run(paths, [Path(sys.argv[3])], root))

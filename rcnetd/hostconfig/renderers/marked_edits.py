@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from rcnetd.basic.dataclass import replace
 from rcnetd.hostconfig.renderers.model import MARK, CannotPersist, Change, Changes, File, Tree
 
 HEADER = f"# Written by {MARK}; changes will be overwritten."  # a file that begins so is ours
@@ -125,6 +126,6 @@ def applied(tree: Tree, made: Changes) -> Tree:
     files = {path: file for path, file in tree.items() if path not in made}
     for path, change in made.items():
         if change.data is not None:
-            mode = change.mode or (tree[path].mode if path in tree else File(b"").mode)
-            files[path] = File(change.data, mode)
+            old = tree.get(path, File(b""))
+            files[path] = replace(old, data=change.data, mode=change.mode or old.mode)
     return files

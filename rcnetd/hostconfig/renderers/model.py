@@ -29,15 +29,23 @@ class CannotPersist(Exception):
 
 @dataclass(frozen=True)
 class File:
-    """A file as it is. A link is read through; one to /dev/null (a mask) is an empty file."""
+    """A file: its content, permissions and owner.
+
+    A link stands for the file that it leads to; a link to /dev/null (a mask) is an empty file.
+    """
 
     data: bytes
     mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a file is to become. *data* None: it goes. *mode* None: as it is, 0644 for a new one."""
+    """A new content for a file.
+
+    *data* None removes the file. *mode* None keeps its permissions (0644 for a new file).
+    """
 
     data: bytes | None
     mode: int | None = None

@@ -115,8 +115,8 @@ def test_reads_what_can_be_read(root: Path, host: HostConfig) -> None:
     (root / "etc/netplan/broken.yaml").symlink_to("nowhere")
     (root / "etc/netplan/dir.yaml").mkdir()
     found = host.read(PATTERN)
-    assert {A, B, "/etc/netplan/mask.yaml"} == set(found.tree)
-    assert b"" == found.tree["/etc/netplan/mask.yaml"].data
+    assert {A, B, "/etc/netplan/mask.yaml"} == set(found)
+    assert b"" == found["/etc/netplan/mask.yaml"].data
     os.mkfifo(root / "etc/netplan/pipe.yaml")
     with pytest.raises(CannotPersist, match="is not a regular file; nothing is written"):
         host.read(PATTERN)

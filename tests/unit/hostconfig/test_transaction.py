@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
+from rcnetd.hostconfig.renderers.model import File
 from rcnetd.hostconfig.transaction import Changed, Write, apply, clean_up, read
-from rcnetd.hostconfig.undo import FileState
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def writes(tmp_path: Path) -> list[Write]:
         kept[name] = read(tmp_path / name)
     own = (os.geteuid(), os.getegid())
     return [
-        Write(tmp_path / "edited", FileState(b"other", 0o640, *own), kept["edited"]),
-        Write(tmp_path / "new", FileState(b"new", 0o600, *own), None),
+        Write(tmp_path / "edited", File(b"other", 0o640, *own), kept["edited"]),
+        Write(tmp_path / "new", File(b"new", 0o600, *own), None),
         Write(tmp_path / "going", None, kept["going"]),
     ]
 
@@ -97,7 +97,7 @@ def test_reads_what_is_there(tmp_path: Path) -> None:
     """A file with its owner and mode; nothing where there is none; a directory is no file."""
     (tmp_path / "a").write_text("x")
     (tmp_path / "a").chmod(0o604)
-    assert FileState(b"x", 0o604, os.geteuid(), os.getegid()) == read(tmp_path / "a")
+    assert File(b"x", 0o604, os.geteuid(), os.getegid()) == read(tmp_path / "a")
     assert read(tmp_path / "b") is None
     assert read(tmp_path / "a" / "b") is None
     with pytest.raises(ValueError, match="is not a regular file"):
@@ -112,6 +112,6 @@ def test_an_odd_owner_stays(tmp_path: Path) -> None:
     os.chown(path, 12, 34)
     path.chmod(0o604)
     old = read(path)
-    assert old == FileState(b"old", 0o604, 12, 34)
-    apply([Write(path, FileState(b"new", old.mode, old.uid, old.gid), old)])
-    assert FileState(b"new", 0o604, 12, 34) == read(path)
+    assert old == File(b"old", 0o604, 12, 34)
+    apply([Write(path, File(b"new", old.mode, old.uid, old.gid), old)])
+    assert File(b"new", 0o604, 12, 34) == read(path)

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from rcnetd.basic.dataclass import dataclass
 from rcnetd.core.lastgood import LastGood
 from rcnetd.core.model import DEFAULT, METRIC, PROTOCOL, Address, Operation, Route
+from rcnetd.core.public import PublicLink
 from rcnetd.core.settings import Settings
 
 
@@ -16,9 +17,9 @@ class Action:
 
 @dataclass(frozen=True)
 class Fetch(Action):
-    """Ask the API, within the request budget, from *source* by the link *device*.
+    """Send one request to the API, within the request budget, from *source* by the link *device*.
 
-    *address* is its address where the name is not to be resolved.
+    *address* is the API's where the name need not be resolved.
     """
 
     operation: Operation
@@ -29,15 +30,24 @@ class Fetch(Action):
 
 
 @dataclass(frozen=True)
+class RestartRequest(Action):
+    """Start the request over if it has no connection yet: what it depends on has changed."""
+
+
+@dataclass(frozen=True)
 class AddRoute(Action):
-    """Add a route beside whatever is there; nothing is replaced."""
+    """Add a route beside whatever is there; nothing is replaced.
+
+    Without a *gateway* it is the route to a subnet that is on the link, from *source*.
+    """
 
     ifindex: int
-    gateway: IPv4Address
+    gateway: IPv4Address | None
     destination: IPv4Network = DEFAULT
     metric: int = METRIC
     onlink: bool = False
     protocol: int = PROTOCOL
+    source: IPv4Address | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,13 @@ class HoldRequests(Action):
     """Tell everybody who shares the budget that the API said 403: no request for so long."""
 
     seconds: float
+
+
+@dataclass(frozen=True)
+class RecordPublic(Action):
+    """Record which link is the public interface, before anything is changed."""
+
+    public: PublicLink
 
 
 @dataclass(frozen=True)

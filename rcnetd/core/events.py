@@ -44,6 +44,11 @@ class Reconfigured(Event):
 
 
 @dataclass(frozen=True)
+class DependenciesChanged(Event):
+    """Something that a request depends on has changed: a route, or the resolver's file."""
+
+
+@dataclass(frozen=True)
 class RouteChangeFailed(Event):
     """The kernel refused a route or link change; *reason* is the kernel's, with what was tried."""
 
@@ -108,14 +113,21 @@ class FeaturesReceived(Answered):
 
 @dataclass(frozen=True)
 class RateLimited(Answered):
-    """The API answered 403; *retry_after* is its `Retry-After` in seconds, where it gave one."""
+    """The API's rate limit is reached (403, 413, 429).
+
+    *retry_after* is its `Retry-After` in seconds, where it gave one.
+    """
 
     retry_after: float | None = None
 
 
 @dataclass(frozen=True)
 class RequestFailed(Answered):
-    """No usable answer. *kind* is a word for programs, *reason* a plain sentence for people."""
+    """No usable answer. *kind* is a word for programs, *reason* a plain sentence for people.
+
+    *retry_after* is the answer's `Retry-After` in seconds, where it gave one.
+    """
 
     kind: str = "failed"
     reason: str = ""
+    retry_after: float | None = None

@@ -1,4 +1,4 @@
-"""What is known now: the machine's memory, from which every decision is made."""
+"""What is known now, from which every decision is made: frozen values, replaced and never poked."""
 
 from __future__ import annotations
 
@@ -7,65 +7,163 @@ from math import inf
 
 from rcnetd.basic.dataclass import dataclass, field
 from rcnetd.core.lastgood import Identity, LastGood
-from rcnetd.core.model import AutomationStatus, ConfiguredBy, Network
+from rcnetd.core.model import AutomationStatus, ConfiguredBy, Network, Operation
+from rcnetd.core.public import PublicLink
 from rcnetd.core.routes import RouteState
 from rcnetd.core.servicenet import ServiceNet
 from rcnetd.core.settings import Metadata, Settings
 
 
-@dataclass
+@dataclass(frozen=True)
+class Configurator:
+    """Who configures the network, and why.
+
+    *confirmed* by a setting or an answer of the API; else it is used until that comes.
+    """
+
+    by: ConfiguredBy
+    reason: str
+    confirmed: bool = True
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The gateway in use, and the one that could take its place.
+
+    *candidate* is valid but has yet to answer on the link. *is_remembered*: from an earlier boot,
+    not confirmed by the API yet. *rejected* is the API's last answer and what is wrong with it.
+    """
+
+    address: IPv4Address | None = None
+    candidate: IPv4Address | None = None
+    is_remembered: bool = False
+    rejected: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is one, in use or not yet."""
+        return self.address is not None or self.candidate is not None
+
+
+@dataclass(frozen=True)
+class Automation:
+    """RackConnect's automation of this server: its status, and its own word for that.
+
+    *source* says what DEPLOYED rests on where the API gives no answer, "" where it does.
+    """
+
+    status: AutomationStatus | None = None
+    word: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Api:
+    """How the API is reached, and how it has answered since the daemon started.
+
+    *peer* is its address; *proven* the last one that answered with the right certificate, which is
+    asked until *resolve_at* instead of resolving the name. *failing_since* has each operation that
+    has failed ever since; *unknown* those that answered 404 the last time.
+    """
+
+    peer: IPv4Address | None = None
+    proven: IPv4Address | None = None
+    resolve_at: float = -inf
+    has_answered: bool = False
+    answered: frozenset[Operation] = frozenset()  # with 200, or 404 for the gateway
+    failing_since: tuple[tuple[Operation, float], ...] = ()
+    unknown: frozenset[Operation] = frozenset()
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """Points in time after which something counts as not coming; monotonic seconds."""
+
+    servicenet: float = inf
+    deploy: float = inf
+    fallback: float = inf  # without any answer of the API
+
+
+@dataclass(frozen=True)
 class Facts:
     """What is known now.
 
-    *candidate* is a valid answer of the API that has yet to answer on the link; *gateway* is the
-    one in use. *applied* says that our route has been in effect since the daemon started.
-
-    *last_good* is what is remembered, *recalled* says that it is of this server. What comes from it
-    is used before the API confirms it: who configures the network (*configured_by_is_presumed*),
-    the gateway (*gateway_is_remembered*), and DEPLOYED where the API gives no answer at all
-    (*is_trusted*).
+    *last_good* is what outlived the last reboot; *last_good_matches* says that it is of this server
+    as it is now. *was_ready*: this server was READY in this boot already, before the daemon was
+    restarted. *applied*: our route has been in effect since the daemon started. *public* is decided
+    once (`core/public.py`); *rediscover* says that ServiceNet's link was not as expected, so that
+    all links have to be read.
     """
 
     settings: Settings
     metadata: Metadata
     identity: Identity = field(default_factory=Identity)
     last_good: LastGood | None = None
+    last_good_matches: bool = False
+    was_ready: bool = False
     network: Network = field(default_factory=Network)
     servicenet: ServiceNet | None = None
-    servicenet_deadline: float = inf
-    deploy_deadline: float = inf
-    configured_by: ConfiguredBy | None = None
-    configured_by_reason: str = ""
-    configured_by_is_presumed: bool = False
-    recalled: bool = False
-    gateway_is_remembered: bool = False
-    heard: bool = False  # the API has answered since the daemon started
-    trust_at: float = inf  # when a remembered DEPLOYED counts if it has not
-    trusted_by: str = ""  # of `deployed_by`, when READY came by it
-    candidate: IPv4Address | None = None
-    gateway: IPv4Address | None = None
-    objection: str = ""  # to the API's last gateway, "" if there was none
-    status: AutomationStatus | None = None
-    status_word: str = ""
-    peer: IPv4Address | None = None  # the API's address
-    proven: IPv4Address | None = None  # its last one that answered with the right certificate
-    resolve_at: float = -inf  # until then the name is not resolved, *proven* is asked
+    rediscover: bool = False
+    public: PublicLink | None = None
+    public_is_decided: bool = False
+    configurator: Configurator | None = None
+    gateway: Gateway = field(default_factory=Gateway)
+    automation: Automation = field(default_factory=Automation)
+    api: Api = field(default_factory=Api)
+    deadlines: Deadlines = field(default_factory=Deadlines)
     route: RouteState = field(default_factory=RouteState)
     applied: bool = False
 
     @property
-    def is_trusted(self) -> bool:
-        """Whether DEPLOYED is believed without an answer of the API."""
-        return bool(self.trusted_by)
+    def configured_by(self) -> ConfiguredBy | None:
+        """Who configures the network; None while it is not known."""
+        return self.configurator.by if self.configurator else None
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether who configures the network rests on a setting or an answer of the API."""
+        return self.configurator is not None and self.configurator.confirmed
 
     @property
     def deployed_by(self) -> str:
-        """Who says DEPLOYED where the API gives no answer: "" if nobody does, or of another server.
+        """What says DEPLOYED where the API does not; "" for nothing, or if it is another server's.
 
         The platform's word alone does not do: without a memory of this server there is no gateway.
         """
-        if not self.recalled or self.last_good is None:
+        if not self.last_good_matches or self.last_good is None:
             return ""
+        if self.was_ready:
+            return "was reported before the restart"
         if self.last_good.deployed:
             return "is remembered from an earlier boot"
         return "is the platform's word" if self.metadata.automation_status == "DEPLOYED" else ""
+
+    def failing_since(self, operation: Operation) -> float:
+        """Since when *operation* has failed each time; infinity if it has not."""
+        return dict(self.api.failing_since).get(operation, inf)
+
+
+def worth_remembering(facts: Facts) -> LastGood | None:
+    """What outlives a reboot: what the API has confirmed and what works; None if there is nothing.
+
+    A fresh answer wins; without one, what was remembered still is.
+    """
+    gateway, servicenet, by = facts.gateway, facts.servicenet, facts.configured_by
+    by_rcnetd = by is ConfiguredBy.RCNETD
+    works = facts.route.in_effect if by_rcnetd else by is ConfiguredBy.RACKCONNECT
+    if servicenet is None or by is None or not facts.is_confirmed or not works:
+        return None
+    is_from_elsewhere = gateway.is_remembered and not facts.last_good_matches
+    if not facts.identity.machine_id or is_from_elsewhere:
+        return None
+    before = facts.last_good if facts.last_good_matches else None
+    fresh = facts.automation.status is AutomationStatus.DEPLOYED
+    return LastGood(
+        facts.identity,
+        servicenet.link.mac,
+        servicenet.address,
+        by,
+        gateway.address if by_rcnetd else None,
+        fresh if facts.automation.status else before is not None and before.deployed,
+        facts.api.proven,
+    )

@@ -8,45 +8,41 @@ even if nothing happens; `query` is what that reading has to contain.
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Address
 from math import inf
 
 from rcnetd.basic.dataclass import replace
 from rcnetd.core.actions import (
     Action,
-    Fetch,
-    HoldRequests,
     Log,
     NotifyReady,
     PublishRoute,
-    ReleaseFetcher,
+    RecordPublic,
     SaveLastGood,
     Stop,
 )
 from rcnetd.core.events import (
     Answered,
     BudgetObserved,
+    DependenciesChanged,
     Event,
-    FeaturesReceived,
-    GatewayNotAssigned,
-    GatewayReceived,
     NetworkObserved,
     NoSlot,
     RateLimited,
     Reconfigured,
     RequestFailed,
     RouteChangeFailed,
-    StatusReceived,
 )
-from rcnetd.core.facts import Facts
+from rcnetd.core.facts import Deadlines, Facts, worth_remembering
 from rcnetd.core.guard import Guard, servicenet_probes
-from rcnetd.core.lastgood import Identity, LastGood, difference
-from rcnetd.core.model import AutomationStatus, ConfiguredBy, Network, Operation, Query
-from rcnetd.core.pacing import Pacer
-from rcnetd.core.polling import wanted
-from rcnetd.core.routes import OUTSIDE, judge
-from rcnetd.core.servicenet import ServiceNet, choose, objection
-from rcnetd.core.settings import Manage, Metadata, Settings
+from rcnetd.core.intake import Intake
+from rcnetd.core.lastgood import Identity, LastGood
+from rcnetd.core.log import OnceLog
+from rcnetd.core.model import ConfiguredBy, Operation, Query
+from rcnetd.core.poller import Poller
+from rcnetd.core.public import PublicLink, choose_public, find_public
+from rcnetd.core.routes import OUTSIDE, evaluate_route
+from rcnetd.core.settings import Metadata, PublicInterface, PublicIPv6, Settings
+from rcnetd.core.snapshot import Snapshot
 from rcnetd.core.states import (
     EXITS,
     GUARDING_STATES,
@@ -57,331 +53,192 @@ from rcnetd.core.states import (
     State,
 )
 
-REQUEST_TIMEOUT = 10.0  # seconds for one request, all in all
-FETCHER_IDLE_DELAY = 60.0  # seconds without a request for which the fetcher is not kept
-RESOLVE_RETRY_DELAY = 300.0  # seconds for which the last address is asked when the name fails
 RESYNC_INTERVAL = 60.0  # seconds: "a slow resync covers what no message told"
+REREAD_DELAY = 0.2  # seconds until a list of links that kept changing is read again
 
 
 class Machine:
-    """One daemon's decisions. *memory* is what is remembered; *jitter* gives numbers in [0, 1)."""
+    """One daemon's decisions.
+
+    *last_good* is what outlived the last reboot; *was_ready* says that this server was READY in
+    this boot before, *public* what was recorded then as the public interface. *jitter* gives
+    numbers in [0, 1).
+    """
 
     def __init__(
         self,
         settings: Settings,
         metadata: Metadata,
         identity: Identity | None = None,
-        memory: LastGood | None = None,
+        last_good: LastGood | None = None,
         *,
+        was_ready: bool = False,
+        public: PublicLink | None = None,
         now: float,
         jitter: Callable[[], float],
     ) -> None:
         self.state = State.WAITING_FOR_SERVICENET
         self.state_since = now
-        self.facts = Facts(settings, metadata, identity or Identity(), memory)
-        self.facts.servicenet_deadline = now + settings.servicenet.timeout
-        self.facts.deploy_deadline = now + settings.deploy_timeout
-        self.pacer = Pacer(settings.requests_per_minute, jitter)
-        self.guard = Guard()
-        self.in_flight: Operation | None = None
-        self.next_request_at = inf
+        self.facts = Facts(
+            settings,
+            metadata,
+            identity or Identity(),
+            last_good,
+            was_ready=was_ready,
+            deadlines=Deadlines(now + settings.servicenet.timeout, now + settings.deploy_timeout),
+        )
+        self.poller = Poller(settings.requests_per_minute, jitter)
+        self.guard = Guard(OnceLog())
         self.wake_at = now
-        self.last_error: RequestFailed | RateLimited | None = None
         self.exit: Stop | None = None
+        self._recorded_public = public
         self._actions: list[Action] = []
-        self._urgent = False
-        self._asked_at: dict[Operation, float] = {}
-        self._said: set[str] = set()
-        self._written: PublishRoute | None = None
-        self._released = False
-        self._manage()
+        self._once_log = self.guard.once_log
+        self._published: PublishRoute | None = None
+        intake = Intake(self.facts, self._once_log)
+        intake.apply_manage()
+        self._take(intake)
 
     @property
     def query(self) -> Query:
         """What the next reading of the kernel has to contain."""
         facts = self.facts
-        if facts.servicenet is None or facts.configured_by is not ConfiguredBy.RCNETD:
-            return Query()
-        candidate = facts.candidate
+        servicenet, gateway = facts.servicenet, facts.gateway
+        if servicenet is None or facts.configured_by is not ConfiguredBy.RCNETD:
+            return Query(links=self._links())
+        destinations = [OUTSIDE, *(probe for _, probe in servicenet_probes(facts))]
+        if gateway.address is not None:
+            destinations.append(gateway.address)
+        forbidden = facts.settings.public_ipv6 is PublicIPv6.NO_DEFAULT
         return Query(
-            destinations=(OUTSIDE, *(probe for _, probe in servicenet_probes(facts))),
-            neighbour=(facts.servicenet.link.ifindex, candidate) if candidate else None,
-            ipv6=not self.guard.public_settled,
+            destinations=tuple(destinations),
+            source=servicenet.address.ip,
+            neighbour=(servicenet.link.ifindex, gateway.candidate) if gateway.candidate else None,
+            ipv6=forbidden or not self.guard.public_policy_applied,
+            links=self._links(),
         )
+
+    def _links(self) -> tuple[int, ...] | None:
+        """The links that matter; None while any could: until who is who has been decided."""
+        facts = self.facts
+        settled = self.guard.public_policy_applied or (
+            facts.settings.public_interface is not PublicInterface.DOWN and facts.public_is_decided
+        )
+        if facts.servicenet is None or facts.rediscover or facts.gateway.candidate or not settled:
+            return None
+        public = (facts.public.ifindex,) if facts.public else ()
+        return (facts.servicenet.link.ifindex, *public)
 
     @property
     def is_ready(self) -> bool:
         """Whether READY=1 is due or was given."""
         return self.state in READY_STATES
 
+    @property
+    def awaits_api(self) -> bool:
+        """Whether a request is on its way or has failed: any new route may be what it needs."""
+        return self.poller.in_flight is not None or self.poller.pacer.failures > 0
+
+    def snapshot(self, now: float) -> Snapshot:
+        """What there is to show at *now*."""
+        return Snapshot(
+            now,
+            self.state,
+            self.state_since,
+            self.facts,
+            self.poller.snapshot(now),
+            self.guard.is_fighting(now),
+            self.guard.repairs,
+            self.guard.last_repair,
+            self.exit,
+        )
+
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take in *event* and say what to do, in order."""
         if self.state is State.STOPPED:
             return []
         self.guard.wake_at = inf
-        self._take_in(event, now)
-        self._actions += self.guard.check(self.facts, now)
-        self._judge()
-        self._settle(now)
-        if self.state in GUARDING_STATES:
-            self._actions += self.guard.step(self.facts, now)
-            self._write_route()
-        self._remember()
-        self._ask(now)
-        actions, self._actions = self._actions, []
-        self.wake_at = min(
-            self.guard.wake_at,
-            self.next_request_at,
-            now + RESYNC_INTERVAL,
-            self.facts.servicenet_deadline if self._awaits(Condition.SERVICENET_TIMED_OUT) else inf,
-            self.facts.deploy_deadline if self._awaits(Condition.DEPLOY_TIMED_OUT) else inf,
-            self.facts.trust_at if self._awaits(Condition.TRUSTED) else inf,
+        self._apply(event, now)
+        gateway, actions = self.guard.check(self.facts, now)
+        self._actions += actions
+        self.facts = replace(self.facts, gateway=gateway)
+        self.facts = replace(
+            self.facts,
+            route=evaluate_route(
+                self.facts.network, self.facts.servicenet, self.facts.gateway.address
+            ),
         )
+        self._follow_transitions(now)
+        if self.state in GUARDING_STATES:
+            self._decide_public()
+            self._actions += self.guard.step(self.facts, now)
+            self._publish_route()
+        self._remember()
+        self._actions += self.poller.poll(self.state, self.facts, now)
+        self.wake_at = self._next_wake(now)
+        actions, self._actions = self._actions, []
         return actions
+
+    def _next_wake(self, now: float) -> float:
+        facts = self.facts
+        fallback = facts.failing_since(Operation.FEATURES) + facts.settings.fallback_after
+        return min(
+            self.guard.wake_at,
+            self.poller.next_at,
+            now + (REREAD_DELAY if facts.rediscover else RESYNC_INTERVAL),
+            facts.deadlines.servicenet if self._awaits(Condition.SERVICENET_TIMED_OUT) else inf,
+            facts.deadlines.deploy if self._awaits(Condition.DEPLOY_TIMED_OUT) else inf,
+            facts.deadlines.fallback if self._awaits(Condition.TRUSTED) else inf,
+            fallback if facts.configurator is None and fallback > now else inf,
+        )
 
     # What happened
 
-    def _take_in(self, event: Event, now: float) -> None:
+    def _apply(self, event: Event, now: float) -> None:
+        intake = Intake(self.facts, self._once_log)
         if isinstance(event, NetworkObserved):
-            self._network_observed(event.network, now)
+            intake.network_observed(event.network, now)
+            self._look_at_changes(self.facts, intake.facts, now)
         elif isinstance(event, Reconfigured):
-            self._reconfigured(event)
+            self._once_log.forget()
+            intake.reconfigured(event)
+            self.poller.reconfigured(event.settings.requests_per_minute)
+            self.guard.reconfigured()
+        elif isinstance(event, DependenciesChanged):
+            self._actions += self.poller.start_over(now)
         elif isinstance(event, BudgetObserved):
-            self.pacer.budget_observed(now, event.free_in, event.blocked_for)
+            self.poller.pacer.budget_observed(now, event.free_in, event.blocked_for)
         elif isinstance(event, NoSlot):
-            self.in_flight = None
-            self.pacer.refused(now)
+            self.poller.refused(now)
         elif isinstance(event, RouteChangeFailed):
-            self._actions += self.guard.refused(event.reason, self.facts.network, now)
+            self._actions += self.guard.change_failed(event.reason, self.facts.network, now)
         elif isinstance(event, Answered):
-            self._answered(event, now)
+            self._actions += self.poller.answered(event, now)
+            if isinstance(event, (RequestFailed, RateLimited)):
+                intake.failed(event, now)
+            else:
+                intake.answered(event)
         else:
             raise AssertionError(f"Unexpected event: {event!r}")
+        intake.decide_without_features(now)
+        self._take(intake)
 
-    def _network_observed(self, network: Network, now: float) -> None:
-        facts = self.facts
-        before = facts.servicenet
-        facts.network = network
-        facts.servicenet = choose(network, facts.settings.servicenet, facts.metadata.servicenet_mac)
-        if facts.servicenet is None:
-            if before is not None:
-                facts.servicenet_deadline = now + facts.settings.servicenet.timeout
-                self._log("warning", f"ServiceNet is gone from '{before.link.name}'")
+    def _take(self, intake: Intake) -> None:
+        self.facts = intake.facts
+        self._actions += intake.actions
+
+    def _look_at_changes(self, before: Facts, after: Facts, now: float) -> None:
+        """What a request depends on has changed: ServiceNet, addresses, routes to the API."""
+        if after.servicenet is None:
             return
-        if before is None or (before.link.ifindex, before.address) != (
-            facts.servicenet.link.ifindex,
-            facts.servicenet.address,
-        ):
-            facts.servicenet_deadline = inf
-            link, address = facts.servicenet.link, facts.servicenet.address
-            self._log("info", f"ServiceNet is '{link.name}', {address}: {facts.servicenet.why}")
-            self.pacer.reset_backoff()
-            self._urgent = True
-            self._drop_invalid_gateway()
-            self._recall(facts.servicenet, now)
-
-    def _reconfigured(self, event: Reconfigured) -> None:
-        """Go on with other settings: what is in effect stays until an answer says otherwise."""
-        facts, settings = self.facts, event.settings
-        before, facts.settings = facts.settings, settings
-        facts.servicenet_deadline += settings.servicenet.timeout - before.servicenet.timeout
-        facts.deploy_deadline += settings.deploy_timeout - before.deploy_timeout
-        facts.trust_at += settings.fallback_after - before.fallback_after
-        if settings.manage is not before.manage:
-            facts.configured_by_is_presumed = (
-                facts.configured_by is not None
-            )  # by the setting of before
-            self._manage()
-        if event.identity != facts.identity:
-            facts.identity, facts.recalled, facts.proven = event.identity, False, None
-            # In use, but not from the API that is asked from now on.
-            facts.gateway_is_remembered = facts.gateway is not None
-            facts.status, facts.status_word = None, ""
-        self._drop_invalid_gateway()
-        self.pacer.limit_to(settings.requests_per_minute)
-        self.guard.reconfigured()
-        self.in_flight, self._urgent = None, True
-        self._asked_at.clear()  # all is asked again
-        self._log("info", "the settings were read again")
-
-    def _manage(self) -> None:
-        """The setting decides who configures the network, unless it leaves that to RackConnect."""
-        manage = self.facts.settings.manage
-        if manage is not Manage.AUTO:
-            self.facts.configured_by_is_presumed = False
-            configured_by = (
-                ConfiguredBy.RCNETD if manage is Manage.ALWAYS else ConfiguredBy.RACKCONNECT
-            )
-            self._decide_configured_by(configured_by, f"'manage: {manage.value}' is set")
-
-    def _recall(self, servicenet: ServiceNet, now: float) -> None:
-        """Use what is remembered of this server, before anything is asked."""
-        facts, memory = self.facts, self.facts.last_good
-        facts.recalled = False
-        if memory is None or facts.metadata.is_rackconnect_v3:
-            return
-        known = None if facts.configured_by_is_presumed else facts.configured_by
-        other = difference(memory, facts.identity, servicenet, known)
-        if other is not None:
-            self._log_once("info", f"what is remembered is of another {other}, not used")
-            if facts.gateway_is_remembered:
-                facts.candidate = facts.gateway = None
-            return
-        facts.recalled, facts.trust_at = True, now + facts.settings.fallback_after
-        facts.proven = facts.proven or memory.api_address
-        if facts.configured_by is None:
-            facts.configured_by_is_presumed = True
-            self._decide_configured_by(
-                memory.configured_by, "as remembered, asking the API whether it still is"
-            )
-        if memory.gateway is not None and not (facts.gateway or facts.candidate):
-            self._recall_gateway(memory.gateway)
-
-    def _recall_gateway(self, gateway: IPv4Address) -> None:
-        reason = self._objection(gateway)
-        if reason is not None:
-            self._log_once("warning", f"the remembered gateway {gateway} {reason}, not used")
-            return
-        self._log("info", f"gateway {gateway} is remembered, asking the API whether it still is")
-        self.facts.gateway_is_remembered = True
-        self._try_gateway(gateway)
-
-    def _drop_invalid_gateway(self) -> None:
-        """The address has changed: a gateway that does not fit it is none of ours any more."""
-        facts = self.facts
-        if facts.candidate and self._objection(facts.candidate):
-            facts.candidate = None
-        reason = self._objection(facts.gateway) if facts.gateway else None
-        if reason is not None:
-            self._log("warning", f"gateway {facts.gateway} {reason}, asking the API again")
-            facts.gateway = None
-
-    def _objection(self, gateway: IPv4Address) -> str | None:
-        facts = self.facts
-        if facts.servicenet is None:
-            return "cannot be judged without ServiceNet"
-        own = tuple(entry.interface for entry in facts.network.addresses)
-        onlink = facts.settings.gateway.onlink
-        return objection(gateway, own, facts.servicenet.address, onlink=onlink)
-
-    def _answered(self, event: Answered, now: float) -> None:
-        facts, self.in_flight = self.facts, None
-        facts.peer = event.peer or facts.peer
-        facts.heard = facts.heard or not isinstance(event, RequestFailed)
-        if isinstance(event, RequestFailed):
-            delay = self.pacer.failed(now)
-            self._failed(event, f"retrying in {delay:.1f} s")
-            self._avoid_resolver(event, now)
-        elif isinstance(event, RateLimited):
-            delay = self.pacer.limited(now, event.retry_after)
-            self._actions.append(HoldRequests(delay))
-            self._failed(event, f"the API's rate limit is reached (403), silent for {delay:.0f} s")
-        else:
-            self.pacer.succeeded()
-            if event.peer is not None and facts.identity.endpoint.startswith("https://"):
-                facts.proven = event.peer
-            if self.last_error is not None:
-                self._log("info", "the API answers again")
-            self.last_error = None
-            self._understood(event)
-
-    def _avoid_resolver(self, event: RequestFailed, now: float) -> None:
-        """Without an answer of the resolver, ask where the API was; if it is not there, resolve."""
-        facts = self.facts
-        if event.kind != "dns":
-            facts.resolve_at = now
-        elif facts.proven is not None:
-            facts.resolve_at = now + RESOLVE_RETRY_DELAY
-            self._log_once("warning", f"asking {facts.proven}, where the API was last")
-
-    def _failed(self, event: RequestFailed | RateLimited, consequence: str) -> None:
-        """Say a failure once; the same failure again is no news."""
-        before, self.last_error = self.last_error, event
-        if isinstance(event, RateLimited):
-            level = "warning" if type(before) is not RateLimited else "debug"
-            self._log(level, f"Failed to ask '{event.operation.value}': {consequence}")
-        else:
-            is_news = not isinstance(before, RequestFailed) or before.reason != event.reason
-            self._log(
-                "warning" if is_news else "debug",
-                f"Failed to ask '{event.operation.value}': {event.reason}, {consequence}",
-            )
-
-    def _understood(self, event: Answered) -> None:
-        if isinstance(event, FeaturesReceived):
-            self._features_received(event.configure_network_stack)
-        elif isinstance(event, GatewayReceived):
-            self._gateway_received(event.gateway)
-        elif isinstance(event, GatewayNotAssigned):
-            self.facts.gateway_is_remembered = False
-            self._log_once("debug", "the gateway is not assigned yet (404)")
-        elif isinstance(event, StatusReceived):
-            self._status_received(event)
-        else:
-            raise AssertionError(f"Unexpected answer: {event!r}")
-
-    def _features_received(self, configure_network_stack: bool | None) -> None:
-        facts = self.facts
-        if facts.configured_by is not None and not facts.configured_by_is_presumed:
-            return
-        presumed, facts.configured_by_is_presumed = facts.configured_by, False
-        why = "the feature Configure Network Stack is"
-        if configure_network_stack is None:
-            configure_network_stack = facts.metadata.configure_network_stack
-            why = "the features' answer did not tell, xenstore says Configure Network Stack is"
-        if configure_network_stack is None:
-            if presumed is None:
-                why = "the features' answer did not tell; the gateway's will"
-                self._decide_configured_by(ConfiguredBy.RCNETD, why)
-        elif configure_network_stack:
-            facts.candidate = facts.gateway = None
-            self._decide_configured_by(ConfiguredBy.RACKCONNECT, f"{why} enabled")
-        else:
-            self._decide_configured_by(ConfiguredBy.RCNETD, f"{why} not enabled")
-
-    def _decide_configured_by(self, configured_by: ConfiguredBy, why: str) -> None:
-        self.facts.configured_by, self.facts.configured_by_reason = configured_by, why
-        name = "rcnetd" if configured_by is ConfiguredBy.RCNETD else "RackConnect"
-        self._log("info", f"{name} configures the network: {why}")
-
-    def _gateway_received(self, gateway: IPv4Address) -> None:
-        facts = self.facts
-        reason = self._objection(gateway)
-        facts.objection = f"{gateway} {reason}" if reason else ""
-        facts.gateway_is_remembered = False
-        if reason is not None:
-            self._log_once(
-                "error", f"the API's gateway {gateway} {reason}, changing nothing, asking again"
-            )
-        elif gateway == facts.gateway:
-            facts.candidate = None
-        elif gateway != facts.candidate:
-            self._log("info", f"the API's gateway is {gateway}")
-            self._try_gateway(gateway)
-
-    def _try_gateway(self, gateway: IPv4Address) -> None:
-        """Use *gateway* as soon as it answers on the link."""
-        self.facts.candidate = gateway
-        self.facts.network = replace(self.facts.network, neighbour=None)
-        self.guard.expect_candidate()
-
-    def _status_received(self, event: StatusReceived) -> None:
-        facts = self.facts
-        if event.status is AutomationStatus.UNKNOWN:
-            self._log_once(
-                "warning", f"automation status '{event.word}' is unknown, not taken for DEPLOYED"
-            )
-        elif event.status is not facts.status:
-            self._log("info", f"automation status is {event.status.value}")
-        facts.status, facts.status_word, facts.trusted_by = event.status, event.word, ""
+        if before.servicenet is None or before.servicenet.address != after.servicenet.address:
+            self.poller.reset_backoff()
+        elif _way_to_api(before) != _way_to_api(after):
+            self._actions += self.poller.start_over(now)
 
     # Where we are
 
-    def _judge(self) -> None:
-        facts = self.facts
-        facts.route = judge(facts.network, facts.servicenet, facts.gateway, applied=facts.applied)
-
-    def _settle(self, now: float) -> None:
+    def _follow_transitions(self, now: float) -> None:
         """Follow the table until no condition of the present state holds."""
         for _ in TRANSITIONS:
             found = next(
@@ -398,16 +255,23 @@ class Machine:
         raise AssertionError(f"the table has a cycle through '{self.state.name}'")
 
     def _enter(self, condition: Condition, state: State, now: float) -> None:
-        self.state, self.state_since, self._urgent = state, now, True
+        self.state, self.state_since = state, now
+        self.poller.hurry()
+        facts = self.facts
         if condition is Condition.ROUTE_IN_EFFECT:
-            self.facts.applied = True
+            self.facts = replace(facts, applied=True)
         elif condition is Condition.RESUMED:
-            self.facts.deploy_deadline = now + self.facts.settings.deploy_timeout
+            deploy = now + facts.settings.deploy_timeout
+            self.facts = replace(facts, deadlines=replace(facts.deadlines, deploy=deploy))
         elif condition is Condition.TRUSTED:
-            self.facts.trusted_by = self.facts.deployed_by
-            self._log("warning", f"the API gives no answer; DEPLOYED {self.facts.trusted_by}")
+            source = facts.deployed_by
+            self.facts = replace(facts, automation=replace(facts.automation, source=source))
+            level = "info" if facts.was_ready else "warning"
+            self._log(level, f"the API has not answered yet; DEPLOYED {source}")
         if state is State.STOPPED:
             code, reason = EXITS[condition]
+            if condition is Condition.DEPLOY_TIMED_OUT:
+                reason = f"{reason} ({self._missing()})"
             self.exit = Stop(code, reason)
             self._log("error", reason)
             self._actions.append(self.exit)
@@ -416,88 +280,57 @@ class Machine:
         if state in READY_STATES:
             self._actions.append(NotifyReady())
 
+    def _missing(self) -> str:
+        """What READY was still waiting for."""
+        automation = self.facts.automation
+        waiting = "the automation is " + (automation.word or "unknown")
+        return waiting if self.facts.applied else f"no route is in effect, {waiting}"
+
     def _awaits(self, condition: Condition) -> bool:
         return any(condition is awaited for awaited, _ in TRANSITIONS[self.state])
 
-    # What to ask
-
-    def _ask(self, now: float) -> None:
-        """Send the next request if it is due; else know when it will be."""
-        self.next_request_at = inf
-        if self.in_flight is not None or self.state is State.STOPPED:
-            return
-        next_one = wanted(self.state, self.facts, self._asked_at, now)
-        servicenet = self.facts.servicenet
-        if next_one is not None and servicenet is not None:
-            operation, interval = next_one
-            asked_at = self._asked_at.get(operation, -inf)
-            urgent = interval == 0 and (
-                asked_at == -inf or (self._urgent and now - asked_at >= self.pacer.interval)
-            )
-            self.next_request_at = self.pacer.due_at(now, urgent=urgent, interval=interval)
-            if now >= self.next_request_at:
-                self._urgent = False
-                self.pacer.sent(now)
-                self._asked_at[operation] = now
-                self.in_flight, self.next_request_at, self._released = operation, inf, False
-                source, device = servicenet.address.ip, servicenet.link.name
-                address = self.facts.proven if now < self.facts.resolve_at else None
-                fetch = Fetch(operation, source, device, REQUEST_TIMEOUT, address)
-                self._actions.append(fetch)
-                return
-        # While ServiceNet is awaited the next request may be due any moment: the fetcher stays.
-        is_idle = self.state is not State.WAITING_FOR_SERVICENET
-        if is_idle and self.next_request_at > now + FETCHER_IDLE_DELAY and not self._released:
-            self._released = True
-            self._actions.append(ReleaseFetcher())
-
-    # What to say
-
-    def _write_route(self) -> None:
+    def _decide_public(self) -> None:
+        """Decide once which link is the public interface, and record it before any change."""
         facts = self.facts
-        if not facts.route.in_effect or facts.servicenet is None or facts.gateway is None:
+        if facts.public_is_decided or facts.servicenet is None or not facts.network.is_complete:
             return
-        link, before = facts.servicenet.link, self._written
-        route = PublishRoute(link.ifindex, facts.gateway, facts.settings)
+        recorded, public = self._recorded_public, None
+        if recorded is not None:
+            public = find_public(facts.network, recorded)
+        if public is None:
+            public = choose_public(facts.network, facts.servicenet, facts.metadata)
+        self.facts = replace(facts, public=public, public_is_decided=True)
+        if public is not None and public != recorded:
+            self._log("info", f"the public interface is '{public.name}': {public.why}")
+            self._actions.append(RecordPublic(public))
+
+    # What others have to know
+
+    def _publish_route(self) -> None:
+        facts, address = self.facts, self.facts.gateway.address
+        if not facts.route.holds or facts.servicenet is None or address is None:
+            return
+        link, before = facts.servicenet.link, self._published
+        route = PublishRoute(link.ifindex, address, facts.settings)
         if route == before:
             return
-        self._written = route
+        self._published = route
         self._actions.append(route)
         if before is None or (before.ifindex, before.gateway) != (route.ifindex, route.gateway):
-            self._log("info", f"default route is via {facts.gateway} dev '{link.name}'")
+            self._log("info", f"default route is via {address} dev '{link.name}'")
 
     def _remember(self) -> None:
         """What the API has confirmed and works is worth remembering."""
-        facts = self.facts
-        by_rcnetd = facts.configured_by is ConfiguredBy.RCNETD
-        works = (
-            facts.route.in_effect if by_rcnetd else facts.configured_by is ConfiguredBy.RACKCONNECT
-        )
-        if facts.servicenet is None or facts.configured_by_is_presumed or not works:
-            return
-        if not facts.identity.machine_id or (facts.gateway_is_remembered and not facts.recalled):
-            return
-        before = facts.last_good if facts.recalled else None
-        # A fresh answer wins; without one, what was remembered still is.
-        fresh = facts.status is AutomationStatus.DEPLOYED
-        deployed = fresh if facts.status else before is not None and before.deployed
-        memory = LastGood(
-            facts.identity,
-            facts.servicenet.link.mac,
-            facts.servicenet.address,
-            ConfiguredBy.RCNETD if by_rcnetd else ConfiguredBy.RACKCONNECT,
-            facts.gateway if by_rcnetd else None,
-            deployed,
-            facts.proven,
-        )
-        if memory != facts.last_good:
-            facts.last_good, facts.recalled = memory, True
-            self._actions.append(SaveLastGood(memory))
+        last_good = worth_remembering(self.facts)
+        if last_good is not None and last_good != self.facts.last_good:
+            self.facts = replace(self.facts, last_good=last_good, last_good_matches=True)
+            self._actions.append(SaveLastGood(last_good))
 
     def _log(self, level: str, text: str) -> None:
         self._actions.append(Log(level, text))
 
-    def _log_once(self, level: str, text: str) -> None:
-        if text not in self._said and len(self._said) < 100:
-            self._said.add(text)
-            self._log(level, text)
+
+def _way_to_api(facts: Facts) -> object:
+    """What of the kernel's state decides how a packet gets to the API."""
+    network = facts.network
+    return network.addresses, network.defaults, network.lookups

@@ -55,13 +55,13 @@ class AutomationStatus(enum.Enum):
 
 
 class Neighbour(enum.Enum):
-    """What the kernel's neighbour table says of one address on one link."""
+    """The state of one neighbour entry: the kernel's NUD states, grouped by their meaning."""
 
-    ABSENT = "absent"
-    ASKING = "asking"  # INCOMPLETE or PROBE: the kernel is asking just now
-    STALE = "stale"  # STALE or DELAY: it answered once; nobody knows about now
-    ANSWERS = "answers"  # REACHABLE, PERMANENT or NOARP
-    SILENT = "silent"  # FAILED
+    NONE = "none"
+    INCOMPLETE = "incomplete"  # INCOMPLETE or PROBE: the kernel is asking now
+    STALE = "stale"  # STALE or DELAY: it answered once; its present state is unknown
+    REACHABLE = "reachable"  # REACHABLE, PERMANENT or NOARP
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,9 @@ class Link:
 
     *carrier* is true when the link is up and the lower layer is too (IFF_UP and IFF_LOWER_UP).
     *kind* is rtnetlink's IFLA_INFO_KIND ("bridge", "veth", "vlan"…), None for a physical link.
+    *master* is the index of the bridge or bond that the link is a port of (IFLA_MASTER), *lower*
+    that of the link it stands on in this namespace (IFLA_LINK: a VLAN's parent). *altnames* are
+    the names that udev or a person gave it besides (IFLA_ALT_IFNAME).
     """
 
     ifindex: int
@@ -78,6 +81,13 @@ class Link:
     up: bool = True
     carrier: bool = True
     kind: str | None = None
+    master: int | None = None
+    lower: int | None = None
+    altnames: tuple[str, ...] = ()
+
+    def is_called(self, name: str) -> bool:
+        """Whether *name* is the link's name or one of its alternative names."""
+        return name == self.name or name in self.altnames
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,10 @@ class Route:
 
     *raw* is the kernel's own description (the payload of an RTM_NEWROUTE message, flags of the
     moment cleared), good for removing exactly this route and for putting it back as it was.
-    *ifindex* and *gateway* are None for multipath, blackhole and device-less routes.
+    *ifindex* and *gateway* are None for multipath, blackhole and device-less routes: *kind* is then
+    the type, in `ip route`'s word ("blackhole", "unreachable" …, "" for unicast), *nexthop_id* that
+    of a nexthop object, and *nexthops* are the links and gateways of several. *expires* is the rest
+    of a lifetime in seconds, 0 for none.
     """
 
     ifindex: int | None
@@ -104,31 +117,44 @@ class Route:
     destination: IPv4Network = DEFAULT
     tos: int = 0
     raw: bytes = field(default=b"", repr=False)
+    kind: str = ""
+    nexthop_id: int = 0
+    nexthops: tuple[tuple[int, IPv4Address | IPv6Address | None], ...] = ()
+    expires: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
 class RouteLookup:
-    """The route that the kernel would use for one address, by its own answer."""
+    """The route that the kernel would use for one address, by its own answer (`ip route get`).
 
-    prefixlen: int
-    ifindex: int | None
-    gateway: IPv4Address | None
-    metric: int
-    protocol: int
+    *refusal* is what the kernel does with such packets where no route takes them: "unreachable",
+    "blackhole", "prohibit", "no route"; the other members say nothing then.
+    """
+
+    prefixlen: int = 0
+    ifindex: int | None = None
+    gateway: IPv4Address | None = None
+    metric: int = 0
+    protocol: int = 0
     table: int = TABLE_MAIN
+    refusal: str = ""
 
 
 @dataclass(frozen=True)
 class Query:
     """What the core wants to know of the kernel: input of a read.
 
-    A verdict is asked for each of *destinations*, the neighbour state for *neighbour* (a link and
-    an address), the IPv6 default routes only when *ipv6*.
+    A route is looked up for each of *destinations*, the first of them also as packets from
+    *source* would go; the neighbour state for *neighbour* (a link and an address); the IPv6 default
+    routes only when *ipv6*. *links* are the indexes of the links, and of their addresses, that
+    matter; None: all, for who has yet to find them.
     """
 
     destinations: tuple[IPv4Address, ...] = ()
+    source: IPv4Address | None = None
     neighbour: tuple[int, IPv4Address] | None = None
     ipv6: bool = False
+    links: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,21 +162,28 @@ class Network:
     """One reading of the kernel's state: all that a decision may depend on.
 
     *defaults* are the IPv4 default routes of table main in the kernel's order (by metric, and of
-    equal metrics the one that wins first). *verdicts* has an entry for every destination of the
-    query; None where the kernel has no route for it.
+    equal metrics the one that came first). *lookups* has an entry for every destination of the
+    query, *source_lookup* is the one from the query's source. *is_complete* is false if *links* may
+    lack some: only those of the query were read, or the list kept changing while it was read.
     """
 
     links: tuple[Link, ...] = ()
     addresses: tuple[Address, ...] = ()
     defaults: tuple[Route, ...] = ()
-    verdicts: tuple[tuple[IPv4Address, RouteLookup | None], ...] = ()
+    lookups: tuple[tuple[IPv4Address, RouteLookup], ...] = ()
+    source_lookup: RouteLookup | None = None
     neighbour: Neighbour | None = None
     ipv6_defaults: tuple[Route, ...] = ()
+    is_complete: bool = True
 
     def link(self, ifindex: int | None) -> Link | None:
         """The link with this index, None where there is none."""
         return next((link for link in self.links if link.ifindex == ifindex), None)
 
-    def verdict(self, destination: IPv4Address) -> RouteLookup | None:
-        """The kernel's answer for *destination*; None for no route, or if it was not asked."""
-        return next((verdict for asked, verdict in self.verdicts if asked == destination), None)
+    def own(self, ifindex: int) -> tuple[IPv4Interface, ...]:
+        """The addresses of one link, in the kernel's order."""
+        return tuple(entry.interface for entry in self.addresses if entry.ifindex == ifindex)
+
+    def lookup(self, destination: IPv4Address) -> RouteLookup | None:
+        """The kernel's answer for *destination*; None if it was not asked."""
+        return next((found for asked, found in self.lookups if asked == destination), None)

@@ -14,6 +14,7 @@ RESERVED = 4  # slots of the budget that are rcnetctl's
 WINDOW = 61.0  # seconds: the server's minute has certainly passed, wherever in it we were
 FIRST_BACKOFF = 1.0  # seconds
 MAX_BACKOFF = 30.0  # seconds
+MAX_START_OVERS = 8.0  # requests in a row that start over because their way has changed
 
 
 class Pacer:
@@ -32,6 +33,7 @@ class Pacer:
         self._turn_at = -WINDOW  # where the next evenly spaced poll belongs
         self._retry_at = 0.0  # the end of a backoff
         self._silent_until = 0.0  # the end of the silence after a 403
+        self._start_overs, self._start_over_at = MAX_START_OVERS, 0.0
         self._busy_until: tuple[float, ...] = ()  # when each used slot is free again
 
     def limit_to(self, limit: int) -> None:
@@ -54,10 +56,13 @@ class Pacer:
         """Note that a request was answered as the API page says."""
         self.failures = 0
 
-    def failed(self, now: float) -> float:
-        """Note a failed request; the next is 1, 2, 4 … 30 s away, jittered. Returns that delay."""
+    def failed(self, now: float, retry_after: float | None = None) -> float:
+        """Note a failed request; the next is 1, 2, 4 … 30 s away, jittered. Returns that delay.
+
+        *retry_after* is the least delay that the answer asks for (RFC 9110, 10.2.3).
+        """
         delay = min(FIRST_BACKOFF * 2.0**self.failures, MAX_BACKOFF)
-        delay *= 0.5 + self._jitter() / 2
+        delay = max(delay * (0.5 + self._jitter() / 2), retry_after or 0.0)
         self.failures = min(self.failures + 1, 10)
         self._retry_at = now + delay
         return delay
@@ -71,6 +76,16 @@ class Pacer:
     def refused(self, now: float) -> None:
         """Note that the ledger gave no slot although one seemed free: others were quicker."""
         self._silent_until = max(self._silent_until, now + 1.0)
+
+    def may_start_over(self, now: float) -> bool:
+        """Whether a request may start over at once: some in a row, then one a second."""
+        elapsed = max(0.0, now - self._start_over_at)
+        self._start_overs = min(self._start_overs + elapsed, MAX_START_OVERS)
+        self._start_over_at = now
+        if self._start_overs < 1:
+            return False
+        self._start_overs -= 1
+        return True
 
     def reset_backoff(self) -> None:
         """Forget failures: ServiceNet is back, what failed before says nothing of now."""

@@ -1,16 +1,40 @@
-"""Which link is ServiceNet: pure, from one reading of the kernel."""
+"""Which link is ServiceNet, which of its addresses is ours, and what can be its gateway. Pure.
+
+The rule: the choice is made once, from evidence, and then held by the link's index. Names, MACs
+and the order of addresses are changed by others while a server runs: a bridge takes the lowest MAC
+of its ports, keepalived adds a /32 in front.
+"""
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from rcnetd.basic.dataclass import dataclass
+from rcnetd.basic.dataclass import dataclass, replace
 from rcnetd.core.model import Link, Network
-from rcnetd.core.settings import ServiceNetSettings
+from rcnetd.core.settings import Metadata, ServiceNetSettings
 
-# Kinds of links that programs on this host make for themselves: containers and virtual machines
-# may use addresses of ServiceNet's space for their own.
-MADE_HERE = frozenset({"bridge", "veth", "tun", "dummy", "macvlan", "ipvlan", "wireguard", "vxlan"})
+# Kinds of links that programs make for themselves, without hardware below: containers, virtual
+# machines and VPNs may use addresses of ServiceNet's space for their own.
+WITHOUT_HARDWARE = frozenset(
+    {
+        "loopback",
+        "tun",
+        "dummy",
+        "wireguard",
+        "vxlan",
+        "ipip",
+        "gre",
+        "sit",
+        "ifb",
+        "vrf",
+        "geneve",
+        "xfrm",
+    }
+)
+# These have hardware below only if one of their ports or the link that they stand on has.
+STACKED = frozenset({"bridge", "bond", "team", "vlan"})
+# A container's own links; on its host they are a container's.
+INSIDE_CONTAINERS = frozenset({"veth", "macvlan", "ipvlan"})
 
 
 @dataclass(frozen=True)
@@ -22,79 +46,163 @@ class ServiceNet:
     why: str
 
 
+@dataclass(frozen=True)
+class Hints:
+    """What is known of ServiceNet besides the kernel's state.
+
+    *addresses* are the addresses that this server had on ServiceNet, the surest first; *gateways*
+    those that its address has to reach.
+    """
+
+    mac: str | None = None
+    addresses: tuple[IPv4Address, ...] = ()
+    gateways: tuple[IPv4Address, ...] = ()
+
+
+def hints(metadata: Metadata, *gateways: IPv4Address | None, known: IPv4Address | None) -> Hints:
+    """The hints of the platform, of the gateways, and of the address that is *known* already."""
+    addresses = (metadata.servicenet_address, known)
+    return Hints(
+        metadata.servicenet_mac,
+        tuple(address for address in addresses if address is not None),
+        tuple(gateway for gateway in gateways if gateway is not None),
+    )
+
+
 def choose(
-    network: Network, settings: ServiceNetSettings, metadata_mac: str | None
+    network: Network,
+    settings: ServiceNetSettings,
+    known: Hints = Hints(),  # noqa: B008 -- frozen
+    held: ServiceNet | None = None,
 ) -> ServiceNet | None:
     """Choose the ServiceNet link, None while there is none with carrier and an address.
 
-    A configured name or MAC decides alone; else the MAC that the metadata names; else a link
-    with an address in one of the ServiceNet networks, physical links first, then the lowest index.
+    The link of *held* is kept while it can be ServiceNet. Else a configured name or MAC decides
+    alone; else the MAC that the platform names; else a link with an address in one of the
+    ServiceNet networks, physical links first, then the lowest index.
     """
+    if held is not None:
+        link = network.link(held.link.ifindex)
+        again = _on(network, [link] if link else [], settings, known, held.why)
+        if again:
+            return again[0]
     if settings.name is not None:
-        return _named(
-            network, settings, f"interface '{settings.name}' is configured", settings.name
-        )
+        named = [link for link in network.links if link.is_called(settings.name)]
+        why = f"interface '{settings.name}' is configured"
+        return next(iter(_on(network, named, settings, known, why)), None)
     if settings.mac is not None:
-        return _with_mac(network, settings, f"MAC {settings.mac} is configured", settings.mac)
-    if metadata_mac is not None:
-        return _with_mac(network, settings, "the metadata names its MAC", metadata_mac)
-    found = []
-    for link in network.links:
-        address = _address(network, link, settings.networks)
-        if link.carrier and address is not None and _inside(address.ip, settings.networks):
-            found.append(ServiceNet(link, address, f"its address {address.ip} is in ServiceNet"))
-    return min(found, key=_rank, default=None)
-
-
-def _rank(servicenet: ServiceNet) -> tuple[bool, int]:
-    return servicenet.link.kind in MADE_HERE, servicenet.link.ifindex
-
-
-def _named(
-    network: Network, settings: ServiceNetSettings, why: str, name: str
-) -> ServiceNet | None:
-    return _first(network, settings, why, [link for link in network.links if link.name == name])
+        why = f"MAC {settings.mac} is configured"
+        return _with_mac(network, settings, known, settings.mac, why)
+    if known.mac is not None:
+        return _with_mac(network, settings, known, known.mac, "the platform names its MAC")
+    return _by_address(network, settings, known)
 
 
 def _with_mac(
-    network: Network, settings: ServiceNetSettings, why: str, mac: str
+    network: Network, settings: ServiceNetSettings, known: Hints, mac: str, why: str
 ) -> ServiceNet | None:
-    # VLANs and bridges often have the MAC of the link below them; the one with ServiceNet's address
-    # is meant.
-    return _first(network, settings, why, [link for link in network.links if link.mac == mac])
+    """The link with this MAC, or the one that stands on it, whichever has ServiceNet's address.
+
+    A VLAN, a bridge and a bond often have the MAC of a link below them; a port has no address.
+    """
+    below = {link.ifindex for link in network.links if link.mac == mac}
+    links = [link for link in network.links if below & foundations(network, link.ifindex)]
+    return next(iter(_on(network, links, settings, known, why)), None)
 
 
-def _first(
-    network: Network, settings: ServiceNetSettings, why: str, links: list[Link]
-) -> ServiceNet | None:
-    """The first of *links* with an address, one in the ServiceNet networks before others."""
+def _by_address(network: Network, settings: ServiceNetSettings, known: Hints) -> ServiceNet | None:
+    links = [link for link in network.links if has_hardware(network, link)]
+    found = [
+        replace(entry, why=f"its address {entry.address.ip} is in ServiceNet")
+        for entry in _on(network, links, settings, known, "")
+        if _inside(entry.address.ip, settings.networks)
+    ]
+    found.sort(key=lambda entry: (entry.link.kind is not None, entry.link.ifindex))
+    if not found:
+        return None
+    first, *others = found
+    if not others:
+        return first
+    names = ", ".join(f"'{entry.link.name}' {entry.address}" for entry in others)
+    rule = "physical links come first, then the lowest index"
+    return replace(first, why=f"{first.why}, as is {names}; {rule}")
+
+
+def _on(
+    network: Network, links: list[Link], settings: ServiceNetSettings, known: Hints, why: str
+) -> list[ServiceNet]:
+    """Those of *links* that have carrier and an address; addresses in ServiceNet come first."""
     found = []
     for link in links:
-        address = _address(network, link, settings.networks)
+        address = choose_address(network.own(link.ifindex), settings.networks, known)
         if link.carrier and address is not None:
             found.append(ServiceNet(link, address, why))
-    return min(found, key=lambda one: not _inside(one.address.ip, settings.networks), default=None)
+    return sorted(found, key=lambda entry: not _inside(entry.address.ip, settings.networks))
 
 
-def _address(
-    network: Network, link: Link, networks: tuple[IPv4Network, ...]
+def choose_address(
+    own: tuple[IPv4Interface, ...], networks: tuple[IPv4Network, ...], known: Hints
 ) -> IPv4Interface | None:
-    """The link's address to ask from: one in the ServiceNet networks, else its first."""
-    own = [entry.interface for entry in network.addresses if entry.ifindex == link.ifindex]
-    inside = [interface for interface in own if _inside(interface.ip, networks)]
-    return next(iter(inside + own), None)
+    """The address to send from and to reach the gateway by; None without any.
+
+    The subnet has to hold the gateway. Of several such, the address that is known comes first, then
+    those in ServiceNet, then those that have a subnet at all (a /32 of keepalived's has none).
+    """
+
+    def rank(interface: IPv4Interface) -> tuple[bool, int, bool, bool]:
+        known_at = known.addresses.index(interface.ip) if interface.ip in known.addresses else 99
+        return (
+            not any(gateway in interface.network for gateway in known.gateways),
+            known_at,
+            not _inside(interface.ip, networks),
+            interface.network.prefixlen == 32,
+        )
+
+    return min(own, key=rank, default=None)
+
+
+def foundations(network: Network, ifindex: int) -> set[int]:
+    """The link itself and all that it stands on: its ports, and what they and it are above of."""
+    found: set[int] = set()
+    todo = [ifindex]
+    while todo:
+        index = todo.pop()
+        if index in found:
+            continue
+        found.add(index)
+        link = network.link(index)
+        if link is not None and link.lower is not None and link.kind != "veth":
+            todo.append(link.lower)  # of a veth it is the other end, perhaps another namespace's
+        todo += [port.ifindex for port in network.links if port.master == index]
+    return found
+
+
+def has_hardware(network: Network, link: Link) -> bool:
+    """Whether packets of this link leave the server: by hardware, its own or below.
+
+    From inside, a container's veth is as good as hardware.
+    """
+    if link.kind in WITHOUT_HARDWARE:
+        return False
+    if link.kind not in STACKED:
+        return True
+    below = foundations(network, link.ifindex) - {link.ifindex}
+    return any(
+        found is not None and found.kind not in WITHOUT_HARDWARE | STACKED
+        for found in map(network.link, below)
+    )
 
 
 def _inside(address: IPv4Address, networks: tuple[IPv4Network, ...]) -> bool:
     return any(address in network for network in networks)
 
 
-def objection(
+def rejection(
     gateway: IPv4Address, own: tuple[IPv4Interface, ...], address: IPv4Interface, *, onlink: bool
 ) -> str | None:
-    """Why *gateway* must not become the default gateway; None if nothing speaks against it.
+    """Why *gateway* must not become the default gateway; None if it may.
 
-    *own* are all of this host's addresses, *address* is ServiceNet's. ".255" is no objection by
+    *own* are all of this host's addresses, *address* is ServiceNet's. ".255" is no reason by
     itself: real gateways are 10.176.60.255 in 10.176.32.0/19.
     """
     if gateway.is_multicast:

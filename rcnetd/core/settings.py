@@ -99,7 +99,8 @@ class Settings:
 class Metadata:
     """What the platform says of this server; None where it says nothing (usable).
 
-    MACs are lower case. *automation_status* is RackConnect's word at boot; *sources* has where each
+    MACs are lower case. *servicenet_address* and *public_address* are the first that the platform
+    names. *automation_status* is RackConnect's word at boot; *sources* has where each
     of the facts is from. *configure_network_stack* is from the xenstore key
     `vm-data/user-metadata/rackconnect_automation_feature_configure_network_stack`.
     """
@@ -108,7 +109,9 @@ class Metadata:
     region_source: str | None = None
     roles: tuple[str, ...] = ()
     servicenet_mac: str | None = None
+    servicenet_address: IPv4Address | None = None
     public_mac: str | None = None
+    public_address: IPv4Address | None = None
     servicenet_router: IPv4Address | None = None
     configure_network_stack: bool | None = None
     automation_status: str | None = None
@@ -118,3 +121,10 @@ class Metadata:
     def is_rackconnect_v3(self) -> bool:
         """Whether this is RackConnect v3, which has no in-guest automation: not ours."""
         return any("rackconnect:v3" in role for role in self.roles)
+
+    @property
+    def names_no_rackconnect(self) -> bool:
+        """Whether the roles are known, and none of them is RackConnect's."""
+        return bool(self.roles) and not any(
+            "rack_connect" in role or "rackconnect" in role for role in self.roles
+        )

@@ -3,7 +3,7 @@
 Rule 1: the state changes only by this table. After every event the machine follows it until no
 condition of the present state holds (`settle`), so that no order of events can lose a transition:
 what counts is what is known now, not which message came last. Conditions of a state are tried in
-the order given. README's diagram is drawn from this table (`tests/diagram.py`).
+the order given. The diagram is drawn from this table (`tests/generate/diagram.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import enum
 from collections.abc import Callable, Mapping
 
 from rcnetd.core.facts import Facts
-from rcnetd.core.model import AutomationStatus, ConfiguredBy
+from rcnetd.core.model import AutomationStatus, ConfiguredBy, Operation
 
 
 class State(enum.Enum):
@@ -29,6 +29,7 @@ class State(enum.Enum):
     WAITING_UNMANAGED = "unmanaged, waiting for the automation"
     READY_UNMANAGED = "ready, unmanaged: RackConnect configures the network"
     NOT_OURS = "ready, nothing to do: RackConnect v3"
+    NOT_RACKCONNECTED = "ready, nothing to do: this server is not RackConnected"
     STOPPED = "stopped"
 
 
@@ -36,6 +37,8 @@ class Condition(enum.Enum):
     """What can lead to another state; the value is the label in the diagram."""
 
     RACKCONNECT_V3 = "RackConnect v3"
+    NOT_RACKCONNECTED = "neither the roles nor the API know of RackConnect"
+    RACKCONNECTED = "the API knows this server"
     SERVICENET_PRESENT = "ServiceNet is there"
     SERVICENET_MISSING = "ServiceNet is gone"
     SERVICENET_TIMED_OUT = "no ServiceNet in time"
@@ -47,7 +50,7 @@ class Condition(enum.Enum):
     ROUTE_IN_EFFECT = "route in effect"
     ROUTE_LOST = "route lost"
     DEPLOYED = "DEPLOYED"
-    TRUSTED = "no answer, DEPLOYED is remembered"
+    TRUSTED = "no answer yet, DEPLOYED is remembered"
     FAILED_BEFORE_ROUTE = "FAILED"
     FAILED_WITH_ROUTE = "FAILED, route in effect"
     RESUMED = "no longer FAILED"
@@ -75,6 +78,7 @@ TRANSITIONS: Mapping[State, tuple[tuple[Condition, State], ...]] = {
     _S.WAITING_FOR_FEATURES: (
         *_LOSS,
         *_ENDS,
+        (_C.NOT_RACKCONNECTED, _S.NOT_RACKCONNECTED),
         (_C.UNMANAGED, _S.WAITING_UNMANAGED),
         (_C.MANAGED, _S.WAITING_FOR_GATEWAY),
     ),
@@ -123,10 +127,13 @@ TRANSITIONS: Mapping[State, tuple[tuple[Condition, State], ...]] = {
     ),
     _S.READY_UNMANAGED: ((_C.MANAGED, _S.READY),),
     _S.NOT_OURS: (),
+    _S.NOT_RACKCONNECTED: ((_C.RACKCONNECTED, _S.WAITING_FOR_FEATURES),),
     _S.STOPPED: (),
 }
 
-READY_STATES = frozenset({State.READY, State.READY_UNMANAGED, State.NOT_OURS})
+READY_STATES = frozenset(
+    {State.READY, State.READY_UNMANAGED, State.NOT_OURS, State.NOT_RACKCONNECTED}
+)
 GUARDING_STATES = frozenset(
     {State.APPLYING_ROUTE, State.WAITING_FOR_DEPLOYED, State.READY, State.FAILED}
 )
@@ -151,27 +158,45 @@ EXITS: Mapping[Condition, tuple[int, str]] = {
     ),
 }
 
+# One wrong path never means "not RackConnected": the API has to answer 404 to all of these.
+ASKED = {Operation.FEATURES, Operation.STATUS, Operation.GATEWAY}
+
 HOLDS: Mapping[Condition, Callable[[Facts, float], bool]] = {
     Condition.RACKCONNECT_V3: lambda facts, now: facts.metadata.is_rackconnect_v3,
+    Condition.NOT_RACKCONNECTED: lambda facts, now: (
+        facts.metadata.names_no_rackconnect
+        and not facts.api.answered
+        and facts.api.unknown >= ASKED
+    ),
+    Condition.RACKCONNECTED: lambda facts, now: bool(facts.api.answered),
     Condition.SERVICENET_PRESENT: lambda facts, now: facts.servicenet is not None,
     Condition.SERVICENET_MISSING: lambda facts, now: facts.servicenet is None,
-    Condition.SERVICENET_TIMED_OUT: lambda facts, now: now >= facts.servicenet_deadline,
+    Condition.SERVICENET_TIMED_OUT: lambda facts, now: now >= facts.deadlines.servicenet,
     Condition.MANAGED: lambda facts, now: facts.configured_by is ConfiguredBy.RCNETD,
     Condition.UNMANAGED: lambda facts, now: facts.configured_by is ConfiguredBy.RACKCONNECT,
-    Condition.GATEWAY_ASSIGNED: lambda facts, now: bool(facts.gateway or facts.candidate),
-    Condition.GATEWAY_UNKNOWN: lambda facts, now: not (facts.gateway or facts.candidate),
-    Condition.GATEWAY_ANSWERS: lambda facts, now: facts.gateway is not None,
+    Condition.GATEWAY_ASSIGNED: lambda facts, now: facts.gateway.is_known,
+    Condition.GATEWAY_UNKNOWN: lambda facts, now: not facts.gateway.is_known,
+    Condition.GATEWAY_ANSWERS: lambda facts, now: facts.gateway.address is not None,
     Condition.ROUTE_IN_EFFECT: lambda facts, now: facts.route.holds,
     Condition.ROUTE_LOST: lambda facts, now: not facts.route.holds,
-    Condition.DEPLOYED: lambda facts, now: facts.status is AutomationStatus.DEPLOYED,
+    Condition.DEPLOYED: lambda facts, now: facts.automation.status is AutomationStatus.DEPLOYED,
     Condition.TRUSTED: lambda facts, now: (
-        bool(facts.deployed_by) and not facts.heard and now >= facts.trust_at
+        bool(facts.deployed_by)
+        and (
+            # No operation of an operator waits for the API: a restart is READY as before it.
+            (facts.was_ready and facts.automation.status is None)
+            or (not facts.api.has_answered and now >= facts.deadlines.fallback)
+        )
     ),
     Condition.FAILED_BEFORE_ROUTE: lambda facts, now: (
-        facts.status is AutomationStatus.FAILED and not facts.applied
+        facts.automation.status is AutomationStatus.FAILED and not facts.applied
     ),
-    Condition.FAILED_WITH_ROUTE: lambda facts, now: facts.status is AutomationStatus.FAILED,
-    Condition.RESUMED: lambda facts, now: facts.status is not AutomationStatus.FAILED,
-    Condition.UNPROCESSABLE: lambda facts, now: facts.status is AutomationStatus.UNPROCESSABLE,
-    Condition.DEPLOY_TIMED_OUT: lambda facts, now: now >= facts.deploy_deadline,
+    Condition.FAILED_WITH_ROUTE: lambda facts, now: (
+        facts.automation.status is AutomationStatus.FAILED
+    ),
+    Condition.RESUMED: lambda facts, now: (facts.automation.status is not AutomationStatus.FAILED),
+    Condition.UNPROCESSABLE: lambda facts, now: (
+        facts.automation.status is AutomationStatus.UNPROCESSABLE
+    ),
+    Condition.DEPLOY_TIMED_OUT: lambda facts, now: now >= facts.deadlines.deploy,
 }

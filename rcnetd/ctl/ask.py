@@ -133,10 +133,10 @@ def _servicenet(
         known = content["servicenet"]
         return IPv4Interface(known["address"]).ip, str(known["interface"])
     from rcnetd.core.model import Query
-    from rcnetd.core.servicenet import choose
+    from rcnetd.core.servicenet import choose, hints
     from rcnetd.netlink.kernel import Kernel
 
-    servicenet = choose(Kernel().read(Query()), settings.servicenet, metadata.servicenet_mac)
+    servicenet = choose(Kernel().read(Query()), settings.servicenet, hints(metadata, known=None))
     return (servicenet.address.ip, servicenet.link.name) if servicenet else None
 
 

@@ -83,6 +83,9 @@ def _network(content: dict[str, Any], now: float) -> list[Row]:
     if servicenet:
         text = f"{servicenet['interface']} {servicenet['address']}: {servicenet['why']}"
         found.append(("ServiceNet", text, ""))
+    if content["public"]:
+        text = f"{content['public']['interface']}: {content['public']['why']}"
+        found.append(("Public", text, ""))
     if gateway["address"]:
         remembered = ", remembered" if gateway["remembered"] else ""
         found.append(("Gateway", f"{gateway['address']}{remembered}", ""))
@@ -92,8 +95,8 @@ def _network(content: dict[str, Any], now: float) -> list[Row]:
         found.append(("Route", f"{word}{times}", tone))
     elif gateway["candidate"]:
         found.append(("Gateway", f"{gateway['candidate']}, not in use yet", "busy"))
-    if gateway["objection"]:
-        found.append(("Refused", f"gateway {gateway['objection']}", "bad"))
+    if gateway["rejected"]:
+        found.append(("Rejected", f"gateway {gateway['rejected']}", "bad"))
     repair = route.get("last_repair")  # an older daemon's status has none
     if repair:
         text = f"{duration(now - repair['at'])} ago: {repair['reason']}"
@@ -101,8 +104,7 @@ def _network(content: dict[str, Any], now: float) -> list[Row]:
     if route["fighting"]:
         text = "another program keeps taking the route, which is put back every 10 s"
         found.append(("Fight", text, "bad"))
-    if route["diversion"]:
-        found.append(("Diverted", f"traffic takes {route['diversion']}", "bad"))
+    found += [("Diverted", text, "bad") for text in route["diversions"]]
     return found
 
 
@@ -120,8 +122,9 @@ def _answers(content: dict[str, Any], now: float) -> list[Row]:
         age = f"asked {duration(now - answer['at'])} ago"
         tone = "good" if answer.get("status") == "DEPLOYED" else "busy"
         found.append((name, f"{answer['answer']}, {age}", tone))
-    if content["automation"]["trusted"]:
-        found.append(("Automation", "DEPLOYED in an earlier boot", "busy"))
+    source = content["automation"]["source"]
+    if source:
+        found.append(("Automation", f"DEPLOYED {source}", "busy"))
     return found
 
 

@@ -14,11 +14,13 @@ step of the wall clock does not move; `null` means not known (yet).
     metadata    what is known beforehand: region, endpoint, rackconnect_v3, and what the
                 platform says (`metadata/file.py`); sources has where each is from
     servicenet  interface, address (with prefix), mac, why
-    gateway     address (in use), candidate (not in use yet), objection, remembered (from an earlier
-                boot, the API has not confirmed it yet)
-    route       in_effect, present, diversion, fighting, repairs (how often it was put back),
+    public      the public interface: interface, why; null where none is known
+    gateway     address (in use), candidate (not in use yet), rejected (the API's last answer, and
+                what is wrong with it), remembered (from an earlier boot, not confirmed by the API)
+    route       in_effect, present, diversions (what does not go by it, and where it goes),
+                fighting, repairs (how often it was put back),
                 last_repair (at; kind: "lost" or "takeover"; reason in words)
-    automation  status (RackConnect's word), trusted (no answer, but DEPLOYED in an earlier boot)
+    automation  status (RackConnect's word), source (what says DEPLOYED where the API does not yet)
     requests    limit, used, next_at, last_failure (kind, reason)
     answers     the last answer to each operation (the fields of `answer_fields`), and `at`
     exit        code and reason once the daemon gives up, else null
@@ -41,86 +43,80 @@ from rcnetd.core.events import (
     StatusReceived,
 )
 from rcnetd.core.facts import Facts
-from rcnetd.core.machine import Machine
-from rcnetd.core.model import AutomationStatus, RouteLookup
+from rcnetd.core.model import AutomationStatus
 from rcnetd.core.settings import Metadata, Settings
+from rcnetd.core.snapshot import Requests, Snapshot
 from rcnetd.core.states import State
 
 VERSION = 1
 
 
-def status_text(machine: Machine, now: float) -> str:
+def status_text(snapshot: Snapshot) -> str:
     """The sentence of `STATUS=`: the headline, then what is live."""
-    parts = [headline(machine, now)]
-    if machine.exit is None and not machine.is_ready:
-        facts = machine.facts
-        if facts.status not in (None, AutomationStatus.FAILED):
-            parts.append(f"automation {facts.status_word}")
-        parts.append(f"since {duration(now - machine.state_since)}")
-        parts += _requests(machine, now)
+    parts = [headline(snapshot)]
+    if snapshot.exit is None and not snapshot.is_ready:
+        automation = snapshot.facts.automation
+        if automation.status not in (None, AutomationStatus.FAILED):
+            parts.append(f"automation {automation.word}")
+        parts.append(f"since {duration(snapshot.at - snapshot.state_since)}")
+        parts += _requests(snapshot.requests, snapshot.at)
     return "; ".join(parts)
 
 
-def headline(machine: Machine, now: float) -> str:
+def headline(snapshot: Snapshot) -> str:
     """The state and its troubles: nothing that changes with every second."""
-    facts, parts = machine.facts, [machine.state.value]
-    if machine.exit is not None:
-        return f"{machine.state.value}: {machine.exit.reason}"
-    if machine.state in (State.READY, State.FAILED):
+    facts, state = snapshot.facts, snapshot.state
+    if snapshot.exit is not None:
+        return f"{state.value}: {snapshot.exit.reason}"
+    parts = [state.value]
+    if state in (State.READY, State.FAILED):
         link = facts.servicenet.link.name if facts.servicenet else None
-        via = f"via {facts.gateway}" if facts.gateway else "(no valid gateway)"
-        parts = [f"{machine.state.value} {via}" + (f" dev {link}" if link else "")]
-    parts += _troubles(machine, now)
-    if facts.gateway_is_remembered:
+        gateway = facts.gateway.address
+        via = f"via {gateway}" if gateway else "(no valid gateway)"
+        parts = [f"{state.value} {via}" + (f" dev {link}" if link else "")]
+    parts += _troubles(snapshot)
+    if facts.gateway.is_remembered:
         parts.append("the gateway is remembered, the API has not confirmed it yet")
-    if facts.is_trusted:
-        parts.append(f"DEPLOYED {facts.trusted_by}, the API gave no answer")
+    if facts.automation.source:
+        parts.append(f"DEPLOYED {facts.automation.source}, the API has not answered yet")
     return "; ".join(parts)
 
 
-def _troubles(machine: Machine, now: float) -> list[str]:
-    facts, found = machine.facts, []
-    guards = machine.state in (State.READY, State.FAILED)
+def _troubles(snapshot: Snapshot) -> list[str]:
+    facts, gateway, found = snapshot.facts, snapshot.facts.gateway, []
+    guards = snapshot.state in (State.READY, State.FAILED)
     if guards and facts.servicenet is None:
         found.append("ServiceNet is gone, waiting for it")
     elif guards and not facts.route.holds:
         found.append("the route is not in effect, putting it back")
-    if facts.route.diversion is not None:
-        found.append(f"traffic is diverted by {describe_diversion(facts.route.diversion)}")
-    if machine.guard.is_fighting(now):
+    found += [item.describe(facts.network) for item in facts.route.diversions]
+    if snapshot.is_fighting:
         found.append("another program keeps taking the default route")
-    if facts.objection:
-        found.append(f"the API's gateway {facts.objection}")
-    elif facts.candidate is not None and machine.state is not State.CHECKING_GATEWAY:
-        found.append(f"a new gateway {facts.candidate} does not answer yet")
-    elif facts.candidate is not None:
-        found.append(f"gateway {facts.candidate}")
+    if gateway.rejected:
+        found.append(f"the API's gateway {gateway.rejected}")
+    elif gateway.candidate is not None and snapshot.state is not State.CHECKING_GATEWAY:
+        found.append(f"a new gateway {gateway.candidate} does not answer yet")
+    elif gateway.candidate is not None:
+        found.append(f"gateway {gateway.candidate}")
     return found
 
 
-def _requests(machine: Machine, now: float) -> list[str]:
+def _requests(requests: Requests, now: float) -> list[str]:
     parts = []
-    if machine.in_flight is not None:
-        parts.append(f"asking {machine.in_flight.value}")
-    elif machine.next_request_at < inf:
-        parts.append(f"next request in {duration(machine.next_request_at - now)}")
-    parts.append(f"{machine.pacer.used(now)} of {machine.pacer.limit} requests used")
-    if machine.last_error is not None:
-        parts.append(f"last failure: {_failure(machine.last_error)[1]}")
+    if requests.in_flight is not None:
+        parts.append(f"asking {requests.in_flight.value}")
+    elif requests.next_at < inf:
+        parts.append(f"next request in {duration(requests.next_at - now)}")
+    parts.append(f"{requests.used} of {requests.limit} requests used")
+    if requests.last_failure is not None:
+        parts.append(f"last failure: {_failure(requests.last_failure)[1]}")
     return parts
 
 
 def _failure(error: RequestFailed | RateLimited) -> tuple[str, str]:
     if isinstance(error, RateLimited):
-        return "rate-limit", "the API's rate limit is reached (403)"
+        return "rate-limit", "the API's rate limit is reached"
     return error.kind, error.reason
-
-
-def describe_diversion(verdict: RouteLookup) -> str:
-    """What takes outside traffic instead of our default route, for people."""
-    table = "" if verdict.table == 254 else f" of table {verdict.table}"
-    via = f" via {verdict.gateway}" if verdict.gateway else ""
-    return f"a route of prefix length {verdict.prefixlen}{table}{via}"
 
 
 def describe_answer(event: Answered) -> str:
@@ -184,31 +180,29 @@ def _metadata(facts: Facts) -> dict[str, Any]:
 
 
 def startup_failure(code: int, reason: str, now: float) -> dict[str, Any]:
-    """The content of `status.json` for a daemon that could not begin: its settings are wrong."""
-    machine = Machine(Settings(), Metadata(), now=now, jitter=lambda: 0.0)
-    machine.state, machine.exit = State.STOPPED, Stop(code, reason)
-    return {**document(machine, pid=0, now=now, answers={}), "pid": None}
+    """The content of `status.json` for a daemon that could not start: its settings are wrong."""
+    facts, requests = Facts(Settings(), Metadata()), Requests(Settings().requests_per_minute, 0)
+    snapshot = Snapshot(now, State.STOPPED, now, facts, requests, exit=Stop(code, reason))
+    return {**document(snapshot, pid=0, answers={}), "pid": None}
 
 
-def document(
-    machine: Machine, *, pid: int, now: float, answers: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
+def document(snapshot: Snapshot, *, pid: int, answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The content of `status.json`, form version 1 (the module's docstring)."""
-    facts, servicenet, error = machine.facts, machine.facts.servicenet, machine.last_error
-    kind_reason = _failure(error) if error is not None else None
-    diversion, repair = facts.route.diversion, machine.guard.last_repair
+    facts, requests, repair = snapshot.facts, snapshot.requests, snapshot.last_repair
+    servicenet, gateway, configurator = facts.servicenet, facts.gateway, facts.configurator
+    failure = _failure(requests.last_failure) if requests.last_failure is not None else None
     return {
         "version": VERSION,
         "pid": pid,
-        "state": machine.state.name,
-        "text": machine.state.value,
-        "since": machine.state_since,
-        "headline": headline(machine, now),
-        "status": status_text(machine, now),
-        "at": now,
-        "ready": machine.is_ready,
-        "configured_by": facts.configured_by.value if facts.configured_by else None,
-        "configured_by_reason": facts.configured_by_reason or None,
+        "state": snapshot.state.name,
+        "text": snapshot.state.value,
+        "since": snapshot.state_since,
+        "headline": headline(snapshot),
+        "status": status_text(snapshot),
+        "at": snapshot.at,
+        "ready": snapshot.is_ready,
+        "configured_by": configurator.by.value if configurator else None,
+        "configured_by_reason": configurator.reason if configurator else None,
         "metadata": _metadata(facts),
         "servicenet": servicenet
         and {
@@ -217,28 +211,32 @@ def document(
             "mac": servicenet.link.mac,
             "why": servicenet.why,
         },
+        "public": facts.public and {"interface": facts.public.name, "why": facts.public.why},
         "gateway": {
-            "address": str(facts.gateway) if facts.gateway else None,
-            "candidate": str(facts.candidate) if facts.candidate else None,
-            "objection": facts.objection or None,
-            "remembered": facts.gateway_is_remembered,
+            "address": str(gateway.address) if gateway.address else None,
+            "candidate": str(gateway.candidate) if gateway.candidate else None,
+            "rejected": gateway.rejected or None,
+            "remembered": gateway.is_remembered,
         },
         "route": {
             "in_effect": facts.route.in_effect,
             "present": facts.route.present,
-            "diversion": describe_diversion(diversion) if diversion else None,
-            "fighting": machine.guard.is_fighting(now),
-            "repairs": machine.guard.repairs,
+            "diversions": [item.describe(facts.network) for item in facts.route.diversions],
+            "fighting": snapshot.is_fighting,
+            "repairs": snapshot.repairs,
             "last_repair": repair
             and {"at": repair.at, "kind": repair.kind, "reason": repair.reason},
         },
-        "automation": {"status": facts.status_word or None, "trusted": facts.is_trusted},
+        "automation": {
+            "status": facts.automation.word or None,
+            "source": facts.automation.source or None,
+        },
         "requests": {
-            "limit": machine.pacer.limit,
-            "used": machine.pacer.used(now),
-            "next_at": machine.next_request_at if machine.next_request_at < inf else None,
-            "last_failure": kind_reason and {"kind": kind_reason[0], "reason": kind_reason[1]},
+            "limit": requests.limit,
+            "used": requests.used,
+            "next_at": requests.next_at if requests.next_at < inf else None,
+            "last_failure": failure and {"kind": failure[0], "reason": failure[1]},
         },
         "answers": answers,
-        "exit": machine.exit and {"code": machine.exit.exit_code, "reason": machine.exit.reason},
+        "exit": snapshot.exit and {"code": snapshot.exit.exit_code, "reason": snapshot.exit.reason},
     }

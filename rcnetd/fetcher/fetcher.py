@@ -38,6 +38,7 @@ MAX_REQUEST_SIZE = 4096  # bytes; PIPE_BUF: written at once or not at all
 MAX_REPLY_SIZE = 128 * 1024  # bytes; a body of 64 KiB in base64, and its frame
 REAP_TIMEOUT = 1.0  # seconds in which a killed process has to be gone
 EXIT_GRACE = 0.2  # seconds for an exit code of its own
+UNCONNECTED = ("starting", "resolving", "connecting")  # of `PHASES`: nothing was sent yet
 EXPIRE_AFTER = 2.0  # seconds past its own time-out after which the fetcher is killed
 
 
@@ -77,6 +78,7 @@ class Fetcher:
         # on us gets one descriptor that stays the same.
         self._poll = select.epoll()
         self._request: _Request | None = None
+        self._line = b""  # the request as it was written
         self._trouble = ""  # why the request could not even be handed over
         self._phase = "starting"
         self._received = b""
@@ -141,14 +143,22 @@ class Fetcher:
             "timeout": timeout,
             "deadline": time.monotonic() + timeout,
         }
-        line = json.dumps(request).encode("ascii") + b"\n"
+        self._line = json.dumps(request).encode("ascii") + b"\n"
         if self._process is not None and self._poll.poll(0):
             self._stop()  # it died, or babbled, while nobody looked
-        if not self._write(line) and not self._trouble:
+        if not self._write(self._line) and not self._trouble:
             self._stop()  # it does not read any more
-            self._write(line)
+            self._write(self._line)
         if self._trouble:
             self.deadline_at = time.monotonic()  # `expire` has the answer
+
+    def restart(self) -> None:
+        """Start the request over, in the time that it has left, if it has no connection yet."""
+        if self._request is None or self._phase not in UNCONNECTED:
+            return
+        self._stop()
+        if not self._write(self._line) and not self._trouble:
+            self._stop()
 
     def fileno(self) -> int | None:
         """The descriptor to select on for reading; None when there is no process."""

@@ -14,8 +14,8 @@ from ipaddress import IPv4Address, IPv4Interface
 
 from rcnetd.basic.dataclass import dataclass, replace
 from rcnetd.core.model import PROTOCOL, Address, Link, Network, Route
-from rcnetd.core.routes import OUTSIDE
-from rcnetd.core.servicenet import ServiceNet, choose, objection
+from rcnetd.core.routes import evaluate_route
+from rcnetd.core.servicenet import ServiceNet, choose, hints, rejection
 from rcnetd.core.settings import Backend, Manage, Metadata, PublicInterface, PublicIPv6, Settings
 from rcnetd.hostconfig.renderers.marked_edits import documents
 from rcnetd.hostconfig.renderers.model import (
@@ -87,7 +87,7 @@ def servicenet_of(network: Network, settings: Settings, metadata: Metadata) -> S
         raise CannotPersist("this is RackConnect v3: rcnetd changes nothing here")
     if settings.manage is Manage.NEVER:
         raise CannotPersist("'manage: never' is set: rcnetd changes nothing here")
-    servicenet = choose(network, settings.servicenet, metadata.servicenet_mac)
+    servicenet = choose(network, settings.servicenet, hints(metadata, known=None))
     if servicenet is None:
         raise CannotPersist("there is no ServiceNet interface")
     return servicenet
@@ -98,16 +98,14 @@ def require_valid_gateway(
 ) -> None:
     """Whether *gateway* may be written: a fit one. Raises `CannotPersist`."""
     own = tuple(entry.interface for entry in network.addresses)
-    reason = objection(gateway, own, servicenet.address, onlink=settings.gateway.onlink)
+    reason = rejection(gateway, own, servicenet.address, onlink=settings.gateway.onlink)
     if reason is not None:
         raise CannotPersist(f"gateway {gateway} {reason}; nothing is written")
 
 
 def require_in_effect(gateway: IPv4Address, servicenet: ServiceNet, network: Network) -> None:
-    """Whether the kernel's own route is by it, for an outside address. Raises `CannotPersist`."""
-    verdict = network.verdict(OUTSIDE)
-    found = (verdict.ifindex, verdict.gateway) if verdict is not None else None
-    if found != (servicenet.link.ifindex, gateway):
+    """Check that the kernel's default route is by it, diverted or not. Raises `CannotPersist`."""
+    if not evaluate_route(network, servicenet, gateway).holds:
         raise CannotPersist(f"the kernel's route is not by gateway {gateway}; nothing is written")
 
 

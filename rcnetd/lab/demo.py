@@ -285,14 +285,14 @@ class _Demo:
         """The kernel's own verdict for an outside address, and its default routes."""
         with self._topology.server:
             network = Kernel().read(Query(destinations=(OUTSIDE,)))
-        verdict = network.verdict(OUTSIDE)
-        if verdict is None:
+        found = network.lookup(OUTSIDE)
+        if found is None or found.refusal:
             self._stage.say("kernel", "has no route to the internet")
             return False
-        link = network.link(verdict.ifindex)
+        link = network.link(found.ifindex)
         name = link.name if link else "?"
-        self._stage.say("kernel", f"would go to the internet via {verdict.gateway} dev {name}")
-        return verdict.gateway == GATEWAY and name == "eth1"
+        self._stage.say("kernel", f"would go to the internet via {found.gateway} dev {name}")
+        return found.gateway == GATEWAY and name == "eth1"
 
     def _stop(self, process: subprocess.Popen[Any]) -> None:
         """Stop one of our own processes, by its id, and reap it."""

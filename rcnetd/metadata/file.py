@@ -6,7 +6,9 @@ The file is written by `rcnetd-metadata.service` (form version 1); every key may
     region_source            where it is from: "xenstore", "config drive", "cloud-init"
     roles                    a list of words; "rackconnect:v3" among them: not ours
     servicenet_mac           the MAC of ServiceNet's link, in any case
+    servicenet_address       this server's first IPv4 address there
     public_mac               the MAC of the public interface
+    public_address           this server's first IPv4 address there
     servicenet_router        the router of the two static ServiceNet routes
     configure_network_stack  "ENABLED" or "DISABLED" (in any case)
     automation_status        RackConnect's word when the file was written
@@ -72,7 +74,9 @@ def _metadata(content: dict[str, Any], path: Path) -> tuple[Metadata, list[str]]
         region_source=take("region_source", _line),
         roles=usable,
         servicenet_mac=take("servicenet_mac", _mac),
+        servicenet_address=take("servicenet_address", _address),
         public_mac=take("public_mac", _mac),
+        public_address=take("public_address", _address),
         servicenet_router=take("servicenet_router", _address),
         configure_network_stack=take("configure_network_stack", _feature),
         automation_status=take("automation_status", _line),

@@ -108,6 +108,10 @@ class _Network:
         return any(address in network for address in self.addresses for network in SERVICENET)
 
     @property
+    def first_address(self) -> str | None:
+        return str(self.addresses[0]) if self.addresses else None
+
+    @property
     def is_public(self) -> bool:
         return any(network == ANYWHERE for network, _ in self.routes)
 
@@ -130,8 +134,10 @@ def _links(networks: list[_Network]) -> Found:
     router = private.servicenet_router if private else None
     return {
         "servicenet_mac": private.mac if private else None,
+        "servicenet_address": private.first_address if private else None,
         "servicenet_router": str(router) if router else None,
         "public_mac": public.mac if public else None,
+        "public_address": public.first_address if public else None,
     }
 
 

@@ -7,7 +7,7 @@ should be, whatever they are.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from typing import TypeVar
@@ -28,8 +28,15 @@ RTA_MULTIPATH, RTA_FLOW, RTA_CACHEINFO, RTA_TABLE, RTA_VIA = 9, 11, 12, 15, 18
 RTA_ENCAP_TYPE, RTA_ENCAP, RTA_NH_ID = 21, 22, 30
 RTNH_F_PERVASIVE, RTNH_F_ONLINK = 2, 4
 RTN_UNICAST = 1
+TYPE_NAMES = {2: "local", 3: "broadcast", 5: "multicast", 6: "blackhole", 7: "unreachable",
+              8: "prohibit", 9: "throw", 10: "nat"}  # fmt: skip
+RTA_EXPIRES = 23  # seconds, of an IPv6 route
+USER_HZ = 100  # of the lifetime in rta_cacheinfo
+ARPHRD_LOOPBACK = 772
 # linux/if_link.h, linux/if_addr.h, linux/if.h
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND = 1, 3, 18, 1
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINK, IFLA_MASTER = 1, 3, 5, 10
+IFLA_LINKINFO, IFLA_INFO_KIND = 18, 1
+IFLA_PROP_LIST, IFLA_ALT_IFNAME = 52, 53
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 # linux/neighbour.h
@@ -40,6 +47,7 @@ RTMSG = struct.Struct("=8BI")  # family, dst_len, src_len, tos, table, protocol,
 RTNEXTHOP = struct.Struct("=HBBi")  # length, flags, hops, ifindex
 IFINFOMSG = struct.Struct("=BxHiII")  # family, type, ifindex, flags, change
 IFADDRMSG = struct.Struct("=4Bi")  # family, prefixlen, flags, scope, ifindex
+CACHEINFO = struct.Struct("=IIiI")  # rta_cacheinfo: clntref, lastuse, expires, error …
 NDMSG = struct.Struct("=BxxxiHBB")  # family, ifindex, state, flags, type
 
 # What a route's flags say of the moment (dead, linkdown, offloaded…) is not the route's own.
@@ -48,14 +56,14 @@ LASTING_FLAGS = RTNH_F_PERVASIVE | RTNH_F_ONLINK
 EXPANDED = {RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH, RTA_FLOW, RTA_VIA, RTA_ENCAP_TYPE, RTA_ENCAP}
 
 NEIGHBOURS = {
-    NUD_INCOMPLETE: Neighbour.ASKING,
-    NUD_PROBE: Neighbour.ASKING,
+    NUD_INCOMPLETE: Neighbour.INCOMPLETE,
+    NUD_PROBE: Neighbour.INCOMPLETE,
     NUD_STALE: Neighbour.STALE,
     NUD_DELAY: Neighbour.STALE,
-    NUD_REACHABLE: Neighbour.ANSWERS,
-    NUD_NOARP: Neighbour.ANSWERS,
-    NUD_PERMANENT: Neighbour.ANSWERS,
-    NUD_FAILED: Neighbour.SILENT,
+    NUD_REACHABLE: Neighbour.REACHABLE,
+    NUD_NOARP: Neighbour.REACHABLE,
+    NUD_PERMANENT: Neighbour.REACHABLE,
+    NUD_FAILED: Neighbour.FAILED,
 }
 T = TypeVar("T")
 
@@ -74,10 +82,11 @@ def _understood(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
 @_understood
 def link(data: bytes) -> Link:
     """Decode the payload of an RTM_NEWLINK message."""
-    _, _, ifindex, flags, _ = IFINFOMSG.unpack_from(data)
+    _, device_type, ifindex, flags, _ = IFINFOMSG.unpack_from(data)
     attrs = attribute_map(data, IFINFOMSG.size)
     mac = attrs.get(IFLA_ADDRESS, b"")
     kind = attribute_map(attrs.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND)
+    altnames = attributes(attrs.get(IFLA_PROP_LIST, b""))
     up = bool(flags & IFF_UP)
     return Link(
         ifindex=ifindex,
@@ -85,7 +94,10 @@ def link(data: bytes) -> Link:
         mac=mac.hex(":") if any(mac) else "",
         up=up,
         carrier=up and bool(flags & IFF_LOWER_UP),
-        kind=_text(kind) if kind else None,
+        kind=_text(kind) if kind else "loopback" if device_type == ARPHRD_LOOPBACK else None,
+        master=_number(attrs, IFLA_MASTER) or None,
+        lower=_number(attrs, IFLA_LINK) or None,
+        altnames=tuple(_text(value) for kind, value in altnames if kind == IFLA_ALT_IFNAME),
     )
 
 
@@ -107,6 +119,8 @@ def route(data: bytes) -> Route:
     _, _, _, tos, _, protocol, _, kind, _ = RTMSG.unpack_from(data)
     attrs = attribute_map(data, RTMSG.size)
     leads_on = kind == RTN_UNICAST
+    cache = attrs.get(RTA_CACHEINFO, b"")
+    ticks = CACHEINFO.unpack_from(cache)[2] if cache else 0
     return Route(
         ifindex=(_number(attrs, RTA_OIF) or None) if leads_on else None,
         gateway=_gateway(attrs) if leads_on else None,
@@ -114,11 +128,26 @@ def route(data: bytes) -> Route:
         protocol=protocol,
         tos=tos,
         raw=as_added(data),
+        kind="" if leads_on else TYPE_NAMES.get(kind, f"type {kind}"),
+        nexthop_id=_number(attrs, RTA_NH_ID),
+        nexthops=tuple(_nexthops(attrs.get(RTA_MULTIPATH, b""))),
+        expires=max(0, ticks) // USER_HZ,
     )
 
 
+def _nexthops(data: bytes) -> Iterator[tuple[int, IPv4Address | IPv6Address | None]]:
+    offset = 0
+    while offset + RTNEXTHOP.size <= len(data):
+        length, _, _, ifindex = RTNEXTHOP.unpack_from(data, offset)
+        if not RTNEXTHOP.size <= length <= len(data) - offset:
+            raise NetlinkError("the kernel's answer ends within a next hop")
+        attrs = attribute_map(data[offset + RTNEXTHOP.size : offset + length])
+        yield ifindex, _gateway(attrs)
+        offset += align(length)
+
+
 @_understood
-def verdict(data: bytes) -> RouteLookup:
+def lookup(data: bytes) -> RouteLookup:
     """Decode the kernel's answer to RTM_GETROUTE."""
     _, prefixlen, _, _, table, protocol, _, _, _ = RTMSG.unpack_from(data)
     attrs = attribute_map(data, RTMSG.size)
@@ -140,6 +169,12 @@ def neighbour_state(data: bytes) -> int:
 
 
 @_understood
+def family(data: bytes) -> int:
+    """The address family of a route: the kernel answers with another's where one is absent."""
+    return int(RTMSG.unpack_from(data)[0])
+
+
+@_understood
 def prefixlen(data: bytes) -> int:
     """How long the prefix is in the payload of an RTM_NEWROUTE message."""
     return int(RTMSG.unpack_from(data)[1])
@@ -153,7 +188,7 @@ def destination(data: bytes) -> bytes:
 
 @_understood
 def as_added(data: bytes) -> bytes:
-    """A listed route as it would be added: without what is of the moment only."""
+    """Strip what is transient from a listed route, so that it can be added again."""
     *head, route_type, flags = RTMSG.unpack_from(data)
     attrs = attributes(data, RTMSG.size)
     left_out = {RTA_CACHEINFO}

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rcnetd.core.actions import AddRoute
 from rcnetd.core.model import TABLE_MAIN, Neighbour, Network, Query, Route, RouteLookup
@@ -24,7 +24,7 @@ from rcnetd.netlink.socket import Interrupted, NetlinkError, NetlinkSocket, body
 __all__ = ["Kernel", "Monitor", "NetlinkError"]
 
 # linux/rtnetlink.h, linux/neighbour.h, linux/if_link.h, linux/if.h
-RT_SCOPE_UNIVERSE = 0
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 RTM_F_LOOKUP_TABLE, RTM_F_FIB_MATCH = 0x1000, 0x2000
 RTEXT_FILTER_SKIP_STATS = 8
 NTF_USE = 0x01
@@ -35,8 +35,13 @@ HEAD = 8192  # bytes; the least that the kernel makes of a list at once (NLMSG_G
 MAX_READINGS = 8  # in a row, of a state that keeps changing
 
 GONE = (errno.ESRCH, errno.ENODEV)
-# How the kernel says that it has no route: none, unreachable, prohibit, throw.
-NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EAGAIN)
+# How the kernel says that it has no route, or what a rule or a route does with the packets.
+REFUSALS = {
+    errno.ENETUNREACH: "no route",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.EACCES: "prohibit",
+    errno.EAGAIN: "throw",
+}
 # Neighbour states with a link-layer address, and those that are never asked for.
 KNOWN = decode.NUD_REACHABLE | decode.NUD_STALE | decode.NUD_DELAY | decode.NUD_PROBE
 FIXED = decode.NUD_NOARP | decode.NUD_PERMANENT
@@ -51,21 +56,23 @@ class Kernel:
     """
 
     def read(self, query: Query) -> Network:
-        """Read all that a decision may depend on.
+        """Read what a decision may depend on: what matters most and changes least first.
 
-        A verdict is None where the kernel has no route or refuses the address (unreachable,
-        prohibit, blackhole). The lists are read one after the other: a change in between shows
-        in the `Monitor`.
+        The parts are read one after the other: a change in between shows in the `Monitor`. A list
+        of links that keeps changing is no failure: what was seen of it is there, and `is_complete`
+        is false.
         """
         return self._ask("read the network's state", lambda exchange: _read(exchange, query))
 
     def add_route(self, action: AddRoute) -> None:
         """Add a route beside whatever is there; one that is there already is no error."""
-        attrs = [
-            ("RTA_OIF", action.ifindex),
-            ("RTA_GATEWAY", str(action.gateway)),
-            ("RTA_PRIORITY", action.metric),
-        ]
+        attrs: list[tuple[str, Any]] = [("RTA_OIF", action.ifindex)]
+        if action.gateway is not None:
+            attrs.append(("RTA_GATEWAY", str(action.gateway)))
+        if action.source is not None:
+            attrs.append(("RTA_PREFSRC", str(action.source)))
+        if action.metric:
+            attrs.append(("RTA_PRIORITY", action.metric))
         if action.destination.prefixlen:
             attrs.append(("RTA_DST", str(action.destination.network_address)))
         payload = body(
@@ -75,22 +82,28 @@ class Kernel:
             dst_len=action.destination.prefixlen,
             table=TABLE_MAIN,
             proto=action.protocol,
-            scope=RT_SCOPE_UNIVERSE,
+            scope=RT_SCOPE_LINK if action.gateway is None else RT_SCOPE_UNIVERSE,
             type=decode.RTN_UNICAST,
             flags=decode.RTNH_F_ONLINK if action.onlink else 0,
         )
-        what = f"add the route {_name(action.destination)} via {action.gateway}"
+        via = f" via {action.gateway}" if action.gateway else ""
+        what = f"add the route {_name(action.destination)}{via}"
         self._add(payload, what)
 
-    def restore_route(self, raw: bytes) -> None:
-        """Put a route back as it was, from its `Route.raw`, after those of equal metric."""
+    def restore_route(self, raw: bytes, expires: int = 0) -> None:
+        """Put a route back as it was, from its `Route.raw`, after those of equal metric.
+
+        *expires* is the rest of its lifetime in seconds, 0 for none.
+        """
+        if expires:
+            raw += pack_attribute(decode.RTA_EXPIRES, struct.pack("=I", expires))
         self._add(raw, "put a route back")
 
     def remove_route(self, route: Route) -> None:
         """Remove exactly this route (IPv4 or IPv6), by its `raw`; a gone one is no error."""
         via = f" via {route.gateway}" if route.gateway else ""
         what = f"remove the route {_name(route.destination)}{via} metric {route.metric}"
-        self._change(what, rtnetlink.RTM_DELROUTE, route.raw, but=GONE)
+        self._change(what, rtnetlink.RTM_DELROUTE, route.raw, ignore=GONE)
 
     def take_link_down(self, ifindex: int) -> None:
         """Set the link down and remove its addresses; its routes go with them. Gone is no error.
@@ -99,14 +112,16 @@ class Kernel:
         """
         what = f"set link {ifindex} down"
         down = _link_body(index=ifindex, change=IFF_UP)
-        if not self._change(what, rtnetlink.RTM_SETLINK, down, but=GONE):
+        if not self._change(what, rtnetlink.RTM_SETLINK, down, ignore=GONE):
             return
         for family in (socket.AF_INET, socket.AF_INET6):
             listed = body(rtnetlink.ifaddrmsg, family=family, index=ifindex)
             for address in self._ask(what, partial(_addresses, payload=listed)):
+                if address[0] != family:  # of another question: this family is not there
+                    continue
                 # The secondary addresses of a subnet go with its primary.
-                but = (errno.EADDRNOTAVAIL, *GONE)
-                self._change(what, rtnetlink.RTM_DELADDR, address, but=but)
+                ignore = (errno.EADDRNOTAVAIL, *GONE)
+                self._change(what, rtnetlink.RTM_DELADDR, address, ignore=ignore)
 
     def bring_link_up(self, ifindex: int, addresses: Iterable[IPv4Interface]) -> None:
         """Set the link up with these addresses; one that it has already is no error."""
@@ -124,7 +139,7 @@ class Kernel:
                 index=ifindex,
             )
             create = rtnetlink.NLM_F_CREATE
-            self._change(what, rtnetlink.RTM_NEWADDR, payload, create, but=(errno.EEXIST,))
+            self._change(what, rtnetlink.RTM_NEWADDR, payload, create, ignore=(errno.EEXIST,))
 
     def probe_neighbour(self, ifindex: int, address: IPv4Address) -> None:
         """Make the kernel ask whether *address* answers, whatever it believes so far.
@@ -141,19 +156,16 @@ class Kernel:
             request = _neighbour_body(ifindex, address, state=decode.NUD_PROBE)
             flags = rtnetlink.NLM_F_REPLACE
             # Between the two it may have gone, or failed: then the other way is the right one.
-            but = (errno.ENOENT, errno.EINVAL)
-            if self._change(what, rtnetlink.RTM_NEWNEIGH, request, flags, but=but):
+            ignore = (errno.ENOENT, errno.EINVAL)
+            if self._change(what, rtnetlink.RTM_NEWNEIGH, request, flags, ignore=ignore):
                 return
         request = _neighbour_body(ifindex, address, flags=NTF_USE)
         self._change(what, rtnetlink.RTM_NEWNEIGH, request, rtnetlink.NLM_F_CREATE)
 
-    def close(self) -> None:
-        """Nothing is held; for symmetry with `Monitor`."""
-
     def _add(self, payload: bytes, what: str) -> None:
         """Without NLM_F_EXCL and NLM_F_REPLACE, EEXIST means: the very same route is there."""
         flags = rtnetlink.NLM_F_CREATE | rtnetlink.NLM_F_APPEND
-        self._change(what, rtnetlink.RTM_NEWROUTE, payload, flags, but=(errno.EEXIST,))
+        self._change(what, rtnetlink.RTM_NEWROUTE, payload, flags, ignore=(errno.EEXIST,))
 
     def _ask(self, what: str, question: Callable[[NetlinkSocket], T]) -> T:
         """Read by *question*, again while what it reads changes meanwhile."""
@@ -169,14 +181,14 @@ class Kernel:
             raise _failed(what, error) from error
 
     def _change(
-        self, what: str, kind: int, payload: bytes, flags: int = 0, but: tuple[int, ...] = ()
+        self, what: str, kind: int, payload: bytes, flags: int = 0, ignore: tuple[int, ...] = ()
     ) -> bool:
-        """Have the kernel change something; False where it refused for a reason in *but*."""
+        """Have the kernel change something; False where it refused for a reason in *ignore*."""
         try:
             with NetlinkSocket() as exchange:
                 exchange.change(kind, payload, flags)
         except NetlinkError as error:
-            if error.code in but:
+            if error.code in ignore:
                 return False
             raise _failed(what, error) from error
         return True
@@ -186,21 +198,68 @@ class Kernel:
 
 
 def _read(exchange: NetlinkSocket, query: Query) -> Network:
-    links = tuple(map(decode.link, exchange.dump(rtnetlink.RTM_GETLINK, _links_body())))
-    addresses = tuple(map(decode.address, _addresses(exchange, _addresses_body())))
-    verdicts = tuple((asked, _verdict(exchange, asked)) for asked in query.destinations)
+    # A lookup and the head of the routes are never interrupted; a list of 500 links that come and
+    # go nearly always is.
+    lookups = tuple((asked, _lookup(exchange, asked)) for asked in query.destinations)
+    by_source = None
+    if query.source is not None and query.destinations:
+        by_source = _lookup(exchange, query.destinations[0], query.source)
+    defaults = tuple(_defaults())
     neighbour = None
     if query.neighbour is not None:
         state = _neighbour_state(exchange, *query.neighbour)
-        neighbour = decode.NEIGHBOURS.get(state, Neighbour.ABSENT)
+        neighbour = decode.NEIGHBOURS.get(state, Neighbour.NONE)
+    if query.links is None:
+        links, is_complete = _all_links()
+        addresses = list(_addresses(exchange, _addresses_body()))
+    else:
+        named = (hop for route in defaults for hop in (route.ifindex, *dict(route.nexthops)))
+        taken = (found.ifindex for _, found in lookups)
+        indexes = dict.fromkeys(filter(None, (*query.links, *named, *taken)))
+        found = (_link(exchange, index) for index in indexes)
+        links, is_complete = [data for data in found if data is not None], False
+        addresses = [
+            data for index in query.links for data in _addresses(exchange, _addresses_body(index))
+        ]
+    own = tuple(map(decode.address, addresses))
+    if query.source not in {entry.interface.ip for entry in own}:
+        by_source = None  # it has gone meanwhile
     return Network(
-        links=links,
-        addresses=addresses,
-        verdicts=verdicts,
+        links=tuple(map(decode.link, links)),
+        addresses=own,
+        lookups=lookups,
+        source_lookup=by_source,
         neighbour=neighbour,
         ipv6_defaults=tuple(_ipv6_defaults(exchange)) if query.ipv6 else (),
-        defaults=tuple(_defaults()),
+        defaults=defaults,
+        is_complete=is_complete,
     )
+
+
+def _all_links() -> tuple[list[bytes], bool]:
+    """All links, and whether the list is whole: it may have kept changing while it was read."""
+    seen: dict[int, bytes] = {}
+    for _ in range(MAX_READINGS):
+        listed: dict[int, bytes] = {}
+        with NetlinkSocket() as exchange:
+            try:
+                for data in exchange.dump(rtnetlink.RTM_GETLINK, _links_body()):
+                    listed[decode.IFINFOMSG.unpack_from(data)[2]] = data
+            except Interrupted:
+                seen.update(listed)
+                continue
+        return list(listed.values()), True
+    return list(seen.values()), False
+
+
+def _link(exchange: NetlinkSocket, ifindex: int) -> bytes | None:
+    """One link; None where there is none of this index."""
+    try:
+        return exchange.get(rtnetlink.RTM_GETLINK, _links_body(ifindex))
+    except NetlinkError as error:
+        if error.code == errno.ENODEV:
+            return None
+        raise
 
 
 def _addresses(exchange: NetlinkSocket, payload: bytes) -> list[bytes]:
@@ -246,21 +305,25 @@ def _head(exchange: NetlinkSocket) -> tuple[list[Route], bool]:
 def _ipv6_defaults(exchange: NetlinkSocket) -> Iterator[Route]:
     """The IPv6 default routes of table main: the tail of the list, which has to be read whole."""
     for data in exchange.dump(rtnetlink.RTM_GETROUTE, _routes_body(socket.AF_INET6)):
-        if decode.prefixlen(data) == 0:
+        # Without IPv6 the kernel answers with the routes of the families that it has.
+        if decode.family(data) == socket.AF_INET6 and decode.prefixlen(data) == 0:
             yield decode.route(data)
 
 
-def _verdict(exchange: NetlinkSocket, destination: IPv4Address) -> RouteLookup | None:
-    """The kernel's verdict: the matching entry of whatever table its rules lead to."""
+def _lookup(
+    exchange: NetlinkSocket, destination: IPv4Address, source: IPv4Address | None = None
+) -> RouteLookup:
+    """The matching entry of whatever table the kernel's rules lead to, as `ip route get` shows."""
     try:
-        answer = exchange.get(rtnetlink.RTM_GETROUTE, _verdict_body(destination))
+        answer = exchange.get(rtnetlink.RTM_GETROUTE, _lookup_body(destination, source))
     except NetlinkError as error:
         # EINVAL is a blackhole's; with words of its own it would be about the question.
-        blackhole = error.code == errno.EINVAL and str(error) == os.strerror(errno.EINVAL)
-        if error.code in NO_ROUTE or blackhole:
-            return None
+        if error.code == errno.EINVAL and str(error) == os.strerror(errno.EINVAL):
+            return RouteLookup(refusal="blackhole")
+        if error.code in REFUSALS:
+            return RouteLookup(refusal=REFUSALS[error.code])
         raise
-    return decode.verdict(answer)
+    return decode.lookup(answer)
 
 
 def _neighbour_state(exchange: NetlinkSocket, ifindex: int, address: IPv4Address) -> int:
@@ -277,10 +340,10 @@ def _neighbour_state(exchange: NetlinkSocket, ifindex: int, address: IPv4Address
 # Requests; pyroute2 takes longer to write one than the kernel to answer it, so they are kept.
 
 
-@lru_cache(maxsize=1)
-def _links_body() -> bytes:
+@lru_cache(maxsize=8)
+def _links_body(index: int = 0) -> bytes:
     skip = struct.pack("=I", RTEXT_FILTER_SKIP_STATS)
-    return _link_body() + pack_attribute(IFLA_EXT_MASK, skip)
+    return _link_body(index) + pack_attribute(IFLA_EXT_MASK, skip)
 
 
 def _link_body(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
@@ -288,9 +351,9 @@ def _link_body(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
     return decode.IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, flags, change)
 
 
-@lru_cache(maxsize=1)
-def _addresses_body() -> bytes:
-    return body(rtnetlink.ifaddrmsg, family=socket.AF_INET)
+@lru_cache(maxsize=8)
+def _addresses_body(index: int = 0) -> bytes:
+    return body(rtnetlink.ifaddrmsg, family=socket.AF_INET, index=index)
 
 
 @lru_cache(maxsize=2)
@@ -300,10 +363,14 @@ def _routes_body(family: int) -> bytes:
 
 
 @lru_cache(maxsize=16)
-def _verdict_body(destination: IPv4Address) -> bytes:
+def _lookup_body(destination: IPv4Address, source: IPv4Address | None) -> bytes:
     flags = RTM_F_LOOKUP_TABLE | RTM_F_FIB_MATCH
-    attrs = ("RTA_DST", str(destination))
-    return body(rtnetlink.rtmsg, attrs, family=socket.AF_INET, dst_len=32, flags=flags)
+    attrs = [("RTA_DST", str(destination))]
+    fields = {"family": socket.AF_INET, "dst_len": 32, "flags": flags}
+    if source is not None:
+        attrs.append(("RTA_SRC", str(source)))
+        fields["src_len"] = 32
+    return body(rtnetlink.rtmsg, *attrs, **fields)
 
 
 @lru_cache(maxsize=16)

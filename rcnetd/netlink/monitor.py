@@ -15,7 +15,7 @@ from rcnetd.netlink.socket import KERNEL, RTM_DELROUTE, RTM_NEWROUTE, SOL_NETLIN
 
 # linux/rtnetlink.h
 RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR = 1, 3, 5
-RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE = 7, 8
+RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_ROUTE = 7, 8, 11
 GROUPS = (RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE)
 # linux/netlink.h, asm-generic/socket.h, linux/filter.h
 NETLINK_ADD_MEMBERSHIP, NETLINK_DROP_MEMBERSHIP = 1, 2
@@ -33,14 +33,15 @@ class Monitor:
     """
 
     def __init__(self) -> None:
-        self._neighbours = False
+        self._all_routes = False
+        self._joined: set[int] = set()  # groups besides GROUPS
         try:
             flags = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
             self._socket = socket.socket(socket.AF_NETLINK, flags, socket.NETLINK_ROUTE)
         except OSError as error:
             raise _refused(error) from error
         try:
-            _attach_filter(self._socket)
+            _attach_filter(self._socket, False)
             self._socket.bind((0, 0))
             for group in GROUPS:
                 self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
@@ -68,12 +69,25 @@ class Monitor:
                 read_again = read_again or sender == KERNEL
         return read_again
 
+    def watch_routes(self, on: bool) -> None:
+        """Wake for changes of any route, or only for those of default routes."""
+        if on != self._all_routes:
+            _attach_filter(self._socket, on)
+            self._all_routes = on
+
     def watch_neighbours(self, on: bool) -> None:
         """Wake also for changes of the neighbour table, or no longer."""
-        if on != self._neighbours:
+        self._watch(RTNLGRP_NEIGH, on)
+
+    def watch_ipv6(self, on: bool) -> None:
+        """Wake also for changes of IPv6 default routes, or no longer."""
+        self._watch(RTNLGRP_IPV6_ROUTE, on)
+
+    def _watch(self, group: int, on: bool) -> None:
+        if on != (group in self._joined):
             option = NETLINK_ADD_MEMBERSHIP if on else NETLINK_DROP_MEMBERSHIP
-            self._socket.setsockopt(SOL_NETLINK, option, RTNLGRP_NEIGH)
-            self._neighbours = on
+            self._socket.setsockopt(SOL_NETLINK, option, group)
+            self._joined ^= {group}
 
     def close(self) -> None:
         """End the subscription."""
@@ -85,11 +99,12 @@ def _refused(error: OSError) -> NetlinkError:
     return NetlinkError(text, error.errno or 0)
 
 
-def _attach_filter(netlink_socket: socket.socket) -> None:
-    """Let everything pass but route messages whose rtm_dst_len is not 0.
+def _attach_filter(netlink_socket: socket.socket, all_routes: bool) -> None:
+    """Let everything pass but route messages whose rtm_dst_len is not 0, unless *all_routes*.
 
     Without it every route of a router or container host would wake us.
     """
+    everything = 0xFFFFFFFF if all_routes else 0
     program = [
         (BPF_LOAD_HALF, 0, 0, 4),  # nlmsg_type; loaded as if in network order
         (BPF_JUMP_EQUAL, 1, 0, socket.htons(RTM_NEWROUTE)),
@@ -97,7 +112,7 @@ def _attach_filter(netlink_socket: socket.socket) -> None:
         (BPF_LOAD_BYTE, 0, 0, 17),  # rtm_dst_len
         (BPF_JUMP_EQUAL, 0, 1, 0),
         (BPF_RETURN, 0, 0, 0xFFFFFFFF),
-        (BPF_RETURN, 0, 0, 0),
+        (BPF_RETURN, 0, 0, everything),
     ]
     code = array.array("B", b"".join(struct.pack("HBBI", *line) for line in program))
     packed = struct.pack("HP", len(program), code.buffer_info()[0])

@@ -94,6 +94,12 @@ def end(book: LedgerState, number: int, now: float) -> LedgerState:
     return LedgerState((*others, Entry(number, now)), book.blocked_until, book.last_number)
 
 
+def give_back(book: LedgerState, number: int) -> LedgerState:
+    """The book in which request *number* was never sent."""
+    others = tuple(entry for entry in book.entries if entry.number != number)
+    return LedgerState(others, book.blocked_until, book.last_number)
+
+
 def block(book: LedgerState, seconds: float, now: float) -> LedgerState:
     """The book in which nobody asks for *seconds*; an earlier, longer block stays."""
     until = max(book.blocked_until, now + min(seconds, MAX_BLOCK))

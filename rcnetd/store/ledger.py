@@ -88,8 +88,13 @@ class Ledger:
         self._notes.append(lambda book: budget.end(book, slot.number, now))
         return self.view()
 
+    def give_back(self, slot: Slot) -> Budget:
+        """The request of *slot* never got a connection: the API has not seen it."""
+        self._notes.append(lambda book: budget.give_back(book, slot.number))
+        return self.view()
+
     def block(self, seconds: float) -> Budget:
-        """The API said 403: nobody asks for *seconds*, longer if it was longer already."""
+        """The API's rate limit is reached: no request for *seconds*, or longer if it was longer."""
         now = self._clock()
         self._notes.append(lambda book: budget.block(book, seconds, now))
         return self.view()
@@ -175,6 +180,34 @@ class Ledger:
         if os.pwrite(descriptor, data, 0) != len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         os.ftruncate(descriptor, len(data))
+
+
+class PrivateLedger(Ledger):
+    """The same in memory, for a daemon that cannot use the file: it goes on without the others.
+
+    *cautious*: an earlier daemon of this boot may have sent requests within the last minute.
+    """
+
+    def __init__(
+        self, limit: int, *, cautious: bool, clock: Callable[[], float] = boottime
+    ) -> None:
+        super().__init__(Path(), limit, clock=clock)
+        state = LedgerState()
+        self._state = budget.block(state, budget.SLOT_HELD, clock()) if cautious else state
+
+    @contextmanager
+    def _locked(self) -> Iterator[int | None]:
+        yield 0
+
+    def _read(self, _: int, now: float) -> LedgerState:
+        for note in self._notes:
+            self._state = note(self._state)
+        self._notes.clear()
+        self._state = budget.tidy(self._state, now)
+        return self._state
+
+    def _write(self, _: int, book: LedgerState) -> None:
+        self._state = book
 
 
 def _lock(descriptor: int, give_up_at: float) -> bool:

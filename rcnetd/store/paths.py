@@ -47,6 +47,11 @@ class Paths:
         return self.run / "ready.json"
 
     @property
+    def public(self) -> Path:
+        """Which link is the public interface, as decided before anything was changed."""
+        return self.run / "public.json"
+
+    @property
     def last_good(self) -> Path:
         """What outlives a reboot: the gateway that worked."""
         return self.state / "gateway.json"
@@ -94,6 +99,7 @@ class Paths:
             self.requests,
             self.timeline,
             self.removed,
+            self.public,
             self.route,
             self.ready,
             self.status,

@@ -3,8 +3,9 @@
 `status.json`: see `daemon/status.py`. `ready.json`: pid, the daemon that reported READY.
 `route.json` (what to persist): interface, mac, gateway, and the settings that say how, so that
 their change is one of the file. `removed.json` (what `rcnetctl revert` puts back):
-`routes`, each with `text` for people and `raw`, the kernel's own description in hex; `links`, each
-with name, mac and its addresses.
+`routes`, each with `text` for people, `raw`, the kernel's own description in hex, and `expires`,
+the seconds of its lifetime, if it has one; `links`, each with name, mac and its addresses.
+`public.json`: ifindex, name, mac and why of the public interface, as decided before any change.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from rcnetd.basic.files import read_bounded, write_atomic
 from rcnetd.core.model import Address, Link, Network, Route
+from rcnetd.core.public import PublicLink
 from rcnetd.core.routes import describe
 from rcnetd.core.settings import Settings
 from rcnetd.store.paths import Paths
@@ -28,6 +30,8 @@ class RuntimeFiles:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
+        self._removed: dict[str, Any] | None = None
+        self._is_saved = True  # what was removed is in its file
 
     def status(self, content: dict[str, Any]) -> None:
         """Write `status.json`, readable by all."""
@@ -36,6 +40,30 @@ class RuntimeFiles:
     def ready(self, pid: int) -> None:
         """Write `ready.json`; a path unit starts the gate that failed before."""
         self._write(self._paths.ready, {"version": 1, "pid": pid})
+
+    def was_ready(self) -> bool:
+        """Whether a daemon of this boot has reported READY."""
+        return self._paths.ready.exists()
+
+    def public(self, public: PublicLink) -> None:
+        """Write `public.json`: which link is the public interface."""
+        content = {
+            "version": 1,
+            "ifindex": public.ifindex,
+            "name": public.name,
+            "mac": public.mac,
+            "why": public.why,
+        }
+        self._write(self._paths.public, content)
+
+    def read_public(self) -> PublicLink | None:
+        """What an earlier daemon of this boot recorded; None where it did not, or is damaged."""
+        try:
+            content = json.loads(read_bounded(self._paths.public, MAX_SIZE))
+            name, mac, why = (str(content[key]) for key in ("name", "mac", "why"))
+            return PublicLink(int(content["ifindex"]), name, mac, why)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
 
     def in_effect(self, link: Link | None, gateway: IPv4Address, settings: Settings) -> None:
         """Write `route.json`: the default route in effect; a path unit starts the persister."""
@@ -52,29 +80,51 @@ class RuntimeFiles:
         self._write(self._paths.route, content)
 
     def removed(self, routes: tuple[Route, ...], network: Network) -> None:
-        """Add *routes* to `removed.json` before they are removed."""
+        """Add *routes* to `removed.json` before they are removed.
+
+        What cannot be written is kept for `save_removed`.
+        """
         if not routes:
             return
         content = self._read_removed()
         known = {entry["raw"] for entry in content["routes"]}
         for route in routes:
             if route.raw.hex() not in known and len(content["routes"]) < MAX_ENTRIES:
-                content["routes"].append({"text": describe(route, network), "raw": route.raw.hex()})
-        self._write(self._paths.removed, content)
+                entry: dict[str, Any] = {"text": describe(route, network), "raw": route.raw.hex()}
+                if route.expires:
+                    entry["expires"] = route.expires
+                content["routes"].append(entry)
+        self._save_removed()
+
+    def save_removed(self) -> None:
+        """Write `removed.json` if that has failed before."""
+        if not self._is_saved:
+            self._save_removed()
+
+    def _save_removed(self) -> None:
+        self._is_saved = False
+        self._write(self._paths.removed, self._read_removed())
+        self._is_saved = True
 
     def taken_down(self, link: Link, addresses: tuple[Address, ...]) -> None:
         """Add *link* with its addresses to `removed.json` before it is set down."""
         content = self._read_removed()
-        entry = {
+        entry: dict[str, Any] = {
             "name": link.name,
             "mac": link.mac,
             "addresses": [str(address.interface) for address in addresses],
         }
         if entry not in content["links"] and len(content["links"]) < MAX_ENTRIES:
             content["links"].append(entry)
-        self._write(self._paths.removed, content)
+        self._save_removed()
 
     def _read_removed(self) -> dict[str, Any]:
+        """What was removed since boot, also by an earlier daemon; the same object each time."""
+        if self._removed is None:
+            self._removed = self._load_removed()
+        return self._removed
+
+    def _load_removed(self) -> dict[str, Any]:
         empty: dict[str, Any] = {"version": 1, "routes": [], "links": []}
         try:
             content = json.loads(read_bounded(self._paths.removed, MAX_SIZE))

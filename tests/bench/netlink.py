@@ -88,7 +88,7 @@ class Routes:
         # linux/filter.h by the daemon's own monitor: defaults only
         from rcnetd.netlink.monitor import _attach_filter
 
-        _attach_filter(self._socket)
+        _attach_filter(self._socket, all_routes=False)
         self._socket.bind((0, 0))
         option = 1  # NETLINK_ADD_MEMBERSHIP
         self._socket.setsockopt(rtnetlink.SOL_NETLINK, option, RTNLGRP_IPV4_ROUTE)

@@ -372,10 +372,10 @@ class Guest:
 
     # From outside: the kernel
 
-    def verdict(self, address: IPv4Address = OUTSIDE) -> RouteLookup | None:
+    def lookup(self, address: IPv4Address = OUTSIDE) -> RouteLookup | None:
         """By which route the kernel would send a packet there."""
         with self.topology.server:
-            return Kernel().read(Query(destinations=(address,))).verdict(address)
+            return Kernel().read(Query(destinations=(address,))).lookup(address)
 
     def defaults(self) -> tuple[Route, ...]:
         """Its default routes, the winner first."""
@@ -384,7 +384,7 @@ class Guest:
 
     def goes_by_gateway(self) -> bool:
         """Whether outside traffic takes the RackConnect gateway."""
-        verdict = self.verdict()
+        verdict = self.lookup()
         return verdict is not None and verdict.gateway == GATEWAY
 
     def until(self, claim: Callable[[], object], timeout: float = BOOT) -> float:

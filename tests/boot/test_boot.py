@@ -68,14 +68,14 @@ def check_route(guest: Guest) -> None:
 def check_servicenet(guest: Guest) -> None:
     """What was reached through ServiceNet's router still is."""
     for address in (API, IPv4Address("10.176.0.1")):
-        verdict = guest.verdict(address)
+        verdict = guest.lookup(address)
         assert verdict is not None
         assert SERVICENET_ROUTER == verdict.gateway
 
 
 def check_untouched(guest: Guest) -> None:
     """No route of ours; the old default is where it was; others are not kept waiting."""
-    verdict = guest.verdict()
+    verdict = guest.lookup()
     assert verdict is not None
     assert PUBLIC_ROUTER == verdict.gateway
     guest.until_active(TARGET, "online.service")
@@ -102,7 +102,7 @@ def check_the_manager(guest: Guest) -> None:
     guest.until(guest.goes_by_gateway)
     for service in SERVICES[guest.manager]:
         assert "success" == guest.show(service, "Result")
-    guest.until(lambda: guest.verdict(API) is not None)
+    guest.until(lambda: guest.lookup(API) is not None)
 
 
 def slow(guest: Guest) -> None:
@@ -262,7 +262,7 @@ Environment=FAKETIME_DONT_FAKE_MONOTONIC=1
         guest.until(lambda: "clock" in guest.show(DAEMON, "StatusText"))
         assert "certificate" in guest.show(DAEMON, "StatusText")
         assert "0" == guest.show(DAEMON, "NRestarts")
-        verdict = guest.verdict()
+        verdict = guest.lookup()
         assert verdict is not None
         assert PUBLIC_ROUTER == verdict.gateway
 

@@ -74,10 +74,10 @@ class Server(NamedTuple):
         with self.namespace:
             return Kernel().read(Query()).defaults
 
-    def verdict(self) -> RouteLookup | None:
+    def lookup(self) -> RouteLookup | None:
         """By which route it would send a packet outside."""
         with self.namespace:
-            return Kernel().read(Query(destinations=(OUTSIDE,))).verdict(OUTSIDE)
+            return Kernel().read(Query(destinations=(OUTSIDE,))).lookup(OUTSIDE)
 
     def found(self) -> list[tuple[str, IPv4Address | None, int]]:
         """The default routes, by link, gateway and metric."""
@@ -140,7 +140,7 @@ def test_ifup_makes_what_is_rendered(server: Server, case: str) -> None:
         for _ in range(2):
             server.up()
 
-            verdict = server.verdict()
+            verdict = server.lookup()
             assert verdict is not None
             assert (target.gateway, METRIC, PROTOCOL) == (
                 verdict.gateway,

@@ -336,7 +336,7 @@ class Chaos:
 
     def _verdict(self) -> RouteLookup | None:
         with self._server:
-            return Kernel().read(Query(destinations=(OUTSIDE,))).verdict(OUTSIDE)
+            return Kernel().read(Query(destinations=(OUTSIDE,))).lookup(OUTSIDE)
 
     def _is_ours(self) -> bool:
         verdict = self._verdict()

@@ -178,10 +178,10 @@ class Cloud:
         """Call this when the test is over."""
         self._stack.callback(call)
 
-    def verdict(self) -> RouteLookup | None:
+    def lookup(self) -> RouteLookup | None:
         """How the server's kernel would go to the outside."""
         with self.topology.server:
-            return Kernel().read(Query(destinations=(OUTSIDE,))).verdict(OUTSIDE)
+            return Kernel().read(Query(destinations=(OUTSIDE,))).lookup(OUTSIDE)
 
     def defaults(self) -> list[str]:
         """The server's default routes, as `ip` has them."""
@@ -189,7 +189,7 @@ class Cloud:
 
     def goes_by_gateway(self) -> bool:
         """Whether the kernel uses the RackConnect gateway."""
-        verdict = self.verdict()
+        verdict = self.lookup()
         return verdict is not None and str(verdict.gateway) == "10.180.31.254"
 
 

@@ -23,6 +23,7 @@ import sys
 from rcnetd.core import polling
 from rcnetd.store import budget
 from rcnetd.core import machine
+from rcnetd.core import poller
 from rcnetd.daemon import main
 from rcnetd.core import pacing
 from rcnetd.basic.dataclass import replace
@@ -31,10 +32,10 @@ from rcnetd.config import load as config
 load = config.load
 def hurried(*files, **options):
     settings = load(*files, **options)
-    return replace(settings, gateway=replace(settings.gateway, recheck=0.2))
+    return replace(settings, gateway=replace(settings.gateway, recheck_interval=0.2))
 
 config.load = hurried
-machine.RESYNC_INTERVAL, machine.FETCHER_IDLE_DELAY = 0.02, 0.05
+machine.RESYNC_INTERVAL, poller.FETCHER_IDLE_DELAY = 0.02, 0.05
 budget.SLOT_HELD = 0.02
 pacing.Pacer.limit_to = lambda pacer, limit: pacer.__dict__.update(limit=limit, interval=0.02)
 sys.exit(main.main())

@@ -67,7 +67,7 @@ def test_a_whole_boot() -> None:
 
 def test_json_is_one_object_a_line(quick: Path) -> None:
     """For programs."""
-    done = run(["--json", "--timeline", str(quick)])
+    done = run(["--json", "--scenario", str(quick)])
 
     assert 0 == done.returncode, done.stderr
     entries = [json.loads(line) for line in done.stdout.splitlines()]
@@ -78,7 +78,7 @@ def test_json_is_one_object_a_line(quick: Path) -> None:
 @pytest.mark.parametrize("fault", ["hang", "expired", "rate-limit"])
 def test_a_fault_is_weathered_or_said(quick: Path, fault: str) -> None:
     """It is shown; a server that gets no answer in time is no success."""
-    done = run(["--timeline", str(quick), "--fault", fault, "--timeout", "3s"])
+    done = run(["--scenario", str(quick), "--fault", fault, "--timeout", "3s"])
 
     assert 1 == done.returncode, done.stdout
     assert "no READY=1 within 3s" in done.stdout
@@ -89,7 +89,7 @@ def test_a_failed_automation_is_no_success(tmp_path: Path) -> None:
     """READY never comes; the route is there, and the reason is shown."""
     path = tmp_path / "timeline.yaml"
     path.write_text(QUICK % "FAILED")
-    done = run(["--timeline", str(path), "--timeout", "8s"])
+    done = run(["--scenario", str(path), "--timeout", "8s"])
 
     assert 1 == done.returncode
     assert "FAILED" in done.stdout
@@ -98,12 +98,12 @@ def test_a_failed_automation_is_no_success(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"), [("servers: 5", "servers: must be a list"), (None, "Failed to read")]
 )
-def test_a_wrong_timeline_is_one_line(tmp_path: Path, text: str | None, words: str) -> None:
+def test_a_wrong_scenario_is_one_line(tmp_path: Path, text: str | None, words: str) -> None:
     """And nothing else happens."""
     path = tmp_path / "timeline.yaml"
     if text is not None:
         path.write_text(text)
-    done = run(["--timeline", str(path)])
+    done = run(["--scenario", str(path)])
 
     assert 1 == done.returncode
     assert 1 == done.stderr.count("\n")

@@ -56,7 +56,7 @@ def ours(route: Route) -> bool:
 
 def loses(kernel: Kernel) -> bool:
     """Whether our route is not what the kernel would use."""
-    verdict = kernel.read(Query(destinations=(INTERNET,))).verdict(INTERNET)
+    verdict = kernel.read(Query(destinations=(INTERNET,))).lookup(INTERNET)
     return verdict is None or (verdict.gateway, verdict.protocol) != (GATEWAY, 82)
 
 

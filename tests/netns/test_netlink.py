@@ -11,7 +11,16 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 import pytest
 
 from rcnetd.core.actions import AddRoute
-from rcnetd.core.model import METRIC, PROTOCOL, Address, Neighbour, Network, Query, Route
+from rcnetd.core.model import (
+    METRIC,
+    PROTOCOL,
+    Address,
+    Neighbour,
+    Network,
+    Query,
+    Route,
+    RouteLookup,
+)
 from rcnetd.lab.topology import (
     API,
     GATEWAY,
@@ -39,10 +48,8 @@ ETH0, ETH1 = 2, 3  # the server's links: the first and the second after the loop
 
 
 @pytest.fixture
-def kernel() -> Iterator[Kernel]:
-    made = Kernel()
-    yield made
-    made.close()
+def kernel() -> Kernel:
+    return Kernel()
 
 
 def routes(namespace: Namespace, *more: str) -> str:
@@ -84,7 +91,7 @@ def test_the_server_as_it_boots(server: Namespace, kernel: Kernel) -> None:
     assert Address(ETH1, SERVICENET) in network.addresses
     (default,) = network.defaults
     assert (default.ifindex, default.gateway, default.metric) == (ETH0, PUBLIC_ROUTER, 0)
-    outside, api, gateway = (verdict for _, verdict in network.verdicts)
+    outside, api, gateway = (verdict for _, verdict in network.lookups)
     assert outside is not None
     assert (outside.prefixlen, outside.ifindex, outside.gateway) == (0, ETH0, PUBLIC_ROUTER)
     assert api is not None
@@ -100,8 +107,8 @@ def test_an_empty_namespace(namespace: Namespace, kernel: Kernel) -> None:
     assert network == Network(
         links=network.links,
         addresses=(Address(1, IPv4Interface("127.0.0.1/8")),),
-        verdicts=((INTERNET, None),),
-        neighbour=Neighbour.ABSENT,
+        lookups=((INTERNET, RouteLookup(refusal="no route")),),
+        neighbour=Neighbour.NONE,
     )
 
 
@@ -116,7 +123,7 @@ def test_odd_link_names(namespace: Namespace, kernel: Kernel, name: str) -> None
 
 
 def test_link_states(namespace: Namespace, kernel: Kernel) -> None:
-    """Down, up without a carrier, up with one; the kind of each; none for loopback."""
+    """Down, up without a carrier, up with one; the kind of each."""
     namespace.ip(
         "link add one address 02:00:00:AA:BB:01 type veth peer name two",
         "link add switch type bridge",
@@ -128,7 +135,7 @@ def test_link_states(namespace: Namespace, kernel: Kernel) -> None:
         found = next(entry for entry in network.links if entry.name == name)
         return found.up, found.carrier, found.kind
 
-    assert state("lo") == (True, True, None)
+    assert state("lo") == (True, True, "loopback")
     assert state("one") == (False, False, "veth")
     assert state("switch") == (False, False, "bridge")
     assert state("over") == (False, False, "macvlan")
@@ -183,7 +190,7 @@ def test_other_tables_are_not_read(server: Namespace, kernel: Kernel) -> None:
     server.ip("rule add priority 100 lookup 1000")
     network = kernel.read(Query(destinations=(INTERNET,)))
     assert [route.gateway for route in network.defaults] == [PUBLIC_ROUTER]
-    verdict = network.verdict(INTERNET)
+    verdict = network.lookup(INTERNET)
     assert verdict is not None
     assert (verdict.table, verdict.gateway, verdict.prefixlen) == (1000, GATEWAY, 0)
 
@@ -197,17 +204,19 @@ def test_half_the_world_hides_no_default(server: Namespace, kernel: Kernel) -> N
     )
     network = kernel.read(Query(destinations=(IPv4Address("99.1.1.1"), INTERNET)))
     assert [route.gateway for route in network.defaults] == [PUBLIC_ROUTER]
-    assert [verdict.prefixlen for _, verdict in network.verdicts if verdict] == [1, 1]
+    assert [verdict.prefixlen for _, verdict in network.lookups if verdict] == [1, 1]
 
 
 @pytest.mark.parametrize("kind", ["blackhole", "unreachable", "prohibit", "throw"])
-def test_no_way_out_is_no_verdict(server: Namespace, kernel: Kernel, kind: str) -> None:
-    """Routes that refuse are no verdict, but they are default routes: they may win."""
+def test_no_way_out_has_a_word(server: Namespace, kernel: Kernel, kind: str) -> None:
+    """Routes that refuse packets are default routes: they may win."""
     server.ip("route del default", f"route add {kind} default metric 4")
     network = kernel.read(Query(destinations=(INTERNET,)))
-    assert network.verdict(INTERNET) is None
+    found = network.lookup(INTERNET)
+    assert found is not None
+    assert found.refusal == ("no route" if kind == "throw" else kind)
     (route,) = network.defaults
-    assert (route.ifindex, route.gateway, route.metric) == (None, None, 4)
+    assert (route.ifindex, route.gateway, route.metric, route.kind) == (None, None, 4, kind)
 
 
 def test_a_verdict_of_many_next_hops(server: Namespace, kernel: Kernel) -> None:
@@ -216,7 +225,7 @@ def test_a_verdict_of_many_next_hops(server: Namespace, kernel: Kernel) -> None:
         f"route replace default nexthop via {PUBLIC_ROUTER} dev eth0 nexthop via {GATEWAY} dev eth1"
     )
     network = kernel.read(Query(destinations=(INTERNET,)))
-    verdict = network.verdict(INTERNET)
+    verdict = network.lookup(INTERNET)
     assert verdict is not None
     assert (verdict.prefixlen, verdict.ifindex, verdict.gateway) == (0, None, None)
     assert (network.defaults[0].ifindex, network.defaults[0].gateway) == (None, None)
@@ -289,7 +298,7 @@ def test_our_route_comes_beside_the_others(server: Namespace, kernel: Kernel) ->
     assert (second.gateway, second.metric, second.protocol) == (GATEWAY, METRIC, PROTOCOL)
     assert f"default via {GATEWAY} dev eth1 proto 82 metric 1" in server.ip("route")
     kernel.remove_route(first)
-    verdict = kernel.read(Query(destinations=(INTERNET,))).verdict(INTERNET)
+    verdict = kernel.read(Query(destinations=(INTERNET,))).lookup(INTERNET)
     assert verdict is not None
     assert (verdict.gateway, verdict.protocol) == (GATEWAY, PROTOCOL)
 
@@ -309,7 +318,7 @@ def test_a_servicenet_route(server: Namespace, kernel: Kernel) -> None:
     """Also another destination than the default."""
     server.ip("route del 10.208.0.0/12")
     kernel.add_route(ours(gateway=SERVICENET_ROUTER, destination=IPv4Network("10.208.0.0/12")))
-    verdict = kernel.read(Query(destinations=(API,))).verdict(API)
+    verdict = kernel.read(Query(destinations=(API,))).lookup(API)
     assert verdict is not None
     assert (verdict.prefixlen, verdict.gateway, verdict.protocol) == (12, SERVICENET_ROUTER, 82)
 
@@ -501,11 +510,11 @@ class Neighbours:
         """Have no entry for an address."""
         self._server.ip(f"neigh del {address} dev eth1")
 
-    def verdict(self, address: IPv4Address) -> tuple[Neighbour | None, float]:
+    def lookup(self, address: IPv4Address) -> tuple[Neighbour | None, float]:
         """Probe and wait, by the monitor alone, for an answer or silence; with the time it took."""
         started = time.monotonic()
         self._kernel.probe_neighbour(ETH1, address)
-        while self.state(address) not in (Neighbour.ANSWERS, Neighbour.SILENT):
+        while self.state(address) not in (Neighbour.REACHABLE, Neighbour.FAILED):
             assert readable(self._monitor.fileno(), 10.0), "nothing woke us"
             self._monitor.drain()
         return self.state(address), time.monotonic() - started
@@ -531,26 +540,26 @@ def test_a_live_gateway_answers_at_once(
             links = Kernel().read(Query()).links
         (mac,) = (entry.mac for entry in links if entry.name == "eth1")
         neighbours.believe(GATEWAY, believed, mac)
-    state, took = neighbours.verdict(GATEWAY)
-    assert state is Neighbour.ANSWERS
+    state, took = neighbours.lookup(GATEWAY)
+    assert state is Neighbour.REACHABLE
     assert took < 0.5
 
 
 def test_a_gateway_with_a_new_mac(neighbours: Neighbours) -> None:
     """The old MAC is asked first: silence, after which everybody is asked, and it answers."""
     neighbours.believe(GATEWAY, "stale")
-    assert neighbours.verdict(GATEWAY)[0] is Neighbour.SILENT
-    state, took = neighbours.verdict(GATEWAY)
-    assert state is Neighbour.ANSWERS
+    assert neighbours.lookup(GATEWAY)[0] is Neighbour.FAILED
+    state, took = neighbours.lookup(GATEWAY)
+    assert state is Neighbour.REACHABLE
     assert took < 0.5
 
 
 def test_a_dead_gateway_is_found_out(neighbours: Neighbours) -> None:
     """Never seen: FAILED after three questions; asked again: three more."""
-    assert neighbours.state(neighbours.dead) is Neighbour.ABSENT
+    assert neighbours.state(neighbours.dead) is Neighbour.NONE
     for _ in range(2):
-        state, took = neighbours.verdict(neighbours.dead)
-        assert state is Neighbour.SILENT
+        state, took = neighbours.lookup(neighbours.dead)
+        assert state is Neighbour.FAILED
         assert 2.0 < took < 4.5
 
 
@@ -558,8 +567,8 @@ def test_a_stale_entry_is_not_believed(neighbours: Neighbours) -> None:
     """It answered once and is dead now: FAILED after 3 s, not after the kernel's own 8 s."""
     neighbours.believe(neighbours.dead, "stale")
     assert neighbours.state(neighbours.dead) is Neighbour.STALE
-    state, took = neighbours.verdict(neighbours.dead)
-    assert state is Neighbour.SILENT
+    state, took = neighbours.lookup(neighbours.dead)
+    assert state is Neighbour.FAILED
     assert took < 4.5
 
 
@@ -568,7 +577,7 @@ def test_a_fixed_entry_stays(neighbours: Neighbours, server: Namespace, state: s
     """An administrator's own entry answers by definition and is left as it is."""
     neighbours.believe(neighbours.dead, state)
     before = server.ip("neigh show dev eth1")
-    assert neighbours.verdict(neighbours.dead)[0] is Neighbour.ANSWERS
+    assert neighbours.lookup(neighbours.dead)[0] is Neighbour.REACHABLE
     assert server.ip("neigh show dev eth1") == before
 
 
@@ -576,7 +585,7 @@ def test_probing_needs_no_route(neighbours: Neighbours, kernel: Kernel, server: 
     """The gateway is asked for on the link also where no route leads to it: no packet is sent."""
     server.ip("address flush dev eth1")
     server.ip("address add 10.180.1.2/32 dev eth1")
-    assert neighbours.verdict(GATEWAY)[0] is Neighbour.ANSWERS
+    assert neighbours.lookup(GATEWAY)[0] is Neighbour.REACHABLE
 
 
 def test_an_entry_that_goes_just_before_it_is_probed(
@@ -589,7 +598,7 @@ def test_an_entry_that_goes_just_before_it_is_probed(
         with monkeypatch.context() as patch:
             patch.setattr(netlink, "_neighbour_state", lambda *_: decode.NUD_STALE)
             Kernel().probe_neighbour(ETH1, GATEWAY)
-        until(lambda: neighbours.state(GATEWAY) is Neighbour.ANSWERS)
+        until(lambda: neighbours.state(GATEWAY) is Neighbour.REACHABLE)
         neighbours.forget(GATEWAY)
 
 

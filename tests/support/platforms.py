@@ -49,8 +49,10 @@ XEN_FACTS = {
     "configure_network_stack": "ENABLED",
     "automation_status": "DEPLOYED",
     "servicenet_mac": PRIVATE_MAC.lower(),
+    "servicenet_address": "10.208.227.239",
     "servicenet_router": "10.208.224.1",
     "public_mac": PUBLIC_MAC.lower(),
+    "public_address": "203.0.113.10",
 }
 
 SERVICENET_ID = "11111111-1111-1111-1111-111111111111"
@@ -92,8 +94,10 @@ DRIVE_FACTS = {
     "region": None,
     "roles": ["rack_connect"],
     "servicenet_mac": PRIVATE_MAC.lower(),
+    "servicenet_address": "10.210.32.174",
     "servicenet_router": "10.210.32.1",
     "public_mac": PUBLIC_MAC.lower(),
+    "public_address": "203.0.113.10",
 }
 
 # OnMetal: a bond with a VLAN for each network.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import TypeVar
 
 from rcnetd.basic.dataclass import replace
 from rcnetd.core.actions import (
@@ -41,9 +42,11 @@ from rcnetd.core.model import (
     Neighbour,
     Network,
     Operation,
+    Query,
     Route,
     RouteLookup,
 )
+from rcnetd.core.public import PublicLink
 from rcnetd.core.settings import Metadata, Settings
 
 ETH0 = Link(2, "eth0", "bc:76:4e:20:6c:5a")
@@ -70,6 +73,9 @@ MANAGED = FeaturesReceived(Operation.FEATURES, configure_network_stack=False)
 UNMANAGED = FeaturesReceived(Operation.FEATURES, configure_network_stack=True)
 
 
+T = TypeVar("T", bound="Link | Address")
+
+
 def foreign_default(
     metric: int = 0, *, protocol: int = 3, ifindex: int = 2, gateway: IPv4Address = PUBLIC_ROUTER
 ) -> Route:
@@ -90,7 +96,9 @@ class World:
     alive: set[IPv4Address] = field(default_factory=lambda: {GATEWAY, OTHER_GATEWAY, ROUTER})
     probed: set[IPv4Address] = field(default_factory=set)
     diversion: RouteLookup | None = None
+    source_diversion: RouteLookup | None = None  # of packets from our own address alone
     refuse: str | None = None
+    flushed: set[IPv4Network] = field(default_factory=set)  # connected routes that are not there
     without_default: int = 0  # how often a change left the host without any default route
 
     def servicenet_routes(self) -> World:
@@ -105,33 +113,50 @@ class World:
         neighbour = None
         if query.neighbour is not None:
             address = query.neighbour[1]
-            neighbour = Neighbour.ABSENT
+            neighbour = Neighbour.NONE
             if address in self.probed:
-                neighbour = Neighbour.ANSWERS if address in self.alive else Neighbour.SILENT
+                neighbour = Neighbour.REACHABLE if address in self.alive else Neighbour.FAILED
         return Network(
-            links=tuple(self.links),
-            addresses=tuple(self.addresses),
+            links=self._only(self.links, query),
+            addresses=self._only(self.addresses, query),
             defaults=tuple(self._defaults()),
-            verdicts=tuple((asked, self._verdict(asked)) for asked in query.destinations),
+            lookups=tuple((asked, self._lookup(asked)) for asked in query.destinations),
+            source_lookup=self._source_lookup(query),
             neighbour=neighbour,
+            is_complete=query.links is None,
         )
+
+    def _source_lookup(self, query: Query) -> RouteLookup | None:
+        own = {entry.interface.ip for entry in self.addresses}
+        if query.source not in own or not query.destinations:
+            return None
+        return self.source_diversion or self._lookup(query.destinations[0])
+
+    def _only(self, entries: list[T], query: Query) -> tuple[T, ...]:
+        """Those of the links that the query names."""
+        links = query.links
+        if links is None:
+            return tuple(entries)
+        shown = {*links, *(route.ifindex for route in self._defaults())}
+        return tuple(entry for entry in entries if entry.ifindex in shown)
 
     def _defaults(self) -> list[Route]:
         defaults = [route for route in self.routes if route.destination == DEFAULT]
         return sorted(defaults, key=lambda route: route.metric)  # stable: of equals the first wins
 
-    def _verdict(self, address: IPv4Address) -> RouteLookup | None:
+    def _lookup(self, address: IPv4Address) -> RouteLookup:
         if self.diversion is not None:
             return self.diversion
         for entry in self.addresses:
-            if address in entry.interface.network:
+            subnet = entry.interface.network
+            if address in subnet and subnet not in self.flushed:
                 return RouteLookup(entry.interface.network.prefixlen, entry.ifindex, None, 0, 2)
         fitting = [
             route for route in self.routes if address in route.destination and route.tos == 0
         ]
         fitting.sort(key=lambda route: (-route.destination.prefixlen, route.metric))
         if not fitting:
-            return None
+            return RouteLookup(refusal="no route")
         best = fitting[0]
         gateway = best.gateway if isinstance(best.gateway, IPv4Address) else None
         return RouteLookup(
@@ -160,6 +185,9 @@ class World:
         return None
 
     def _add(self, action: AddRoute) -> None:
+        if action.gateway is None:  # a connected route: `_lookup` has it from the address
+            self.flushed.discard(action.destination)
+            return
         raw = f"{action.ifindex} {action.gateway} {action.metric} {action.protocol}".encode()
         route = Route(
             action.ifindex,
@@ -194,11 +222,22 @@ class Playbook:
         *,
         identity: Identity | None = None,
         memory: LastGood | None = None,
+        was_ready: bool = False,
+        public: PublicLink | None = None,
         jitter: Callable[[], float] = lambda: 0.999,
     ) -> None:
         self.world = world or World().servicenet_routes()
         self.now = 0.0
-        self.machine = Machine(settings, metadata, identity, memory, now=0.0, jitter=jitter)
+        self.machine = Machine(
+            settings,
+            metadata,
+            identity,
+            memory,
+            was_ready=was_ready,
+            public=public,
+            now=0.0,
+            jitter=jitter,
+        )
         self.actions: list[Action] = []
         self.said: list[str] = []
 

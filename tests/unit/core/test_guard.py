@@ -8,15 +8,14 @@ import pytest
 
 from rcnetd.basic.dataclass import replace
 from rcnetd.core.actions import AddRoute, ProbeNeighbour, RemoveRoutes, TakeLinkDown
-from rcnetd.core.facts import Facts
+from rcnetd.core.facts import Gateway
 from rcnetd.core.guard import (
-    MAX_WARNINGS,
     PROBE_INTERVAL,
     Guard,
     Repair,
-    public_link,
     servicenet_probes,
 )
+from rcnetd.core.log import MAX_MESSAGES, OnceLog
 from rcnetd.core.model import (
     METRIC,
     PROTOCOL,
@@ -27,16 +26,14 @@ from rcnetd.core.model import (
     Route,
     RouteLookup,
 )
-from rcnetd.core.routes import OUTSIDE
+from rcnetd.core.routes import OUTSIDE, Diversion
 from rcnetd.core.settings import GatewaySettings, Metadata, PublicInterface, PublicIPv6
 from tests.support.playbook import (
     ASSIGNED,
     DEPLOYED,
     DEPLOYING,
-    ETH0,
     GATEWAY,
     MANAGED,
-    NO_INSTANCE,
     PUBLIC,
     PUBLIC_ROUTER,
     ROUTER,
@@ -218,20 +215,21 @@ def test_a_diversion_is_reported_and_not_fought() -> None:
     book.world.diversion = RouteLookup(1, 7, IPv4Address("10.8.0.1"), 0, 3)
     book.look()
 
-    assert book.machine.facts.route.diversion == book.world.diversion
-    assert book.machine.facts.route.holds
+    facts = book.machine.facts
+    assert (Diversion(book.world.diversion),) == facts.route.diversions
+    assert facts.route.holds
+    assert not facts.route.in_effect
     assert book.machine.guard.repairs == 0
 
 
-def test_a_diversion_before_the_first_apply_is_not_in_effect() -> None:
-    """What counts is what the kernel would do: READY waits until outside traffic goes our way."""
+def test_a_diversion_at_the_start_is_judged_as_one_later() -> None:
+    """A VPN that is up before rcnetd: READY, and the diversion is reported."""
     book = Playbook(World(diversion=RouteLookup(1, 7, None, 0, 3)).servicenet_routes()).look()
     book.tell(MANAGED, ASSIGNED, DEPLOYED)
-    assert not book.is_ready
 
-    book.world.diversion = None
-    book.look()
     assert book.is_ready
+    assert book.machine.facts.route.diversions
+    assert not book.machine.facts.route.in_effect
 
 
 def test_a_refused_change_is_tried_again_later() -> None:
@@ -391,7 +389,7 @@ def test_public_interface_down_without_one() -> None:
     ("policy", "removed"), [(PublicIPv6.KEEP, False), (PublicIPv6.NO_DEFAULT, True)]
 )
 def test_the_public_ipv6_default(policy: PublicIPv6, removed: bool) -> None:
-    """It stays with a warning, or goes if it is told to; it is looked at once."""
+    """It stays with a warning, or goes if it is told to."""
     route = Route(2, None, 1024, 9, raw=b"ipv6")
     settings = replace(SETTINGS, public_ipv6=policy)
     world = World().servicenet_routes()
@@ -406,20 +404,7 @@ def test_the_public_ipv6_default(policy: PublicIPv6, removed: bool) -> None:
 
     assert removed == (RemoveRoutes((route,), record=(route,)) in book.taken(RemoveRoutes))
     assert removed != any("bypasses the RackConnect firewall" in line for line in book.said)
-    assert not book.machine.query.ipv6
-
-
-def test_the_public_link_is_the_one_that_the_instance_data_names() -> None:
-    """Else the first foreign default's; a default on ServiceNet names none."""
-    network = Network(links=(ETH0,), defaults=(foreign_default(),))
-    facts = Facts(SETTINGS, NO_INSTANCE, network=network)
-    assert public_link(facts) == ETH0
-
-    facts.network = Network(links=(ETH0,), defaults=(foreign_default(ifindex=8),))
-    assert public_link(facts) is None
-
-    facts.metadata = Metadata(public_mac=ETH0.mac)
-    assert public_link(facts) == ETH0
+    assert removed is book.machine.query.ipv6  # a policy is watched, a warning is given once
 
 
 def test_the_api_outside_servicenets_networks_is_kept_too() -> None:
@@ -427,28 +412,25 @@ def test_the_api_outside_servicenets_networks_is_kept_too() -> None:
     book = ready()
     assert len(servicenet_probes(book.machine.facts)) == 2
 
-    book.machine.facts.peer = IPv4Address("192.0.2.7")
-    assert servicenet_probes(book.machine.facts)[-1] == (
-        IPv4Network("192.0.2.7/32"),
-        IPv4Address("192.0.2.7"),
-    )
-    book.machine.facts.servicenet = None
-    assert servicenet_probes(book.machine.facts) == ()
+    api = replace(book.machine.facts.api, peer=IPv4Address("192.0.2.7"))
+    facts = replace(book.machine.facts, api=api)
+    assert servicenet_probes(facts)[-1] == (IPv4Network("192.0.2.7/32"), IPv4Address("192.0.2.7"))
+    assert servicenet_probes(replace(facts, servicenet=None)) == ()
 
 
 def test_while_the_kernel_asks_there_is_nothing_to_do() -> None:
     """A probe that is under way is neither repeated nor taken for silence."""
     book = Playbook(World(alive=set())).look().tell(MANAGED, ASSIGNED)
     facts = book.machine.facts
-    facts.network = replace(facts.network, neighbour=Neighbour.ASKING)
+    incomplete = replace(facts, network=replace(facts.network, neighbour=Neighbour.INCOMPLETE))
 
-    guard = Guard()
-    assert [] == guard.check(facts, book.now)
-    facts.network = replace(facts.network, neighbour=Neighbour.STALE)
-    assert [ProbeNeighbour(3, GATEWAY)] == guard.check(facts, book.now)
-    assert [] == guard.check(facts, book.now + PROBE_INTERVAL / 2)
+    guard = Guard(OnceLog())
+    unchanged = Gateway(candidate=GATEWAY)
+    assert (unchanged, []) == guard.check(incomplete, book.now)
+    stale = replace(facts, network=replace(facts.network, neighbour=Neighbour.STALE))
+    assert (unchanged, [ProbeNeighbour(3, GATEWAY)]) == guard.check(stale, book.now)
+    assert (unchanged, []) == guard.check(stale, book.now + PROBE_INTERVAL / 2)
     assert book.now + PROBE_INTERVAL == guard.wake_at
-    assert facts.gateway is None
 
 
 def test_a_silent_gateway_is_probed_again_and_again() -> None:
@@ -472,10 +454,10 @@ def test_an_onlink_gateway_is_added_as_such() -> None:
 
 def test_messages_that_are_said_once_are_bounded() -> None:
     """An API that invents a new gateway each time cannot fill the memory."""
-    guard, network = Guard(), Network()
-    said = [line for n in range(300) for line in guard.refused(f"reason {n}", network, 0.0)]
+    guard, network = Guard(OnceLog()), Network()
+    said = [line for n in range(300) for line in guard.change_failed(f"reason {n}", network, 0.0)]
 
-    assert len(said) == MAX_WARNINGS
+    assert len(said) == MAX_MESSAGES
 
 
 def test_nothing_is_done_without_servicenet() -> None:

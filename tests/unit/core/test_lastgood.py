@@ -55,7 +55,7 @@ def silence(book: Playbook, seconds: float) -> Playbook:
     """The API gives no answer for so long: every request fails."""
     end = book.now + seconds
     while book.now < end:
-        asking = book.machine.in_flight
+        asking = book.machine.poller.in_flight
         if asking is not None:
             book.tell(RequestFailed(asking, kind="connect", reason="refused"))
         book.wait(min(1.0, end - book.now))
@@ -106,9 +106,9 @@ def test_the_remembered_gateway_is_applied_before_any_answer() -> None:
     assert book.world.default is not None
     assert GATEWAY == book.world.default.gateway
     assert "the gateway is remembered, the API has not confirmed it yet" in status_text(
-        book.machine, 0.0
+        book.machine.snapshot(0.0)
     )
-    assert document(book.machine, pid=1, now=0.0, answers={})["gateway"]["remembered"]
+    assert document(book.machine.snapshot(0.0), pid=1, answers={})["gateway"]["remembered"]
     assert not book.is_ready
 
 
@@ -132,7 +132,7 @@ def test_everything_is_confirmed_afterwards() -> None:
     assert [FEATURES, ASK_GATEWAY, STATUS] == book.asked
     assert book.is_ready
     assert [] == remembered(book)
-    assert "remembered" not in status_text(book.machine, 0.0)
+    assert "remembered" not in status_text(book.machine.snapshot(0.0))
 
 
 def test_another_gateway_moves_the_route() -> None:
@@ -226,15 +226,15 @@ def test_an_address_that_moves_voids_it() -> None:
     book.world.addresses[-1] = Address(3, IPv4Interface("10.180.1.9/19"))
     book.look()
 
-    assert book.machine.facts.gateway is None
-    assert not book.machine.facts.recalled
+    assert book.machine.facts.gateway.address is None
+    assert not book.machine.facts.last_good_matches
 
 
 def test_hands_off_after_all() -> None:
     """The feature was enabled since: no more guarding, the wait is for DEPLOYED."""
     book = again(MEMORY, UNMANAGED)
     assert State.WAITING_UNMANAGED is state_of(book)
-    assert book.machine.facts.gateway is None
+    assert book.machine.facts.gateway.address is None
 
     book.tell(DEPLOYED)
     assert State.READY_UNMANAGED is state_of(book)
@@ -263,10 +263,10 @@ def test_remembered_deployed_counts_when_the_api_is_dead() -> None:
 
     silence(book, 2)
     assert book.is_ready
-    text = status_text(book.machine, book.now)
-    assert "DEPLOYED is remembered from an earlier boot, the API gave no answer" in text
-    automation = document(book.machine, pid=1, now=book.now, answers={})["automation"]
-    assert {"status": None, "trusted": True} == automation
+    text = status_text(book.machine.snapshot(book.now))
+    assert "DEPLOYED is remembered from an earlier boot, the API has not answered yet" in text
+    automation = document(book.machine.snapshot(book.now), pid=1, answers={})["automation"]
+    assert {"status": None, "source": "is remembered from an earlier boot"} == automation
     assert [] == remembered(book)
 
 
@@ -302,14 +302,14 @@ def test_a_fresh_answer_is_remembered_instead() -> None:
 def test_trust_is_made_good_when_the_api_is_back(memory: LastGood) -> None:
     """Who configures and the status are confirmed, at the pace of `gateway.recheck_interval`."""
     book = silence(again(memory), 121)
-    if book.machine.in_flight:
+    if book.machine.poller.in_flight:
         book.tell(RequestFailed(FEATURES, kind="connect", reason="refused"))
     book.wait(1800).tell(UNMANAGED if memory is OFF else MANAGED)
     book.wait(1800).tell(DEPLOYED)
 
     assert STATUS in book.asked
-    assert not book.machine.facts.is_trusted
-    assert not book.machine.facts.configured_by_is_presumed
+    assert not book.machine.facts.automation.source
+    assert book.machine.facts.is_confirmed
 
 
 def test_a_trusted_server_turns_out_to_be_hands_off() -> None:

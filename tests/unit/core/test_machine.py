@@ -193,10 +193,11 @@ def test_features_of_unknown_shape_leave_it_to_xenstore(
 
 
 def test_network_errors_decide_nothing_about_the_features() -> None:
-    """A failure is retried; until an answer comes nobody touches anything."""
+    """A failure is retried, in turn with what else can be asked; nobody touches anything."""
     book = boot(failure(FEATURES)).wait(3)
+    book.tell(failure(ASK_GATEWAY)).wait(5)
 
-    assert [FEATURES, FEATURES] == book.asked
+    assert [FEATURES, ASK_GATEWAY, FEATURES] == book.asked
     assert State.WAITING_FOR_FEATURES is state_of(book)
 
 
@@ -272,7 +273,7 @@ def test_unprocessable_after_failed_ends() -> None:
 def test_not_deployed_in_time_ends_with_75() -> None:
     """`deploy_timeout` bounds every wait; the route stays."""
     book = boot(MANAGED, ASSIGNED, DEPLOYING)
-    book.machine.in_flight = None
+    book.machine.poller.in_flight = None
     book.wait(3601)
 
     assert book.machine.exit is not None
@@ -329,7 +330,7 @@ def test_a_doubtful_gateway_changes_no_route(gateway: str) -> None:
     assert State.WAITING_FOR_GATEWAY is state_of(book)
     assert book.taken(AddRoute) == []
     assert sum(f"the API's gateway {gateway}" in line for line in book.said) == 1
-    assert gateway in book.machine.facts.objection
+    assert gateway in book.machine.facts.gateway.rejected
 
 
 def test_a_gateway_answer_without_servicenet_is_not_believed() -> None:
@@ -338,7 +339,7 @@ def test_a_gateway_answer_without_servicenet_is_not_believed() -> None:
     book.world.addresses = []
     book.look().tell(ASSIGNED)
 
-    assert book.machine.facts.candidate is None
+    assert book.machine.facts.gateway.candidate is None
 
 
 def test_a_new_address_forgets_a_gateway_that_does_not_fit() -> None:
@@ -348,7 +349,7 @@ def test_a_new_address_forgets_a_gateway_that_does_not_fit() -> None:
     book.world.addresses.append(replace(NO_NETWORK_ADDRESS, ifindex=3))
     book.look()
 
-    assert book.machine.facts.gateway is None
+    assert book.machine.facts.gateway.address is None
     assert book.is_ready
     book.wait(5)
     assert ASK_GATEWAY is book.asked[-1]
@@ -364,7 +365,7 @@ def test_a_candidate_that_no_longer_fits_is_dropped() -> None:
     book.world.addresses.append(replace(NO_NETWORK_ADDRESS, ifindex=3))
     book.look()
 
-    assert book.machine.facts.candidate is None
+    assert book.machine.facts.gateway.candidate is None
     assert State.WAITING_FOR_GATEWAY is state_of(book)
 
 
@@ -458,11 +459,11 @@ def test_a_recheck_back_to_the_present_gateway_drops_the_candidate() -> None:
     """An answer that was a passing error of the API leaves nothing behind."""
     book = boot(MANAGED, ASSIGNED, DEPLOYED).wait(901)
     book.tell(GatewayReceived(ASK_GATEWAY, gateway=IPv4Address("10.180.17.17")))
-    assert book.machine.facts.candidate is not None
+    assert book.machine.facts.gateway.candidate is not None
 
     book.tell(ASSIGNED)
 
-    assert book.machine.facts.candidate is None
+    assert book.machine.facts.gateway.candidate is None
 
 
 def test_the_recheck_comes_while_waiting_too() -> None:
@@ -537,14 +538,14 @@ def test_the_same_failure_is_logged_once() -> None:
     levels = [log.level for log in book.taken_logs() if log.text.startswith("Failed to ask")]
     assert ["warning", "debug", "warning"] == levels
     assert "the API answers again" in book.said
-    assert book.machine.last_error is None
+    assert book.machine.poller.last_failure is None
 
 
 def test_a_refusal_by_the_ledger_is_waited_out() -> None:
     """Without a slot nothing was sent; the machine knows when one is free."""
     book = boot()
     book.tell(BudgetObserved(tuple(20.0 for _ in range(18))), NoSlot(FEATURES))
-    assert book.machine.in_flight is None
+    assert book.machine.poller.in_flight is None
 
     book.wait(19)
     assert book.asked == [FEATURES]
@@ -604,5 +605,5 @@ def test_failed_and_without_a_valid_gateway_asks_for_one() -> None:
     book.look().wait(10)
 
     assert State.FAILED is state_of(book)
-    assert book.machine.facts.gateway is None
+    assert book.machine.facts.gateway.address is None
     assert ASK_GATEWAY is book.asked[-1]

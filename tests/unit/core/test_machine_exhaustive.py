@@ -58,7 +58,7 @@ OUR_VERDICT = RouteLookup(0, 3, GATEWAY, METRIC, PROTOCOL)
 THEIR_VERDICT = RouteLookup(0, 2, THEIRS.gateway, 0, 3)  # type: ignore[arg-type] # is an IPv4Address
 
 
-def seen(*defaults: Route, verdict: RouteLookup | None, private: bool = True) -> NetworkObserved:
+def seen(*defaults: Route, verdict: RouteLookup, private: bool = True) -> NetworkObserved:
     """A reading with these default routes; the gateway answers on the link."""
     addresses = (Address(2, PUBLIC), Address(3, PRIVATE))
     return NetworkObserved(
@@ -67,7 +67,7 @@ def seen(*defaults: Route, verdict: RouteLookup | None, private: bool = True) ->
             addresses if private else addresses[:1],
             defaults,
             ((OUTSIDE, verdict),),
-            Neighbour.ANSWERS,
+            neighbour=Neighbour.REACHABLE,
         )
     )
 
@@ -76,6 +76,9 @@ NO_SERVICENET = seen(THEIRS, verdict=THEIR_VERDICT, private=False)
 BEFORE = seen(THEIRS, verdict=THEIR_VERDICT)
 CONTESTED = seen(THEIRS, OURS, verdict=THEIR_VERDICT)
 IN_EFFECT = seen(OURS, verdict=OUR_VERDICT)
+
+UNKNOWN_FEATURES = RequestFailed(Operation.FEATURES, kind="http-404", reason="404")
+UNKNOWN_STATUS = RequestFailed(Operation.STATUS, kind="http-404", reason="404")
 
 TO_EACH_STATE: dict[State, tuple[Event, ...]] = {
     State.WAITING_FOR_SERVICENET: (),
@@ -90,6 +93,7 @@ TO_EACH_STATE: dict[State, tuple[Event, ...]] = {
     State.STOPPED: (BEFORE, UNMANAGED, UNPROCESSABLE),
     State.CHECKING_GATEWAY: (BEFORE, MANAGED, ASSIGNED),
     State.NOT_OURS: (BEFORE,),
+    State.NOT_RACKCONNECTED: (BEFORE, UNKNOWN_FEATURES, NOT_ASSIGNED, UNKNOWN_STATUS),
 }
 
 EVENTS: tuple[Event, ...] = (
@@ -144,10 +148,10 @@ class Watch:
         elif isinstance(action, NotifyReady):
             assert not self.ready
             self.ready = True
-            if self.machine.state is not State.NOT_OURS:
-                assert facts.status is AutomationStatus.DEPLOYED
+            if self.machine.state not in (State.NOT_OURS, State.NOT_RACKCONNECTED):
+                assert facts.automation.status is AutomationStatus.DEPLOYED
             if self.machine.state is State.READY:
-                assert self.network.verdict(OUTSIDE) == OUR_VERDICT
+                assert self.network.lookup(OUTSIDE) == OUR_VERDICT
         elif isinstance(action, Fetch):
             assert facts.servicenet is not None
             assert not self.in_flight, "two requests at a time"
@@ -159,7 +163,9 @@ class Watch:
 def walk(state: State, events: tuple[Event, ...]) -> Watch:
     """Bring a machine to *state*, then let *events* happen."""
     v3 = Metadata(roles=("rackconnect:v3",))
-    watch = Watch(v3 if state is State.NOT_OURS else NO_INSTANCE)
+    others = Metadata(roles=("identity:user-admin",))
+    roles = {State.NOT_OURS: v3, State.NOT_RACKCONNECTED: others}
+    watch = Watch(roles.get(state, NO_INSTANCE))
     for event in TO_EACH_STATE[state] + events:
         watch.tell(event)
     return watch

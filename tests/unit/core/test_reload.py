@@ -97,7 +97,6 @@ def test_the_public_interface_follows_the_policy() -> None:
     """`down` is done now, not at the next start."""
     book = server(MANAGED, ASSIGNED, DEPLOYED)
     reload(book, public_interface=PublicInterface.DOWN)
-    book.machine.guard._public = 2
 
     assert not book.taken(RemoveRoutes)
     assert [2] == [action.ifindex for action in book.taken(TakeLinkDown)]  # type: ignore[attr-defined]
@@ -137,7 +136,7 @@ def test_another_region_is_another_api() -> None:
 
     assert State.READY is book.machine.state
     assert not book.taken(SaveLastGood)
-    assert book.machine.facts.gateway_is_remembered
+    assert book.machine.facts.gateway.is_remembered
     book.tell(ASSIGNED)
     (remembered,) = book.taken(SaveLastGood)
     assert isinstance(remembered, SaveLastGood)
@@ -163,7 +162,7 @@ def test_the_budget_is_the_new_one() -> None:
         book.wait(9.9).tell(NOT_ASSIGNED)
 
     assert 19 <= len(book.taken(Fetch)) <= 21
-    assert 10 == book.machine.pacer.limit
+    assert 10 == book.machine.poller.pacer.limit
 
 
 def test_deadlines_move_by_the_difference() -> None:
@@ -205,8 +204,8 @@ def test_failures_of_before_are_still_counted() -> None:
     book = server(MANAGED)
     for _ in range(5):
         book.wait(31).tell(RequestFailed(Operation.GATEWAY, None, "timeout", "timed out"))
-    failures = book.machine.pacer.failures
+    failures = book.machine.poller.pacer.failures
     reload(book)
 
-    assert failures == book.machine.pacer.failures
+    assert failures == book.machine.poller.pacer.failures
     assert not book.asked

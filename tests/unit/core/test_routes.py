@@ -6,66 +6,121 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from rcnetd.basic.dataclass import replace
 from rcnetd.core.model import METRIC, PROTOCOL, Network, Route, RouteLookup
-from rcnetd.core.routes import OUTSIDE, RouteState, describe, judge, probe_address
+from rcnetd.core.routes import (
+    OUTSIDE,
+    Diversion,
+    RouteState,
+    describe,
+    evaluate_route,
+    probe_address,
+)
 from rcnetd.core.servicenet import ServiceNet
 from tests.support.playbook import ETH0, ETH1, GATEWAY, OTHER_GATEWAY, PRIVATE, foreign_default
 
 SERVICENET = ServiceNet(ETH1, PRIVATE, "")
 OURS = Route(3, GATEWAY, METRIC, PROTOCOL, raw=b"ours")
-OUR_VERDICT = RouteLookup(0, 3, GATEWAY, METRIC, PROTOCOL)
+OUR_LOOKUP = RouteLookup(0, 3, GATEWAY, METRIC, PROTOCOL)
 
 
-def judged(*defaults: Route, verdict: RouteLookup | None, applied: bool = False) -> RouteState:
-    """The judgement of these defaults."""
-    network = Network((ETH0, ETH1), defaults=defaults, verdicts=((OUTSIDE, verdict),))
-    return judge(network, SERVICENET, GATEWAY, applied=applied)
+NO_ROUTE = RouteLookup(refusal="no route")
+
+
+def evaluated(
+    *defaults: Route, lookup: RouteLookup, by_source: RouteLookup | None = None
+) -> RouteState:
+    """How our route stands with these defaults."""
+    network = Network(
+        (ETH0, ETH1), defaults=defaults, lookups=((OUTSIDE, lookup),), source_lookup=by_source
+    )
+    return evaluate_route(network, SERVICENET, GATEWAY)
 
 
 def test_our_route_that_wins_is_in_effect() -> None:
-    """Present, first, and the kernel's verdict."""
-    state = judged(OURS, verdict=OUR_VERDICT)
+    """Present, first, and the kernel's answer, also for packets from our own address."""
+    expected = RouteState(present=True, in_effect=True, holds=True)
 
-    assert RouteState(present=True, in_effect=True, holds=True) == state
+    assert expected == evaluated(OURS, lookup=OUR_LOOKUP)
+    assert expected == evaluated(OURS, lookup=OUR_LOOKUP, by_source=OUR_LOOKUP)
+
+
+def test_our_route_is_ours_whoever_set_it() -> None:
+    """The host's network configuration sets what we persisted, with another protocol."""
+    static = replace(OURS, protocol=4)
+    lookup = replace(OUR_LOOKUP, protocol=4)
+
+    assert RouteState(present=True, in_effect=True, holds=True) == evaluated(static, lookup=lookup)
+    assert evaluated(static, OURS, lookup=lookup).competitors == ()
 
 
 @pytest.mark.parametrize(
-    "verdict",
+    ("lookup", "text"),
     [
-        None,
-        RouteLookup(1, 3, GATEWAY, METRIC, PROTOCOL),
-        RouteLookup(0, 2, GATEWAY, METRIC, PROTOCOL),
-        RouteLookup(0, 3, OTHER_GATEWAY, METRIC, PROTOCOL),
-        RouteLookup(0, 3, GATEWAY, METRIC, 4),
+        (NO_ROUTE, "traffic is refused (no route)"),
+        (RouteLookup(refusal="blackhole"), "traffic is refused (blackhole)"),
+        (
+            RouteLookup(1, 3, GATEWAY, METRIC, PROTOCOL),
+            "traffic is diverted by a /1 route of table main via 10.180.31.254 dev eth1",
+        ),
+        (
+            RouteLookup(0, 7, None, 0, 3, table=52),
+            "traffic is diverted by a route of table 52 dev #7",
+        ),
+        (
+            RouteLookup(0, 3, OTHER_GATEWAY, METRIC, PROTOCOL),
+            "traffic is diverted by a route of table main via 10.180.30.254 dev eth1",
+        ),
     ],
 )
-def test_any_other_verdict_is_not_in_effect(verdict: RouteLookup | None) -> None:
-    """Only a route of prefix length 0 that is ours counts; the rest is a diversion."""
-    state = judged(OURS, verdict=verdict)
+def test_any_other_answer_is_a_diversion(lookup: RouteLookup, text: str) -> None:
+    """It is named, and it does not undo that our route holds: at a start as later."""
+    state = evaluated(OURS, lookup=lookup)
 
     assert not state.in_effect
-    assert not state.holds
-    assert state.diversion == verdict
-    assert judged(OURS, verdict=verdict, applied=True).holds
+    assert state.holds
+    assert [text] == [item.describe(Network((ETH0, ETH1))) for item in state.diversions]
 
 
-def test_winners_are_those_before_ours() -> None:
-    """Those behind lose, and are no concern."""
-    first, last = foreign_default(0), foreign_default(100)
+def test_packets_from_our_own_address_are_asked_about_too() -> None:
+    """A rule for them sends every connection of this server elsewhere."""
+    by_source = RouteLookup(0, 3, IPv4Address("10.180.0.1"), 0, 4, table=100)
+    state = evaluated(OURS, lookup=OUR_LOOKUP, by_source=by_source)
 
-    state = judged(first, OURS, last, verdict=RouteLookup(0, 2, None, 0, 3))
+    assert not state.in_effect
+    assert state.holds
+    assert (Diversion(by_source, "from ServiceNet's address"),) == state.diversions
 
-    assert state.winners == (first,)
+
+@pytest.mark.parametrize(("tos", "diverts"), [(0x10, True), (0x08, True), (0xB8, False)])
+def test_a_default_of_a_tos_diverts_what_has_it(tos: int, diverts: bool) -> None:
+    """The kernel compares TOS before metric, but only the bits of IPTOS_RT_MASK."""
+    special = replace(foreign_default(100), tos=tos)
+    state = evaluated(OURS, special, lookup=OUR_LOOKUP)
+
+    assert state.in_effect
+    assert diverts is bool(state.diversions)
+    assert not diverts or f"with TOS {tos:#04x}" in state.diversions[0].describe(Network())
+
+
+def test_a_default_of_a_metric_not_above_ours_is_a_competitor() -> None:
+    """Wherever it stands: the kernel uses both. Those behind with a higher metric lose."""
+    first, equal, last = foreign_default(0), foreign_default(1), foreign_default(100)
+
+    state = evaluated(first, OURS, equal, last, lookup=RouteLookup(0, 2, None, 0, 3))
+
+    assert state.competitors == (first, equal)
     assert state.present
-    assert state.diversion is None
+    assert not state.holds
+    assert state.diversions == ()
 
 
-def test_without_ours_no_route_is_a_winner_to_remove() -> None:
+def test_without_ours_no_route_is_to_be_removed() -> None:
     """Nothing may be removed while ours is not there."""
-    state = judged(foreign_default(), verdict=None)
+    state = evaluated(foreign_default(), lookup=NO_ROUTE)
 
     assert not state.present
-    assert state.winners == ()
+    assert state.competitors == ()
 
 
 def test_ours_to_another_gateway_is_a_leftover() -> None:
@@ -76,15 +131,15 @@ def test_ours_to_another_gateway_is_a_leftover() -> None:
         Route(3, GATEWAY, 5, PROTOCOL),
     )
 
-    assert judged(*others, verdict=None).leftovers == others
+    assert evaluated(*others, lookup=NO_ROUTE).leftovers == others
 
 
-def test_without_servicenet_or_gateway_there_is_nothing_to_judge() -> None:
+def test_without_servicenet_or_gateway_there_is_nothing_to_evaluate() -> None:
     """Neither present nor in effect."""
     network = Network(defaults=(OURS,))
 
-    assert RouteState() == judge(network, None, GATEWAY, applied=True)
-    assert RouteState() == judge(network, SERVICENET, None, applied=True)
+    assert RouteState() == evaluate_route(network, None, GATEWAY)
+    assert RouteState() == evaluate_route(network, SERVICENET, None)
 
 
 def test_a_network_is_probed_outside_our_own_subnet() -> None:
@@ -101,6 +156,12 @@ def test_a_network_is_probed_outside_our_own_subnet() -> None:
         (foreign_default(), "default via 203.0.113.1 dev eth0 proto boot metric 0"),
         (OURS, "default via 10.180.31.254 dev eth1 proto rcnetd metric 1"),
         (Route(None, None, 7, 200), "default proto 200 metric 7"),
+        (Route(None, None, 0, 3, kind="blackhole"), "blackhole default proto boot metric 0"),
+        (Route(2, None, 0, 3, tos=16), "default dev eth0 tos 0x10 proto boot metric 0"),
+        (
+            Route(None, None, 0, 3, nexthop_id=9, nexthops=((2, GATEWAY), (9, None))),
+            "default nhid 9 (via 10.180.31.254 dev eth0, dev #9) proto boot metric 0",
+        ),
     ],
 )
 def test_a_route_is_described_as_ip_route_would(route: Route, text: str) -> None:

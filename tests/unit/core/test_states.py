@@ -45,8 +45,9 @@ def test_every_end_has_its_exit_code_and_a_plain_reason() -> None:
 
 
 def test_ready_is_final() -> None:
-    """Once ready, always ready: no ready state leads to one that is not."""
-    targets = {target for state in READY_STATES for _, target in TRANSITIONS[state]}
+    """Once ready, always ready, unless the server becomes RackConnected only then."""
+    ready = READY_STATES - {State.NOT_RACKCONNECTED}
+    targets = {target for state in ready for _, target in TRANSITIONS[state]}
     assert targets <= READY_STATES
     assert State.READY in GUARDING_STATES
 

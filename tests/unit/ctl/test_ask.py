@@ -51,7 +51,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
 def write_status(paths: Paths, **changes: Any) -> None:
     """The status of a daemon that runs under our process id."""
     machine = Playbook().look().tell(MANAGED, ASSIGNED).machine
-    content = document(machine, pid=os.getpid(), now=0.0, answers={})
+    content = document(machine.snapshot(0.0), pid=os.getpid(), answers={})
     content["servicenet"] = {"interface": "lo", "address": f"{HERE}/8", "mac": "", "why": ""}
     paths.status.write_text(json.dumps({**content, **changes}))
 

@@ -48,14 +48,14 @@ def content(name: str, pid: int | None = None) -> dict[str, Any]:
     """The status of a machine that was told the answers of *name*, under our process id."""
     machine = Playbook().look().tell(*FORMS[name]).machine
     pid = os.getpid() if pid is None else pid
-    return document(machine, pid=pid, now=time.monotonic(), answers={})
+    return document(machine.snapshot(time.monotonic()), pid=pid, answers={})
 
 
 def ended(code: int, reason: str, pid: int) -> dict[str, Any]:
     """The status of a daemon that has given up."""
     book = Playbook().look()
     book.machine.exit = Stop(code, reason)
-    return document(book.machine, pid=pid, now=time.monotonic(), answers={})
+    return document(book.machine.snapshot(time.monotonic()), pid=pid, answers={})
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def content(name: str, *, pid: int | None = 1, later: float = 0.0) -> dict[str, 
         for event in BOOTS[name]
         if event in OPERATIONS
     }
-    result = document(book.machine, pid=0, now=book.now + later, answers=answers)
+    result = document(book.machine.snapshot(book.now + later), pid=0, answers=answers)
     return {**result, "pid": pid}
 
 
@@ -115,21 +115,21 @@ def test_what_is_not_known_has_no_row() -> None:
 def test_troubles_are_seen() -> None:
     """Each has its row."""
     full = content("route")
-    full["gateway"].update(objection="10.180.31.255 is the broadcast address", remembered=True)
-    full["route"].update(repairs=2, in_effect=False, diversion="a route of prefix length 1")
+    full["gateway"].update(rejected="10.180.31.255 is the broadcast address", remembered=True)
+    full["route"].update(repairs=2, in_effect=False, diversions=["traffic is refused (blackhole)"])
     taken = "default via 203.0.113.1 dev eth0 proto dhcp metric 0"
     repair = {"at": full["at"] - 65, "reason": f"'{taken}' took over the default route"}
     full["route"].update(fighting=True, last_repair=repair)
-    full["automation"]["trusted"] = True
+    full["automation"]["source"] = "is remembered from an earlier boot"
     shown = rows(full)
 
-    assert "gateway 10.180.31.255 is the broadcast address" == shown["Refused"]
+    assert "gateway 10.180.31.255 is the broadcast address" == shown["Rejected"]
     assert "10.180.31.254, remembered" == shown["Gateway"]
     assert "not in effect, put back 2 times" == shown["Route"]
     assert f"1min 5s ago: '{taken}' took over the default route" == shown["Put back"]
     assert "another program keeps taking the route, which is put back every 10 s" == shown["Fight"]
-    assert "traffic takes a route of prefix length 1" == shown["Diverted"]
-    assert "DEPLOYED in an earlier boot" == shown["Automation"]
+    assert "traffic is refused (blackhole)" == shown["Diverted"]
+    assert "DEPLOYED is remembered from an earlier boot" == shown["Automation"]
 
 
 def test_a_gateway_that_does_not_answer_yet() -> None:

@@ -20,12 +20,12 @@ from rcnetd.core.events import (
     RateLimited,
     RequestFailed,
 )
+from rcnetd.core.facts import Gateway
 from rcnetd.core.model import Operation, RouteLookup
 from rcnetd.core.settings import Metadata
 from rcnetd.daemon.status import (
     answer_fields,
     describe_answer,
-    describe_diversion,
     document,
     startup_failure,
     status_text,
@@ -50,7 +50,7 @@ SCHEMA = json.loads((Path(rcnetd.store.__file__).parent / "schemas/status.json")
 
 def status(book: Playbook) -> str:
     """STATUS= as it would be now."""
-    return status_text(book.machine, book.now)
+    return status_text(book.machine.snapshot(book.now))
 
 
 def test_status_begins_with_the_states_own_sentence() -> None:
@@ -93,7 +93,7 @@ def test_status_names_what_is_wrong_when_ready() -> None:
 
     book.world.diversion = RouteLookup(1, 7, IPv4Address("10.8.0.1"), 0, 3)
     book.look()
-    assert "diverted by a route of prefix length 1 via 10.8.0.1" in status(book)
+    assert "diverted by a /1 route of table main via 10.8.0.1" in status(book)
     book.world.diversion = None
 
     book.world.refuse = "Failed to add route: no"
@@ -131,7 +131,7 @@ def test_status_names_a_doubtful_gateway_and_one_that_is_checked() -> None:
 def test_status_without_a_valid_gateway() -> None:
     """After the address has moved there may be none for a while."""
     book = boot(MANAGED, ASSIGNED, DEPLOYED)
-    book.machine.facts.gateway = None
+    book.machine.facts = replace(book.machine.facts, gateway=Gateway())
 
     assert "(no valid gateway)" in status(book)
 
@@ -192,12 +192,6 @@ def test_an_unknown_answer_is_a_bug_with_a_name() -> None:
         describe_answer(Answered(Operation.STATUS))
 
 
-def test_a_diversion_by_another_table_is_named() -> None:
-    """A policy rule shows as a table that is not main."""
-    verdict = RouteLookup(0, 7, None, 0, 3, table=100)
-    assert describe_diversion(verdict) == "a route of prefix length 0 of table 100"
-
-
 @pytest.mark.parametrize(
     "book",
     [
@@ -212,7 +206,7 @@ def test_a_diversion_by_another_table_is_named() -> None:
 )
 def test_the_document_has_its_form(book: Playbook) -> None:
     """Programs find every key in every state, as documented; `null` is "not known"."""
-    content = document(book.machine, pid=7, now=book.now, answers={})
+    content = document(book.machine.snapshot(book.now), pid=7, answers={})
 
     assert json.loads(json.dumps(content)) == content
     jsonschema.validate(content, SCHEMA)
@@ -222,7 +216,7 @@ def test_the_document_has_its_form(book: Playbook) -> None:
 def test_the_document_of_a_ready_server() -> None:
     """What a program wants to know is there under its name."""
     book = boot(MANAGED, ASSIGNED, DEPLOYED)
-    content = document(book.machine, pid=7, now=book.now, answers={"x": {"outcome": "ok"}})
+    content = document(book.machine.snapshot(book.now), pid=7, answers={"x": {"outcome": "ok"}})
 
     assert content["ready"] is True
     assert content["servicenet"]["interface"] == "eth1"
@@ -231,13 +225,12 @@ def test_the_document_of_a_ready_server() -> None:
     assert content["automation"]["status"] == "DEPLOYED"
     assert content["answers"] == {"x": {"outcome": "ok"}}
 
-    book.machine.facts.route = replace(
-        book.machine.facts.route, diversion=RouteLookup(1, 7, None, 0, 3)
-    )
-    diverted = document(book.machine, pid=7, now=book.now, answers={})
-    assert diverted["route"]["diversion"] == "a route of prefix length 1"
-    book.machine.next_request_at = inf
-    assert document(book.machine, pid=7, now=0.0, answers={})["requests"]["next_at"] is None
+    book.world.diversion = RouteLookup(1, 7, None, 0, 3)
+    diverted = document(book.look().machine.snapshot(book.now), pid=7, answers={})
+    text = "traffic is diverted by a /1 route of table main dev #7"
+    assert diverted["route"]["diversions"] == [text]
+    book.machine.poller.next_at = inf
+    assert document(book.machine.snapshot(0.0), pid=7, answers={})["requests"]["next_at"] is None
 
 
 def test_a_daemon_that_could_not_begin_says_why() -> None:

@@ -39,7 +39,7 @@ NETWORK = Network(
         Address(3, IPv4Interface("10.180.1.2/19")),
     ),
     defaults=(OURS,),
-    verdicts=((OUTSIDE, RouteLookup(0, 3, GATEWAY, METRIC, PROTOCOL)),),
+    lookups=((OUTSIDE, RouteLookup(0, 3, GATEWAY, METRIC, PROTOCOL)),),
 )
 NETPLAN = Renderer(Backend.NETPLAN, PATTERNS, render, read_defaults)
 FILE = "/etc/netplan/a.yaml"
@@ -121,9 +121,11 @@ def test_refuses_a_gateway_that_is_none() -> None:
     for text in ("10.180.1.2", "192.0.2.1", "10.180.0.0", "224.0.0.1"):
         with pytest.raises(CannotPersist, match="nothing is written"):
             require_valid_gateway(IPv4Address(text), servicenet, NETWORK, Settings())
-    for network in (replace(NETWORK, verdicts=()), replace(NETWORK, verdicts=((OUTSIDE, None),))):
+    for network in (replace(NETWORK, lookups=()), replace(NETWORK, defaults=())):
         with pytest.raises(CannotPersist, match="the kernel's route is not by"):
             require_in_effect(GATEWAY, servicenet, network)
+    diverted = replace(NETWORK, lookups=((OUTSIDE, RouteLookup(1, 9, None, 0, 3)),))
+    require_in_effect(GATEWAY, servicenet, diverted)
     with pytest.raises(CannotPersist, match="the kernel's route is not by"):
         require_in_effect(IPv4Address("10.180.31.253"), servicenet, NETWORK)
 

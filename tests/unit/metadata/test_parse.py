@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcnetd.core.model import Address, Link, Network
-from rcnetd.core.servicenet import choose
+from rcnetd.core.servicenet import choose, hints
 from rcnetd.core.settings import Metadata, ServiceNetSettings
 from rcnetd.metadata.file import read
 from rcnetd.metadata.parse import (
@@ -244,8 +244,8 @@ SERVERS: dict[str, tuple[dict[str, Any], Network, str]] = {
 def test_servicenet_is_chosen(tmp_path: Path, name: str) -> None:
     """By what the platform says and the kernel has, whatever the links are called."""
     said, network, expected = SERVERS[name]
-    mac = metadata(tmp_path, ("xenstore", said)).servicenet_mac
-    chosen = choose(network, ServiceNetSettings(), mac)
+    known = hints(metadata(tmp_path, ("xenstore", said)), known=None)
+    chosen = choose(network, ServiceNetSettings(), known)
 
     assert chosen is not None
     assert expected == chosen.link.name

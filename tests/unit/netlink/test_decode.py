@@ -24,7 +24,7 @@ DECODERS: list[Callable[[bytes], object]] = [
     decoding.link,
     decoding.address,
     decoding.route,
-    decoding.verdict,
+    decoding.lookup,
     decoding.neighbour_state,
     decoding.prefixlen,
     decoding.destination,
@@ -143,16 +143,16 @@ def test_a_next_hop_object_is_kept_by_its_number() -> None:
 def test_verdict() -> None:
     """The matching entry: prefix length, link, gateway, metric, protocol and table."""
     data = default_route(("RTA_OIF", 3), ("RTA_GATEWAY", "10.1.2.3"), ("RTA_PRIORITY", 1), proto=82)
-    assert decoding.verdict(data) == RouteLookup(0, 3, IPv4Address("10.1.2.3"), 1, 82, 254)
+    assert decoding.lookup(data) == RouteLookup(0, 3, IPv4Address("10.1.2.3"), 1, 82, 254)
     data = default_route(("RTA_TABLE", 1000), dst_len=1, table=252)
-    assert decoding.verdict(data) == RouteLookup(1, None, None, 0, 16, 1000)
+    assert decoding.lookup(data) == RouteLookup(1, None, None, 0, 16, 1000)
 
 
 def test_a_verdict_by_an_ipv6_gateway_has_none() -> None:
     """No RackConnect gateway has one."""
     via = struct.pack("=H", socket.AF_INET6) + IPv6Address("fe80::2").packed
     data = default_route(("RTA_OIF", 2)) + pack_attribute(decoding.RTA_VIA, via)
-    assert decoding.verdict(data).gateway is None
+    assert decoding.lookup(data).gateway is None
 
 
 def test_neighbour() -> None:

@@ -1,0 +1,135 @@
+"""When the API is asked: one request at a time, paced, started over when its way has changed. Pure.
+
+`polling.py` says which operation comes next, `pacing.py` when there is room for it; here is what
+is on its way, and what came of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+from rcnetd.core.actions import Action, Fetch, HoldRequests, Log, ReleaseFetcher, RestartRequest
+from rcnetd.core.events import Answered, RateLimited, RequestFailed
+from rcnetd.core.facts import Facts
+from rcnetd.core.model import Operation
+from rcnetd.core.pacing import Pacer
+from rcnetd.core.polling import next_operation
+from rcnetd.core.snapshot import Requests
+from rcnetd.core.states import State
+
+REQUEST_TIMEOUT = 10.0  # seconds for one request, all in all, without looking up the name
+FETCHER_IDLE_DELAY = 60.0  # seconds without a request for which the fetcher is not kept
+
+
+class Poller:
+    """Sends the requests of one machine. *jitter* gives numbers in [0, 1)."""
+
+    def __init__(self, limit: int, jitter: Callable[[], float]) -> None:
+        self.pacer = Pacer(limit, jitter)
+        self.in_flight: Operation | None = None
+        self.next_at = inf
+        self.last_failure: RequestFailed | RateLimited | None = None
+        self._asked_at: dict[Operation, float] = {}
+        self._urgent = False  # something new is wanted: its first request need not await its turn
+        self._at_once = False  # what failed can succeed now: nothing is awaited at all
+        self._released = False
+
+    def snapshot(self, now: float) -> Requests:
+        """What there is to show at *now*."""
+        return Requests(
+            self.pacer.limit, self.pacer.used(now), self.in_flight, self.next_at, self.last_failure
+        )
+
+    def hurry(self) -> None:
+        """Something new is wanted: ask soon, whatever failed before."""
+        self._urgent = True
+
+    def reset_backoff(self) -> None:
+        """ServiceNet is there, or another address: what failed before says nothing of now."""
+        self.pacer.reset_backoff()
+        self._urgent = True
+
+    def start_over(self, now: float) -> list[Action]:
+        """What a request depends on has changed: do what failed, or has no connection yet, again.
+
+        Bounded: a network that changes all the time does not make requests of every change.
+        """
+        if self.in_flight is None and not self.pacer.failures:
+            return []
+        if not self.pacer.may_start_over(now):
+            return []
+        if self.in_flight is not None:
+            return [RestartRequest()]
+        self.pacer.reset_backoff()
+        self._at_once = True
+        return []
+
+    def reconfigured(self, limit: int) -> None:
+        """The settings are others: what was on its way is not any more, and all is asked again."""
+        self.pacer.limit_to(limit)
+        self.in_flight, self._urgent = None, True
+        self._asked_at.clear()
+
+    def refused(self, now: float) -> None:
+        """The ledger gave no slot."""
+        self.in_flight = None
+        self.pacer.refused(now)
+
+    def answered(self, event: Answered, now: float) -> list[Action]:
+        """Note how the request has ended; the log says a failure once."""
+        self.in_flight = None
+        if isinstance(event, RequestFailed):
+            delay = self.pacer.failed(now, event.retry_after)
+            return self._log_failure(event, f"{event.reason}, retrying in {delay:.1f} s")
+        if isinstance(event, RateLimited):
+            delay = self.pacer.limited(now, event.retry_after)
+            text = f"the API's rate limit is reached, silent for {delay:.0f} s"
+            return [HoldRequests(delay), *self._log_failure(event, text)]
+        self.pacer.succeeded()
+        before, self.last_failure = self.last_failure, None
+        return [Log("info", "the API answers again")] if before is not None else []
+
+    def _log_failure(self, event: RequestFailed | RateLimited, text: str) -> list[Action]:
+        before, self.last_failure = self.last_failure, event
+        is_news = type(before) is not type(event) or (
+            isinstance(event, RequestFailed)
+            and isinstance(before, RequestFailed)
+            and before.reason != event.reason
+        )
+        level = "warning" if is_news else "debug"
+        return [Log(level, f"Failed to ask '{event.operation.value}': {text}")]
+
+    def poll(self, state: State, facts: Facts, now: float) -> list[Action]:
+        """Send the next request if it is due; else know when it will be."""
+        self.next_at = inf
+        if self.in_flight is not None or state is State.STOPPED:
+            return []
+        wanted = next_operation(state, facts, self._asked_at, now)
+        if wanted is not None and facts.servicenet is not None:
+            operation, interval = wanted
+            asked_at = self._asked_at.get(operation, -inf)
+            urgent = interval == 0 and (
+                self._at_once
+                or asked_at == -inf
+                or (self._urgent and now - asked_at >= self.pacer.interval)
+            )
+            self.next_at = self.pacer.due_at(now, urgent=urgent, interval=interval)
+            if now >= self.next_at:
+                return [self._fetch(operation, facts, now)]
+        # While ServiceNet is awaited the next request may be due any moment: the fetcher stays.
+        is_idle = state is not State.WAITING_FOR_SERVICENET
+        if is_idle and self.next_at > now + FETCHER_IDLE_DELAY and not self._released:
+            self._released = True
+            return [ReleaseFetcher()]
+        return []
+
+    def _fetch(self, operation: Operation, facts: Facts, now: float) -> Fetch:
+        assert facts.servicenet is not None
+        self._urgent = self._at_once = self._released = False
+        self.pacer.sent(now)
+        self._asked_at[operation] = now
+        self.in_flight, self.next_at = operation, inf
+        source, device = facts.servicenet.address.ip, facts.servicenet.link.name
+        address = facts.api.proven if now < facts.api.resolve_at else None
+        return Fetch(operation, source, device, REQUEST_TIMEOUT, address)

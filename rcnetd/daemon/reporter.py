@@ -1,0 +1,114 @@
+"""What the daemon says of itself while it runs: `status.json`, STATUS=, the watchdog."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from rcnetd.core.snapshot import Snapshot
+from rcnetd.daemon.notify import Notifier
+from rcnetd.daemon.status import document, status_text
+from rcnetd.store.paths import Paths
+from rcnetd.store.runtime import RuntimeFiles
+
+EXTEND_INTERVAL, EXTEND_BY = 10.0, 30.0  # seconds, while systemd waits for READY
+NOTIFY_RETRY_DELAY = 0.1  # seconds; systemd was too busy to listen
+LIVE = {"at", "status"}  # of the status: no news by themselves
+STATUS_INTERVAL = 5.0  # seconds between refreshes of what is live in STATUS=, until ready
+MIN_INTERVAL = 0.1  # seconds between two writings while events repeat
+
+
+class Reporter:
+    """Keeps systemd, `status.json` and the watchdog up to date; *complain* is told of failures."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        files: RuntimeFiles,
+        notifier: Notifier,
+        complain: Callable[[Path, OSError], None],
+    ) -> None:
+        self._paths, self._files, self._notifier = paths, files, notifier
+        self._complain = complain
+        self._news: dict[str, Any] = {}
+        self._status = ""
+        self._pending = False  # something is to be told once MIN_INTERVAL is over
+        self._told_at = self._refreshed_at = -inf
+        self._extended_at = self._watchdog_at = -inf
+
+    def wake_at(self, now: float, *, is_ready: bool) -> float:
+        """When there is something to tell even if nothing happens."""
+        points = [inf]
+        if self._pending:
+            points.append(self._told_at + MIN_INTERVAL)
+        if not is_ready:
+            points += [self._refreshed_at + STATUS_INTERVAL, self._extended_at + EXTEND_INTERVAL]
+        if self._notifier.watchdog_interval is not None:
+            points.append(self._watchdog_at + self._notifier.watchdog_interval)
+        if self._notifier.is_waiting:
+            points.append(now + NOTIFY_RETRY_DELAY)
+        return min(points)
+
+    def tell(self, snapshot: Snapshot, answers: dict[str, Any], *, at_once: bool = False) -> None:
+        """Tell what is new, after a healthy turn of the loop only."""
+        now, is_ready = snapshot.at, snapshot.is_ready
+        if at_once or now >= self._told_at + MIN_INTERVAL:
+            self._tell(snapshot, answers)
+        else:
+            self._pending = True
+        if not is_ready and now >= self._extended_at + EXTEND_INTERVAL:
+            self._extended_at = now
+            self._notifier.extend_timeout(EXTEND_BY)
+        interval = self._notifier.watchdog_interval
+        if interval is not None and now >= self._watchdog_at + interval:
+            self._watchdog_at = now
+            self._notifier.watchdog()
+        self._notifier.flush()
+
+    def _tell(self, snapshot: Snapshot, answers: dict[str, Any]) -> None:
+        now = snapshot.at
+        self._pending = False
+        content = document(snapshot, pid=os.getpid(), answers=answers)
+        news = {name: content[name] for name in content.keys() - LIVE}
+        is_due = not snapshot.is_ready and now >= self._refreshed_at + STATUS_INTERVAL
+        if news == self._news and not is_due:
+            return
+        self._news, self._told_at, self._refreshed_at = news, now, now
+        self._write(content)
+        text = status_text(snapshot)
+        if text != self._status:
+            self._status = text
+            self._notifier.status(text)
+
+    def ready(self, snapshot: Snapshot, answers: dict[str, Any]) -> None:
+        """Report READY=1. The status comes first: what is started by READY reads it."""
+        self.tell(snapshot, answers, at_once=True)
+        self._notifier.ready(status_text(snapshot))
+        try:
+            self._files.ready(os.getpid())
+        except OSError as error:
+            self._complain(self._paths.ready, error)
+
+    def reloading(self) -> None:
+        """The settings are read again."""
+        self._notifier.reloading(time.monotonic(), "reading the settings")
+
+    def reloaded(self, snapshot: Snapshot) -> None:
+        """The settings were read."""
+        self._notifier.ready(status_text(snapshot))
+
+    def stopping(self, snapshot: Snapshot, answers: dict[str, Any], text: str) -> None:
+        """The daemon ends; the status says so from now on."""
+        self._notifier.stopping(text)
+        content = document(snapshot, pid=os.getpid(), answers=answers)
+        self._write({**content, "pid": None, "status": text})
+
+    def _write(self, content: dict[str, Any]) -> None:
+        try:
+            self._files.status(content)
+        except OSError as error:
+            self._complain(self._paths.status, error)

@@ -87,6 +87,8 @@ def _lines(document: Document, *, continues: bool) -> Iterator[tuple[int, int, s
     index = 0
     while index < len(document.lines):
         first, line = index, document.lines[index].strip()
+        if continues and not index:
+            line = line.removeprefix("\ufeff")  # systemd skips a byte order mark
         index += 1
         if not line or line[0] in ("#;" if continues else "#"):
             continue

@@ -57,11 +57,15 @@ Changes = dict[str, Change]  # only what differs from the tree
 
 @dataclass(frozen=True)
 class HostLink:
-    """A link as the kernel has it now. *mac* is lower case, None where it has none."""
+    """A link as the kernel has it now. *mac* is lower case, None where it has none.
+
+    *kind* is rtnetlink's ("vlan", "bond", "veth" ...), None for a physical link.
+    """
 
     name: str
     mac: str | None = None
     addresses: tuple[IPv4Interface, ...] = ()
+    kind: str | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from rcnetd.hostconfig.renderers.ifcfg import PATTERNS, read_defaults, render
 from rcnetd.hostconfig.renderers.marked_edits import OFF, applied
 from rcnetd.hostconfig.renderers.model import CannotPersist, File, HostLink, Target, Tree
 from tests.support.properties import check, examples
-from tests.support.trees import GATEWAY, HERE, PUBLIC, SERVICENET, cases, read_tree, target_of
+from tests.support.trees import GATEWAY, PUBLIC, SERVICENET, cases, check_golden
 
 NETWORK = "/etc/sysconfig/network"
 SCRIPTS = "/etc/sysconfig/network-scripts"
@@ -51,15 +51,7 @@ def rendered(before: Tree, target: Target = NO_DEFAULT) -> dict[str, str]:
 @pytest.mark.parametrize("case", cases("ifcfg"))
 def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> None:
     """Byte by byte; and rendered again nothing changes, whatever the policy was before."""
-    before = read_tree(HERE / "ifcfg" / case / "before")
-    target = target_of("ifcfg", case, policy)
-    after = applied(before, render(before, target))
-
-    assert read_tree(HERE / "ifcfg" / case / f"after-{policy.value}") == after
-    assert render(after, target) == {}
-    for other in PublicInterface:
-        there = applied(after, render(after, replace(target, policy=other)))
-        assert applied(there, render(there, target)) == after
+    check_golden("ifcfg", case, policy, render)
 
 
 @pytest.mark.parametrize(

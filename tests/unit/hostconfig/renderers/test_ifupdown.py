@@ -22,7 +22,7 @@ from rcnetd.hostconfig.renderers.model import (
     Tree,
 )
 from tests.support.properties import check, examples
-from tests.support.trees import GATEWAY, HERE, PUBLIC, SERVICENET, cases, read_tree, target_of
+from tests.support.trees import GATEWAY, PUBLIC, SERVICENET, cases, check_golden
 
 MAIN = "/etc/network/interfaces"
 DIRECTORY = f"{MAIN}.d"
@@ -55,15 +55,7 @@ def rendered(before: Tree, target: Target = NO_DEFAULT) -> str:
 @pytest.mark.parametrize("case", cases("ifupdown"))
 def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> None:
     """Byte by byte; and rendered again nothing changes, whatever the policy was before."""
-    before = read_tree(HERE / "ifupdown" / case / "before")
-    target = target_of("ifupdown", case, policy)
-    after = applied(before, render(before, target))
-
-    assert read_tree(HERE / "ifupdown" / case / f"after-{policy.value}") == after
-    assert render(after, target) == {}
-    for other in PublicInterface:
-        there = applied(after, render(after, replace(target, policy=other)))
-        assert applied(there, render(there, target)) == after
+    check_golden("ifupdown", case, policy, render)
 
 
 @pytest.mark.parametrize(

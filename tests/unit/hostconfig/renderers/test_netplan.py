@@ -25,16 +25,7 @@ from rcnetd.hostconfig.renderers.model import (
 )
 from rcnetd.hostconfig.renderers.netplan import OWN, PATTERNS, read_defaults, render
 from tests.support.properties import check, examples
-from tests.support.trees import (
-    GATEWAY,
-    HERE,
-    PUBLIC,
-    SERVICENET,
-    cases,
-    contents,
-    read_tree,
-    target_of,
-)
+from tests.support.trees import GATEWAY, PUBLIC, SERVICENET, cases, check_golden
 
 NO_DEFAULT = Target(SERVICENET, GATEWAY, (PUBLIC,))
 DOWN = replace(NO_DEFAULT, policy=PublicInterface.DOWN)
@@ -68,15 +59,7 @@ def ours(before: Tree, target: Target = NO_DEFAULT) -> Any:
 @pytest.mark.parametrize("case", cases("netplan"))
 def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> None:
     """Byte by byte; and rendered again nothing changes, whatever the policy was before."""
-    before = read_tree(HERE / "netplan" / case / "before")
-    target = target_of("netplan", case, policy)
-    after = applied(before, render(before, target))
-
-    assert contents(read_tree(HERE / "netplan" / case / f"after-{policy.value}")) == contents(after)
-    assert render(after, target) == {}
-    for other in PublicInterface:
-        there = applied(after, render(after, replace(target, policy=other)))
-        assert applied(there, render(there, target)) == after
+    check_golden("netplan", case, policy, render)
 
 
 def test_our_file_is_for_root_alone() -> None:

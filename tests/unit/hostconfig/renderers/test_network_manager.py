@@ -22,16 +22,7 @@ from rcnetd.hostconfig.renderers.model import (
 )
 from rcnetd.hostconfig.renderers.network_manager import PATTERNS, read_defaults, render
 from tests.support.properties import check, examples
-from tests.support.trees import (
-    GATEWAY,
-    HERE,
-    PUBLIC,
-    SERVICENET,
-    cases,
-    contents,
-    read_tree,
-    target_of,
-)
+from tests.support.trees import GATEWAY, PUBLIC, SERVICENET, cases, check_golden
 
 NO_DEFAULT = Target(SERVICENET, GATEWAY, (PUBLIC,))
 DOWN = replace(NO_DEFAULT, policy=PublicInterface.DOWN)
@@ -47,17 +38,7 @@ def tree(**files: str) -> Tree:
 @pytest.mark.parametrize("case", cases("network_manager"))
 def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> None:
     """Byte by byte; and rendered again nothing changes, whatever the policy was before."""
-    before = read_tree(HERE / "network_manager" / case / "before")
-    target = target_of("network_manager", case, policy)
-    after = applied(before, render(before, target))
-
-    assert contents(
-        read_tree(HERE / "network_manager" / case / f"after-{policy.value}")
-    ) == contents(after)
-    assert render(after, target) == {}
-    for other in PublicInterface:
-        there = applied(after, render(after, replace(target, policy=other)))
-        assert contents(applied(there, render(there, target))) == contents(after)
+    check_golden("network_manager", case, policy, render)
 
 
 def refused(before: Tree, target: Target, reason: str) -> None:

@@ -1,0 +1,113 @@
+"""What several renderers need: which routes are defaults, which names are safe, what is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from rcnetd.core.model import METRIC
+from rcnetd.hostconfig.renderers.model import (
+    CannotPersist,
+    DefaultRoute,
+    File,
+    HostLink,
+    Target,
+    Tree,
+)
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:@-]+")
+# Routes that are local to this host; the kernel looks in table `local` before it looks in `main`.
+LOCAL_TYPES = ("local", "broadcast", "anycast", "nat")
+# Kinds of links that have no permanent MAC address, and that no driver brings with the hardware.
+VIRTUAL_KINDS = (
+    "bond", "bridge", "dummy", "geneve", "gre", "gretap", "ip6gre", "ip6gretap", "ip6tnl", "ipip",
+    "ipvlan", "ipvtap", "macsec", "macvlan", "macvtap", "sit", "team", "tun", "vlan", "vrf",
+    "vti", "vti6", "vxlan", "wireguard",
+)  # fmt: skip
+
+
+def visible(tree: Tree) -> dict[str, File]:
+    """Return the files that a backend reads: those whose names do not begin with a dot."""
+    return {path: file for path, file in tree.items() if "/." not in path}
+
+
+def require_plain_names(target: Target) -> None:
+    """Refuse links whose names would need quoting in a file; the kernel allows almost any."""
+    for link in (target.servicenet, *target.public):
+        if not PLAIN_NAME.fullmatch(link.name):
+            raise CannotPersist(
+                f"the name of link {link.name!r} has characters other than letters, digits and"
+                " '_.:@-'; rename the link"
+            )
+
+
+def number(text: str | None) -> int | None:
+    """Parse an unsigned number as C does, `0x` and leading zeros included; None for other text."""
+    if not text or not (text.isascii() and text.isalnum() and text[0].isdigit()):
+        return None
+    try:
+        octal = text.startswith("0") and text.isdecimal()
+        return int(text, 8 if octal else 0)
+    except ValueError:
+        return None
+
+
+def zero_prefix_version(destination: str) -> int | None:
+    """Return the IP version of a destination of prefix length 0: a default, whatever its address.
+
+    None for any other destination, and for text that is not one.
+    """
+    address, slash, length = destination.partition("/")
+    if not slash or number(length) != 0:
+        return None
+    try:
+        return ip_address(address).version
+    except ValueError:
+        return 4 if address == "0" else None
+
+
+def address(text: str | None) -> IPv4Address | IPv6Address | None:
+    """Parse an address; None for other text."""
+    try:
+        return ip_address(text or "")
+    except ValueError:
+        return None
+
+
+def fits(word: str, link: HostLink) -> bool:
+    """Whether *word*, a link's name or MAC address, is this link's."""
+    return word in (link.name, link.mac)
+
+
+def missing_name_servers(servicenet: Sequence[str], public: Iterable[str]) -> list[str]:
+    """Return the IPv4 name servers of the public links that ServiceNet's link does not have."""
+    return [
+        server
+        for server in dict.fromkeys(public)
+        if server and ":" not in server and server not in servicenet
+    ]
+
+
+def old_gateway(where: str, gateways: Sequence[IPv4Address]) -> IPv4Address:
+    """Return the gateway that `public_routes` use. Refused if the link has no static one."""
+    if not gateways:
+        raise CannotPersist(
+            f"{where}: 'public_routes' need the public link's gateway, but none is configured here;"
+            " add these routes by hand"
+        )
+    return gateways[0]
+
+
+def require_no_other_winner(
+    defaults: Iterable[DefaultRoute], servicenet: str, target: Target
+) -> None:
+    """Refuse a default route that would win against ours. *servicenet*: how its link is named."""
+    for default in defaults:
+        ours = (servicenet, target.gateway, METRIC)
+        found = (default.link, default.gateway, default.metric)
+        if default.metric <= METRIC and found != ours:
+            raise CannotPersist(
+                f"{default.path}: {default.link} would still have a default route of metric"
+                f" {default.metric}; remove it"
+            )

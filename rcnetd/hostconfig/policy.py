@@ -181,7 +181,7 @@ def _is_so_already(defaults: list[DefaultRoute], wanted: Target) -> bool:
 
 def _host_link(link: Link, addresses: tuple[Address, ...]) -> HostLink:
     own = tuple(entry.interface for entry in addresses if entry.ifindex == link.ifindex)
-    return HostLink(link.name, link.mac or None, own)
+    return HostLink(link.name, link.mac or None, own, link.kind)
 
 
 def _is_of(default: DefaultRoute, link: Link) -> bool:

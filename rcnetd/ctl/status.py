@@ -20,7 +20,6 @@ from rcnetd.store.paths import Paths
 
 MAX_SIZE = 64 * 1024  # bytes
 NOT_RUNNING, NOT_READY = 3, 4
-START_GRACE = 5.0  # seconds for a daemon that is being started to write its first status
 POLL_INTERVAL = 10.0  # seconds after which a daemon that was killed is noticed
 
 
@@ -100,18 +99,21 @@ def _wait(
 ) -> tuple[dict[str, Any] | None, int, str]:
     """Wait until *goal* has come, or cannot come any more; why is the last."""
     from rcnetd.basic.inotify import Watch
+    from rcnetd.ctl.startup import Startup
 
     begin = time.monotonic()
     end = begin + timeout if timeout is not None else None
+    startup = Startup(begin)
     with Watch(paths.run) as watch:
         while True:
             content = read(paths)
             now = time.monotonic()
             code, reason = _reached(content, goal)
-            if code is None and not is_running(content) and now >= begin + START_GRACE:
-                code, reason = NOT_RUNNING, "rcnetd is not running; 'systemctl start rcnetd'"
+            obstacle = startup.obstacle(now) if code is None and not is_running(content) else None
+            if obstacle is not None:
+                code, reason = NOT_RUNNING, obstacle
             if code is None and end is not None and now >= end:
-                text = content["status"] if content else "rcnetd is not running"
+                text = content["status"] if content else "rcnetd has not started yet"
                 code, reason = os.EX_TEMPFAIL, f"not in time: {text}"
             if code is not None:
                 return content, code, reason

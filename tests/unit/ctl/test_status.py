@@ -194,11 +194,31 @@ def test_not_in_time(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
 def test_waiting_without_a_daemon_ends(
     paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A daemon that does not start is not waited for for ever."""
-    monkeypatch.setattr("rcnetd.ctl.status.START_GRACE", 0.1)
+    """A daemon that systemd will not start is not waited for."""
+    masked = {"LoadState": "masked", "ActiveState": "inactive"}
+    monkeypatch.setattr("rcnetd.ctl.startup.read_properties", lambda: masked)
 
     assert 3 == main(["status", "--wait", "route"])
-    assert "rcnetctl: rcnetd is not running; 'systemctl start rcnetd'\n" == capsys.readouterr().err
+    said = "rcnetctl: rcnetd is masked; 'systemctl unmask rcnetd'\n"
+    assert said == capsys.readouterr().err
+
+
+def test_a_daemon_that_is_queued_is_waited_for(
+    paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With cloud-init it may start half a minute later than who waits for it."""
+    queued = {"LoadState": "loaded", "ActiveState": "inactive", "Job": "96"}
+    monkeypatch.setattr("rcnetd.ctl.startup.read_properties", lambda: queued)
+    monkeypatch.setattr("rcnetd.ctl.startup.START_GRACE", 0.0)
+    monkeypatch.setattr("rcnetd.ctl.startup.ASK_INTERVAL", 0.0)
+
+    assert 75 == main(["status", "--wait", "route", "--timeout", "100ms"])
+    assert "rcnetctl: not in time: rcnetd has not started yet\n" == capsys.readouterr().err
+
+    writer = threading.Timer(0.2, write, (paths, content("ready")))
+    writer.start()
+    assert 0 == main(["status", "--wait", "deployed"])
+    writer.join()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,10 @@ from rcnetd.config.fragments import ConfigError
 from rcnetd.core.settings import Metadata, Settings
 
 
+class NoRegion(ConfigError):
+    """Neither a setting nor the platform names the region, or an endpoint."""
+
+
 def load(
     config_files: Sequence[Path] = (),
     *,
@@ -33,13 +37,13 @@ def load(
 def endpoint(settings: Settings, metadata: Metadata) -> str:
     """The base URL of the API: the setting, else the region's.
 
-    Raises `ConfigError` that names the three ways to set it when no region is known.
+    Raises `NoRegion` that names the three ways to set it when no region is known.
     """
     if settings.endpoint is not None:
         return settings.endpoint
     region = settings.region or metadata.region
     if region is None:
-        raise ConfigError(
+        raise NoRegion(
             "no region is known: set 'region' in /etc/rcnetd/rcnetd.yaml, or 'endpoint' there, or"
             " have the platform name it (xenstore vm-data/provider_data/region, or the config"
             " drive)"

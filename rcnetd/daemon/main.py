@@ -14,13 +14,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rcnetd import __version__
 from rcnetd.config.fragments import ConfigError
-from rcnetd.config.load import configuration
+from rcnetd.config.load import NoRegion, configuration
 from rcnetd.core.settings import Metadata
 from rcnetd.daemon.journal import Journal
 from rcnetd.store.paths import Paths
 
 if TYPE_CHECKING:
     import argparse
+
+# Not a mistake in the settings: systemd starts us again, and what should write the file with us.
+NO_METADATA = (
+    "no region is known yet: no setting names it, and '{}' is not there; trying again"
+    " ('systemctl status rcnetd-metadata' shows why)"
+)
 
 
 class Arguments(NamedTuple):
@@ -77,6 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings, url = read()
     except ConfigError as error:
+        if isinstance(error, NoRegion) and not paths.metadata.exists():
+            journal.log("error", NO_METADATA.format(paths.metadata))
+            return os.EX_TEMPFAIL
         journal.log("error", str(error))
         if not args.check:
             _leave_word(paths, str(error))

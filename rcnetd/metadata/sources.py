@@ -25,8 +25,9 @@ from rcnetd.metadata.parse import (
     is_enough,
 )
 
-MAX_SECONDS = 6.0  # for all sources together: rcnetd waits for us
-SECONDS_EACH = 2.0  # for one command
+# Only a source that hangs takes so long; a boot of a busy host can be slow, too.
+MAX_SECONDS = 60.0  # for all sources together: rcnetd waits for us
+SECONDS_EACH = 20.0  # for one command
 MAX_SIZE = 256 * 1024  # bytes of a file or an answer
 KEYS = ("provider_data/region", "provider_data/roles", FEATURE, STATUS)
 LABELS = ("config-2", "CONFIG-2")  # OpenStack's for iso9660, and for vfat

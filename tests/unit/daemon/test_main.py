@@ -40,10 +40,25 @@ def test_without_a_region_the_ways_to_set_it_are_named(
     with pytest.raises(ConfigError, match="no region is known"):
         endpoint(Settings(), Metadata())
 
+    (environ / "metadata.json").write_text("{}")
     assert 78 == main(["--config", write(environ, "persist: none\n")])
     lines = capfd.readouterr().err.splitlines()
     assert 1 == len(lines)
     assert all(word in lines[0] for word in ("'region'", "'endpoint'", "config drive"))
+
+
+def test_metadata_that_is_not_there_yet_is_no_wrong_setting(
+    environ: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """75, which systemd retries, and no word that would release whoever waits for the daemon."""
+    (environ / "run").mkdir()
+
+    assert 75 == main(["--config", write(environ, "persist: none\n")])
+    lines = capfd.readouterr().err.splitlines()
+    assert 1 == len(lines)
+    assert "no region is known yet" in lines[0]
+    assert str(environ / "metadata.json") in lines[0]
+    assert [] == list((environ / "run").iterdir())
 
 
 def test_a_malformed_setting_is_one_line(environ: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -24,8 +24,10 @@ DAY = datetime.timedelta(days=1)
 class Authority:
     """A certificate authority that lives as long as the emulator."""
 
-    def __init__(self, name: str = "rcnetd emulator CA") -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())  # quick to sign with
+    def __init__(
+        self, name: str = "rcnetd emulator CA", key: ec.EllipticCurvePrivateKey | None = None
+    ) -> None:
+        self._key = key or ec.generate_private_key(ec.SECP256R1())  # quick to sign with
         self._name = _name(name)
         self._certificate = self._sign(self._key, self._name, -DAY, 3650 * DAY, None)
 

@@ -8,20 +8,16 @@ that of a fresh server behind RackConnect.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
 
 from rcnetd.core.model import Query, Route, RouteLookup
 from rcnetd.core.routes import OUTSIDE
 from rcnetd.emulator.certificates import NAMES, Authority
-from rcnetd.emulator.testing import RunningEmulator, emulator
 from rcnetd.lab.topology import (
     API,
     GATEWAY,
@@ -34,6 +30,7 @@ from rcnetd.lab.topology import (
     Topology,
 )
 from rcnetd.netlink.kernel import Kernel
+from tests.boot.server import BOOT, Server
 from tests.support.waiting import until
 
 MANAGERS = ("netplan", "network-manager", "ifupdown")
@@ -44,7 +41,6 @@ SERVICES = {
     "network-manager": ("NetworkManager.service", "NetworkManager-wait-online.service"),
     "ifupdown": ("networking.service",),
 }
-BOOT = 60.0  # seconds; a boot takes some
 DNS = "203.0.113.53"  # on the public interface, as the platform has it
 SERVICENETS = ("10.176.0.0/12", "10.208.0.0/12")
 
@@ -154,6 +150,14 @@ def chroot(root: Path, *command: str) -> str:
 def bake(root: Path, authority: Authority) -> None:
     """What an image builder does after installing the package, and before the snapshot."""
     write(root, "/etc/rcnetd/rcnetd.yaml", SETTINGS)
+    know_the_lab(root, authority)
+    write(root, "/etc/machine-id", "")
+    write(root, "/etc/cloud/cloud-init.disabled", "")
+    (root / "etc/resolv.conf").unlink(missing_ok=True)
+
+
+def know_the_lab(root: Path, authority: Authority) -> None:
+    """The API's names, whom to trust, and two units that wait for the network."""
     names = " ".join(NAMES)
     write(root, "/etc/hosts", f"127.0.0.1 localhost\n{API} {names}\n")
     write(root, "/usr/local/share/ca-certificates/lab.crt", authority.pem.decode())
@@ -161,9 +165,6 @@ def bake(root: Path, authority: Authority) -> None:
     write(root, "/etc/systemd/system/online.service", ONLINE)
     write(root, "/etc/systemd/system/dependent.service", DEPENDENT)
     chroot(root, "systemctl", "enable", "online.service", "dependent.service")
-    write(root, "/etc/machine-id", "")
-    write(root, "/etc/cloud/cloud-init.disabled", "")
-    (root / "etc/resolv.conf").unlink(missing_ok=True)
 
 
 def configure(root: Path, manager: str, metric: int = 0, *, alone: bool = True) -> None:
@@ -251,30 +252,14 @@ _CONFIGURE: dict[str, Callable[[Path, int], None]] = {
 }  # fmt: skip
 
 
-class Guest:
-    """One server: its disk, its network, and its boots."""
+class Guest(Server):
+    """One server in a container: its disk, its network, and its boots."""
 
     def __init__(self, root: Path, manager: str, topology: Topology, authority: Authority) -> None:
-        self.root, self.manager, self.topology = root, manager, topology
-        self._authority = authority
+        super().__init__(topology, authority)
+        self.root, self.manager = root, manager
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._console = root.parent / "console"
-        self._stack = contextlib.ExitStack()
-        self.api: RunningEmulator
-
-    def emulate(self, timeline: str) -> RunningEmulator:
-        """Serve the API under its real names, over TLS that the image trusts."""
-        self.silence()
-        context = self._authority.context(NAMES)
-        with self.topology.api:
-            self.api = self._stack.enter_context(
-                emulator(timeline, host=str(API), port=443, context=context)
-            )
-        return self.api
-
-    def silence(self) -> None:
-        """End the API: connections are refused."""
-        self._stack.close()
 
     @contextlib.contextmanager
     def boot(self, *, servicenet: bool = True) -> Iterator[Guest]:
@@ -329,46 +314,9 @@ class Guest:
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "xterm"},
         )  # fmt: skip
 
-    def show(self, unit: str, name: str) -> str:
-        """One property of a unit."""
-        return self.run("systemctl", "show", "--value", "-p", name, unit).strip()
-
-    def is_active(self, unit: str) -> bool:
-        """Whether a unit is active."""
-        return self.show(unit, "ActiveState") == "active"
-
-    def is_in_file(self, text: str, path: str) -> bool:
-        """Whether a file of the booted guest has this text."""
-        return text in self.run("cat", path, check=False)
-
-    def until_active(self, *units: str) -> None:
-        """Wait for these units."""
-        for unit in units:
-            self.until(partial(self.is_active, unit))
-
-    def result(self, unit: str) -> tuple[str, int]:
-        """The unit's present state, and the exit code of its main process's last end."""
-        return self.show(unit, "ActiveState"), int(self.show(unit, "ExecMainStatus") or 0)
-
     def set(self, text: str) -> None:
         """More settings of rcnetd, for the next boot."""
         write(self.root, "/etc/rcnetd/conf.d/lab.yaml", text)
-
-    def since_boot(self, unit: str) -> float:
-        """When the unit became active, in CLOCK_MONOTONIC seconds; 0 if it never did."""
-        return int(self.show(unit, "ActiveEnterTimestampMonotonic") or 0) / 1e6
-
-    @property
-    def status(self) -> dict[str, Any]:
-        """rcnetd's `status.json`, {} before there is one."""
-        text = self.run("cat", "/run/rcnetd/status.json", check=False)
-        content: dict[str, Any] = json.loads(text) if text else {}
-        return content
-
-    @property
-    def journal(self) -> str:
-        """What the guest's journal has, for a message of a failed test."""
-        return self.run("journalctl", "-b", "--no-pager", "-n", "60", check=False)
 
     # From outside: the kernel
 
@@ -386,14 +334,6 @@ class Guest:
         """Whether outside traffic takes the RackConnect gateway."""
         verdict = self.lookup()
         return verdict is not None and verdict.gateway == GATEWAY
-
-    def until(self, claim: Callable[[], object], timeout: float = BOOT) -> float:
-        """Wait until *claim* is true, or fail with what the guest has to say."""
-        try:
-            return until(claim, timeout)
-        except AssertionError:
-            status = self.run("systemctl", "status", "--no-pager", "rcnetd*", check=False)
-            raise AssertionError(f"it never came\n{status}\n{self.journal}") from None
 
     # The machine
 

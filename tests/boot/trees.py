@@ -44,19 +44,20 @@ def alone() -> Iterator[None]:
 def tree(release: str) -> Path:
     """The root tree of a release; must not be changed."""
     with alone():
-        return _tree(release)
+        return cached_tree(release, release, PACKAGES)
 
 
-def _tree(release: str) -> Path:
-    wanted = hashlib.sha256(f"{release} {PACKAGES}".encode()).hexdigest()[:12]
-    path = cache() / f"{release}-{wanted}"
+def cached_tree(name: str, release: str, packages: str) -> Path:
+    """The tree *name* of a release with these packages; the caller holds `alone`."""
+    wanted = hashlib.sha256(f"{release} {packages}".encode()).hexdigest()[:12]
+    path = cache() / f"{name}-{wanted}"
     if not path.exists():
-        for old in cache().glob(f"{release}-*"):
+        for old in cache().glob(f"{name}-{'?' * len(wanted)}"):
             shutil.rmtree(old)
-        partial = cache() / f".{release}.partial"
+        partial = cache() / f".{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", release,
+            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", release,
              str(partial), "http://deb.debian.org/debian"],
             check=True,
         )  # fmt: skip

@@ -1,0 +1,120 @@
+"""Boots of whole machines: cloud-init configures the network, and everything arrives late."""
+
+from __future__ import annotations
+
+import contextlib
+
+from tests.vm.checks import (
+    FIREWALL,
+    PAST_THE_FIREWALL,
+    check_boot,
+    check_persisted,
+    check_route,
+    lost,
+    wait_for_the_end_of_the_boot,
+    ways,
+)
+from tests.vm.conftest import MakeMachine
+from tests.vm.drive import ONMETAL, PUBLIC_VLAN, SERVICENET_VLAN, SLAVES
+from tests.vm.machine import Machine
+from tests.vm.trunk import Trunk
+
+# RackConnect takes its time, as it does with real servers.
+LATE = """
+servers:
+  - start: first-request
+    timeline:
+      - {at: 8s, gateway: 10.180.31.254}
+      - {at: 20s, status: DEPLOYED}
+"""
+FALL_BACK_SOON = "echo fallback_after: 10s >/etc/rcnetd/conf.d/lab.yaml"  # not two minutes
+DEPLOYED = "servers: [{timeline: [{at: 0, gateway: 10.180.31.254, status: DEPLOYED}]}]"
+
+
+def first_boot(machine: Machine, renderer: str, at_the_end: str = FALL_BACK_SOON) -> None:
+    """The gateway is assigned late: the route, network-online.target, READY, the files."""
+    machine.emulate(LATE)
+    with machine.boot():
+        check_boot(machine)
+        assert [PAST_THE_FIREWALL, FIREWALL] == ways(machine)
+        assert [] == lost(machine)
+        check_persisted(machine, renderer)
+        machine.sh(at_the_end)
+        machine.power_off()
+
+
+def boot_without_the_api(machine: Machine) -> None:
+    """Nothing answers: the files have the route at once, and what is remembered is READY."""
+    machine.silence()
+    with machine.boot():
+        check_boot(machine)
+        assert [FIREWALL] == ways(machine)
+        machine.run("dpkg", "--remove", "rcnetd")
+        machine.power_off()
+
+
+def boot_without_rcnetd(machine: Machine) -> None:
+    """The route is there, and cloud-init has not undone it."""
+    with machine.boot():
+        wait_for_the_end_of_the_boot(machine, gate=False)
+        check_route(machine)
+        assert [FIREWALL] == ways(machine)
+
+
+def test_three_boots_with_netplan(make_machine: MakeMachine) -> None:
+    """First boot; the API is dead; rcnetd is removed."""
+    machine = make_machine("bookworm", "netplan")
+    first_boot(machine, "netplan")
+    boot_without_the_api(machine)
+    boot_without_rcnetd(machine)
+
+
+def test_ifupdown(make_machine: MakeMachine) -> None:
+    """cloud-init's /etc/network/interfaces.d, with lines of `route`."""
+    machine = make_machine("bookworm", "ifupdown")
+    first_boot(machine, "ifupdown")
+    boot_without_the_api(machine)
+
+
+def test_network_manager(make_machine: MakeMachine) -> None:
+    """cloud-init's keyfiles."""
+    machine = make_machine("trixie", "network-manager")
+    first_boot(machine, "network-manager")
+    boot_without_the_api(machine)
+
+
+def test_cloud_init_writes_the_network_again(make_machine: MakeMachine) -> None:
+    """Predictable interface names; after `cloud-init clean` the files are edited once more."""
+    machine = make_machine("trixie", "netplan")
+    machine.arguments = ""
+    first_boot(machine, "netplan", "cloud-init clean")
+    with machine.boot():
+        check_boot(machine)
+        assert FIREWALL == ways(machine)[-1]
+        check_persisted(machine, "netplan")
+
+
+def test_vlan_over_a_bond(make_machine: MakeMachine) -> None:
+    """OnMetal: a slave is lost, then ServiceNet's VLAN is deleted and made again."""
+    machine = make_machine("bookworm", "netplan", ONMETAL)
+    machine.macs = SLAVES
+    taps = {PUBLIC_VLAN: "tap0", SERVICENET_VLAN: "tap1"}
+    with contextlib.closing(Trunk(machine.place, machine.topology.server, taps)) as trunk:
+        machine.trunk = trunk
+        machine.emulate(LATE)
+        with machine.boot():
+            check_boot(machine)
+            assert [PAST_THE_FIREWALL, FIREWALL] == ways(machine)
+            check_persisted(machine, "netplan")
+
+            machine.monitor("set_link", name="card0", up=False)
+            count = len(machine.receiver.packets)
+            machine.until(lambda: len(machine.receiver.packets) > count + 4)
+            assert FIREWALL == ways(machine)[-1]
+
+            machine.sh("ip link delete dev bond0.401; netplan apply")
+            machine.until(lambda: machine.status["route"]["in_effect"])
+            count = len(machine.receiver.packets)
+            machine.until(lambda: len(machine.receiver.packets) > count + 4)
+            assert [PAST_THE_FIREWALL, FIREWALL] == ways(machine)
+            check_route(machine)

@@ -90,9 +90,10 @@ class Facts:
 
     *last_good* is what outlived the last reboot; *last_good_matches* says that it is of this server
     as it is now. *was_ready*: this server was READY in this boot already, before the daemon was
-    restarted. *applied*: our route has been in effect since the daemon started. *public* is decided
-    once (`core/public.py`); *rediscover* says that ServiceNet's link was not as expected, so that
-    all links have to be read.
+    restarted. *home* is the address on ServiceNet that was remembered, or else chosen first: it
+    counts again whenever it is back. *applied*: our route has been in effect since the daemon
+    started. *public* is decided once (`core/public.py`); *rediscover* says that ServiceNet's link
+    was not as expected, so that all links have to be read.
     """
 
     settings: Settings
@@ -103,6 +104,7 @@ class Facts:
     was_ready: bool = False
     network: Network = field(default_factory=Network)
     servicenet: ServiceNet | None = None
+    home: IPv4Address | None = None
     rediscover: bool = False
     public: PublicLink | None = None
     public_is_decided: bool = False

@@ -135,8 +135,6 @@ class Guard:
         unwanted = tuple(dict.fromkeys(self._unwanted(facts, servicenet)))
         if unwanted:
             return self._remove(facts, unwanted, now)
-        if not facts.route.holds:
-            return []
         self._failures = 0
         return (
             self._repaired(now)

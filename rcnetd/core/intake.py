@@ -51,7 +51,8 @@ class Intake:
             # Only the links that matter were read, or the list kept changing: no proof of absence.
             self._change(network=network, rediscover=True)
             return
-        self._change(network=network, servicenet=found, rediscover=False)
+        home = facts.home or (found.address.ip if found else None)
+        self._change(network=network, servicenet=found, home=home, rediscover=False)
         if found is None:
             if before is not None:
                 timeout = facts.settings.servicenet.timeout
@@ -66,14 +67,13 @@ class Intake:
     def _find_servicenet(self, network: Network) -> ServiceNet | None:
         facts = self.facts
         last_good = facts.last_good
-        known = last_good.address.ip if last_good else None
         gateways = (facts.gateway.address, facts.gateway.candidate)
         if not any(gateways) and last_good is not None:
             gateways = (last_good.gateway, None)
         return choose(
             network,
             facts.settings.servicenet,
-            hints(facts.metadata, *gateways, known=known),
+            hints(facts.metadata, *gateways, known=facts.home),
             facts.servicenet,
         )
 

@@ -85,6 +85,7 @@ class Machine:
             identity or Identity(),
             last_good,
             was_ready=was_ready,
+            home=last_good.address.ip if last_good else None,
             deadlines=Deadlines(now + settings.servicenet.timeout, now + settings.deploy_timeout),
         )
         self.poller = Poller(settings.requests_per_minute, jitter)
@@ -220,7 +221,8 @@ class Machine:
                 intake.answered(event)
         else:
             raise AssertionError(f"Unexpected event: {event!r}")
-        intake.decide_without_features(now)
+        if self.state is State.WAITING_FOR_FEATURES:
+            intake.decide_without_features(now)
         self._take(intake)
 
     def _take(self, intake: Intake) -> None:
@@ -260,9 +262,13 @@ class Machine:
         facts = self.facts
         if condition is Condition.ROUTE_IN_EFFECT:
             self.facts = replace(facts, applied=True)
-        elif condition is Condition.RESUMED:
+        elif condition in (Condition.RESUMED, Condition.RACKCONNECTED):
             deploy = now + facts.settings.deploy_timeout
-            self.facts = replace(facts, deadlines=replace(facts.deadlines, deploy=deploy))
+            self.facts = replace(
+                facts,
+                deadlines=replace(facts.deadlines, deploy=deploy),
+                api=replace(facts.api, failing_since=()),
+            )
         elif condition is Condition.TRUSTED:
             source = facts.deployed_by
             self.facts = replace(facts, automation=replace(facts.automation, source=source))

@@ -13,6 +13,7 @@ from rcnetd.core.guard import (
     PROBE_INTERVAL,
     Guard,
     Repair,
+    planned_removals,
     servicenet_probes,
 )
 from rcnetd.core.log import MAX_MESSAGES, OnceLog
@@ -26,6 +27,7 @@ from rcnetd.core.model import (
     Route,
     RouteLookup,
 )
+from rcnetd.core.public import choose_public
 from rcnetd.core.routes import OUTSIDE, Diversion
 from rcnetd.core.settings import GatewaySettings, Metadata, PublicInterface, PublicIPv6
 from tests.support.playbook import (
@@ -477,3 +479,122 @@ def test_the_verdict_is_asked_for_an_outside_address() -> None:
 
     assert OUTSIDE in book.machine.query.destinations
     assert PUBLIC_ROUTER != OUTSIDE
+
+
+def test_one_event_is_one_repair() -> None:
+    """A `replace` that takes ours away and wins: one repair, whose line names the winner."""
+    book = ready()
+    thief = Route(None, None, METRIC, 3, raw=b"nhid", nexthop_id=7)
+    book.world.routes = [thief, *(one for one in book.world.routes if one.gateway != GATEWAY)]
+    book.look()
+
+    assert book.machine.guard.repairs == 1
+    assert book.machine.guard.last_repair is not None
+    assert "default nhid 7" in book.machine.guard.last_repair.reason
+
+
+def test_a_try_is_not_a_repair() -> None:
+    """What the kernel refuses is not in effect again."""
+    book = ready()
+    book.world.routes.clear()
+    book.world.refuse = "Failed to add the route: Nexthop has invalid gateway"
+    book.look().wait(10)
+    assert book.machine.guard.repairs == 0
+
+    book.world.refuse = None
+    book.wait(2)
+    assert book.machine.guard.repairs == 1
+    assert sum("was lost, putting it back" in line for line in book.said) == 1
+
+
+def test_the_connected_route_is_put_back_with_ours() -> None:
+    """A flush of the link takes both; ours stands on the other."""
+    book = ready()
+    subnet = book.world.addresses[1].interface.network
+    book.world.flushed.add(subnet)
+    book.world.routes.clear()
+    book.look()
+
+    assert subnet not in book.world.flushed
+    assert book.world.default is not None
+    added = [one for one in book.taken(AddRoute) if one.gateway is None]  # type: ignore[attr-defined]
+    assert [subnet] == [one.destination for one in added]  # type: ignore[attr-defined]
+
+
+def test_our_route_set_by_the_host_is_nothing_to_fight() -> None:
+    """The persisted route, put there by its backend with another protocol."""
+    book = ready()
+    theirs = Route(3, GATEWAY, METRIC, STATIC, raw=b"static")
+    book.world.routes = [theirs, *(one for one in book.world.routes if one.gateway != GATEWAY)]
+    book.look().wait(70)
+
+    assert theirs in book.world.routes
+    assert book.machine.guard.repairs == 0
+    assert not any("took over" in line or "was lost" in line for line in book.said)
+
+
+def test_what_another_table_diverts_is_not_missing() -> None:
+    """No ServiceNet route is added that is there; the table is named."""
+    book = Playbook(World(diversion=RouteLookup(0, 9, None, 0, 3, table=52)).servicenet_routes())
+    book.look().tell(MANAGED, ASSIGNED, DEPLOYED)
+
+    assert [GATEWAY] == [one.gateway for one in book.taken(AddRoute)]  # type: ignore[attr-defined]
+    assert any("10.176.0.0/12 is diverted by a route of table 52" in line for line in book.said)
+    assert not any("no route keeps" in line for line in book.said)
+
+
+def test_what_a_rule_refuses_is_not_missing() -> None:
+    """`ip rule add blackhole`: reported as it is."""
+    book = ready()
+    book.world.diversion = RouteLookup(refusal="blackhole")
+    before = len(book.taken(AddRoute))
+    book.look().wait(30)
+
+    assert before == len(book.taken(AddRoute))
+    (diversion,) = book.machine.facts.route.diversions
+    assert diversion.describe(Network()) == "traffic is refused (blackhole)"
+
+
+def test_plan_and_guard_agree() -> None:
+    """What would be removed is what is removed; a losing default on a third link stays."""
+    third = foreign_default(500, ifindex=9, gateway=IPv4Address("192.168.5.1"))
+    theirs = [foreign_default(0), foreign_default(100, protocol=16)]
+    book = Playbook(World(routes=[*theirs, third]).servicenet_routes()).look()
+    book.tell(MANAGED)
+    book.machine.facts = replace(book.machine.facts, network=book.world.network(book.machine))
+    facts = book.machine.facts
+    assert facts.servicenet is not None
+    public = choose_public(facts.network, facts.servicenet, Metadata())
+
+    planned = planned_removals(replace(facts, public=public), GATEWAY)
+    book.tell(ASSIGNED, DEPLOYED)
+
+    assert tuple(theirs) == planned
+    assert [RemoveRoutes(planned, record=planned)] == book.taken(RemoveRoutes)
+    assert () == planned_removals(replace(facts, servicenet=None), GATEWAY)
+
+
+def test_losses_in_a_row_are_repaired_at_once_and_logged_seldom() -> None:
+    """120 a second for ten seconds."""
+    book = ready().wait(100)
+    for number in range(1200):
+        book.now = 100 + number / 120
+        book.world.routes = [one for one in book.world.routes if one.gateway != GATEWAY]
+        book.look()
+        assert book.world.default is not None
+
+    assert book.machine.guard.repairs == 1200
+    assert sum("was lost" in line for line in book.said) <= 6
+
+
+def test_a_takeover_that_cannot_be_removed_is_one_takeover() -> None:
+    """Tried again until it works; told once."""
+    book = ready()
+    book.world.refuse = "Failed to remove the route"
+    steal(book)
+    book.wait(1)
+    book.world.refuse = None
+    book.wait(2)
+
+    assert book.machine.guard.repairs == 1
+    assert sum("took over" in line for line in book.said) == 1

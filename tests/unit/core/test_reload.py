@@ -209,3 +209,20 @@ def test_failures_of_before_are_still_counted() -> None:
 
     assert failures == book.machine.poller.pacer.failures
     assert not book.asked
+
+
+def test_who_configures_can_be_set_before_it_is_known() -> None:
+    """Without waiting for the API's word."""
+    book = server()
+    reload(book, manage=Manage.ALWAYS)
+
+    assert State.WAITING_FOR_GATEWAY is book.machine.state
+
+
+def test_other_servicenet_settings_choose_again() -> None:
+    """The link that was chosen by the previous ones is not held."""
+    book = server(MANAGED, ASSIGNED, DEPLOYED)
+    reload(book, servicenet=ServiceNetSettings(name="eth0"))
+
+    assert book.machine.facts.servicenet is not None
+    assert "eth0" == book.machine.facts.servicenet.link.name

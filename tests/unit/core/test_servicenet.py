@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 import pytest
 
 from rcnetd.core.model import Address, Link, Network
-from rcnetd.core.servicenet import Hints, ServiceNet, choose, rejection
+from rcnetd.core.servicenet import Hints, ServiceNet, choose, foundations, rejection
 from rcnetd.core.settings import ServiceNetSettings
 
 SETTINGS = ServiceNetSettings()
@@ -160,3 +160,46 @@ def test_networks_are_a_setting() -> None:
     assert ("eth0", "192.168.1.2") == chosen(
         choose(network((ETH0[0], "192.168.1.2/24"), ETH1), settings)
     )
+
+
+def test_an_alternative_name_is_a_name() -> None:
+    """udev gives every link such names; `ip` takes them, too."""
+    named = (Link(3, "eth1", "bc:76:4e:20:6c:5b", altnames=("enp1s0",)), "10.180.1.2/19")
+
+    settings = ServiceNetSettings(name="enp1s0")
+    assert ("eth1", "10.180.1.2") == chosen(choose(network(ETH0, named), settings))
+
+
+def test_a_port_stands_for_its_bridge() -> None:
+    """The MAC that the platform names is a port's; the bridge has the address, and other MACs."""
+    port = (Link(3, "eth1", "bc:76:4e:20:6c:5b", master=7), "")
+    bridge = (Link(7, "br-snet", "02:00:00:00:00:01", kind="bridge"), "10.180.1.2/19")
+
+    found = choose(network(port, bridge), SETTINGS, Hints(mac="bc:76:4e:20:6c:5b"))
+    assert ("br-snet", "10.180.1.2") == chosen(found)
+    assert ("br-snet", "10.180.1.2") == chosen(choose(network(port, bridge), SETTINGS))
+
+
+def test_a_bridge_of_containers_is_not_servicenet() -> None:
+    """Nothing below it leaves the server."""
+    bridge = (Link(7, "docker0", "02:42:00:00:00:01", kind="bridge"), "10.208.0.1/16")
+    vlan = (Link(8, "docker0.5", "02:42:00:00:00:01", kind="vlan", lower=7), "10.208.9.1/24")
+    lost = (Link(9, "eth9.5", "02:42:00:00:00:09", kind="vlan", lower=99), "10.208.8.1/24")
+
+    assert choose(network(bridge, vlan, lost), SETTINGS) is None
+
+
+def test_a_choice_is_told_with_what_was_passed_over() -> None:
+    """Two links have ServiceNet addresses: which, over which others, and why."""
+    other = (Link(9, "eth9", "bc:76:4e:00:00:09"), "10.208.1.1/20")
+
+    found = choose(network(other, ETH1), SETTINGS)
+    assert found is not None
+    assert "as is 'eth9' 10.208.1.1/20; physical links come first" in found.why
+
+
+def test_links_in_a_circle_are_walked_once() -> None:
+    """A VLAN whose port's master is itself, as a damaged reading may have it."""
+    odd = Network(links=(Link(1, "a", master=2), Link(2, "b", kind="vlan", lower=1)))
+
+    assert {1, 2} == foundations(odd, 2)

@@ -261,3 +261,13 @@ def test_no_sixty_seconds_see_more_than_the_budget(
             programs.book = budget.full(limit, programs.now)
 
     assert programs.most_in_a_minute() <= limit
+
+
+def test_a_request_that_was_never_sent_gives_its_slot_back() -> None:
+    """As if it had not been taken; the numbers go on."""
+    taken = take(LedgerState(), 100.0)
+    assert taken is not None
+    given = budget.give_back(taken, taken.last_number)
+
+    assert () == given.entries
+    assert taken.last_number == given.last_number

@@ -1,0 +1,63 @@
+"""Repairs that repeat themselves: when they are damped, and what of them is logged."""
+
+from __future__ import annotations
+
+from rcnetd.core.fight import MAX_TAKEOVERS, PAUSE, WINDOW, Fight, Losses
+
+
+def test_takeovers_in_a_row_are_a_fight() -> None:
+    """Each is repaired at once until there were too many; then one repair in a while."""
+    fight, now = Fight(), 100.0
+    for _ in range(MAX_TAKEOVERS + 1):
+        fight, may_repair = fight.takeover(now)
+        assert may_repair
+        assert not fight.is_declared
+        now += 0.1
+    fight, may_repair = fight.takeover(now)
+
+    assert fight.is_declared
+    assert not may_repair
+    assert fight.is_on(now)
+    assert fight.takeover(fight.repair_at)[1]
+    assert fight.repair_at == fight.repaired_at + PAUSE
+
+
+def test_a_fight_is_over_after_a_quiet_time() -> None:
+    """The next takeover is repaired at once again."""
+    fight = Fight(MAX_TAKEOVERS + 1, repaired_at=100.0, is_declared=True)
+    later = 100.0 + PAUSE + WINDOW + 0.1
+
+    assert not fight.is_on(later)
+    again, may_repair = fight.takeover(later)
+    assert may_repair
+    assert not again.is_declared
+
+
+def test_losses_are_logged_less_and_less_often() -> None:
+    """The first at once; 120 a second for a minute make a handful of lines, and count them all."""
+    losses, logged, unsaid = Losses(), 0, 0
+    for number in range(120 * 60):
+        losses, said = losses.loss(number / 120)
+        if said is not None:
+            logged, unsaid = logged + 1, unsaid + said
+
+    assert logged <= 8
+    assert logged + unsaid + losses.unsaid == 120 * 60
+
+
+def test_losses_far_apart_are_each_logged() -> None:
+    """A quiet time makes the next one news."""
+    losses = Losses()
+    for number in range(10):
+        losses, said = losses.loss(number * 300.0)
+        assert said == 0
+
+
+def test_a_loss_that_comes_back_soon_after_the_silence_tells_how_many() -> None:
+    """Between the two lines there were three."""
+    losses, said = Losses().loss(0.0)
+    for at in (0.2, 0.4, 0.6):
+        losses, said = losses.loss(at)
+        assert said is None
+
+    assert losses.loss(1.1)[1] == 3

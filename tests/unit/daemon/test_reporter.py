@@ -1,0 +1,132 @@
+"""The daemon's reports: what is new, not too often, and never in the way."""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rcnetd.basic.dataclass import replace
+from rcnetd.daemon.notify import Notifier
+from rcnetd.daemon.reporter import MIN_INTERVAL, Reporter
+from rcnetd.store.paths import Paths
+from rcnetd.store.runtime import RuntimeFiles
+from tests.support.playbook import ASSIGNED, DEPLOYED, MANAGED, Playbook, boot
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    """systemd's socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.setblocking(False)
+        yield listener
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """A run directory of the test's own."""
+    (tmp_path / "run").mkdir()
+    return Paths(tmp_path / "run", tmp_path / "state")
+
+
+@pytest.fixture
+def complaints() -> list[Path]:
+    """The files that could not be written."""
+    return []
+
+
+@pytest.fixture
+def reporter(
+    paths: Paths, manager: socket.socket, complaints: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> Reporter:
+    """A reporter whose manager is the test."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(manager.getsockname()))
+    notifier = Notifier({"NOTIFY_SOCKET": str(manager.getsockname())})
+
+    def complain(path: Path, error: OSError) -> None:
+        complaints.append(path)
+
+    return Reporter(paths, RuntimeFiles(paths), notifier, complain)
+
+
+def told(manager: socket.socket) -> list[str]:
+    """What systemd was told."""
+    messages = []
+    while True:
+        try:
+            messages.append(manager.recv(4096).decode())
+        except BlockingIOError:
+            return messages
+
+
+def test_news_is_told_at_once_and_then_not_too_often(reporter: Reporter, paths: Paths) -> None:
+    """While events repeat, each is not worth a file of its own; the last one is."""
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
+    snapshot = replace(book.machine.snapshot(100.0), repairs=0)
+    reporter.tell(snapshot, {})
+    for number in range(1, 50):
+        at = 100.0 + number / 1000
+        reporter.tell(replace(snapshot, at=at, repairs=number), {})
+    assert 0 == json.loads(paths.status.read_text())["route"]["repairs"]
+
+    due = reporter.wake_at(100.05, is_ready=True)
+    assert due == 100.0 + MIN_INTERVAL
+    reporter.tell(replace(snapshot, at=due, repairs=49), {})
+    assert 49 == json.loads(paths.status.read_text())["route"]["repairs"]
+
+
+def test_the_status_comes_before_ready(
+    reporter: Reporter, paths: Paths, manager: socket.socket
+) -> None:
+    """What is started by READY reads the status of a ready server."""
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
+    reporter.ready(book.machine.snapshot(book.now), {})
+
+    assert json.loads(paths.status.read_text())["ready"] is True
+    assert paths.ready.exists()
+    assert any("READY=1" in message for message in told(manager))
+
+
+def test_what_cannot_be_written_stops_nothing(
+    reporter: Reporter, paths: Paths, manager: socket.socket, complaints: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """READY is reported all the same."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RuntimeFiles, "_write", full)
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
+    reporter.ready(book.machine.snapshot(book.now), {})
+
+    assert any("READY=1" in message for message in told(manager))
+    assert [paths.status, paths.ready] == complaints
+
+
+def test_a_start_is_kept_alive(reporter: Reporter, manager: socket.socket) -> None:
+    """systemd waits as long as it is told that we are alive."""
+    book = Playbook().look()
+    reporter.tell(book.machine.snapshot(0.0), {})
+    reporter.tell(book.machine.snapshot(11.0), {})
+
+    messages = told(manager)
+    assert 2 == sum("EXTEND_TIMEOUT_USEC" in message for message in messages)
+    assert any("STATUS=waiting to know who configures" in message for message in messages)
+
+
+def test_a_reload_and_the_end(reporter: Reporter, paths: Paths, manager: socket.socket) -> None:
+    """systemd is told of both; the status of a daemon that has ended names no process."""
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
+    reporter.reloading()
+    reporter.reloaded(book.machine.snapshot(book.now))
+    reporter.stopping(book.machine.snapshot(book.now), {}, "stopping, the default route stays")
+
+    text = "\n".join(told(manager))
+    assert all(word in text for word in ("RELOADING=1", "READY=1", "STOPPING=1"))
+    assert json.loads(paths.status.read_text())["pid"] is None

@@ -101,6 +101,37 @@ def test_a_losing_default_on_a_third_link_stays() -> None:
     assert third in book.world.routes
 
 
+@pytest.mark.parametrize(
+    "routes",
+    [
+        [],
+        [foreign_default()],
+        [foreign_default(100)],
+        [foreign_default(100), foreign_default(500, ifindex=9)],
+        [foreign_default(100), foreign_default(0, ifindex=9), foreign_default(1, ifindex=9)],
+        [foreign_default(100), replace(foreign_default(0, ifindex=9), tos=16)],
+        [foreign_default(100), Route(3, ROUTER, METRIC, PROTOCOL, raw=b"leftover")],
+        [foreign_default(100), Route(3, GATEWAY, METRIC, PROTOCOL, raw=b"ours")],
+    ],
+)
+def test_what_is_planned_is_what_is_removed(routes: list[Route]) -> None:
+    """`rcnetctl plan` and the guard have one rule."""
+    metadata = Metadata(public_mac=ETH0.mac)
+    book = Playbook(World(routes=routes).servicenet_routes(), metadata=metadata).look()
+    planned = planned_removals(book.machine.facts, GATEWAY)
+    book.tell(MANAGED, ASSIGNED, DEPLOYED)
+
+    removed = [route for route in routes if route not in book.world.routes]
+    assert set(removed) == set(planned)
+    assert len(removed) == len(planned)
+
+
+def test_without_servicenet_nothing_is_planned() -> None:
+    """There is no link for the route."""
+    facts = Facts(SETTINGS, NO_INSTANCE, network=Network(defaults=(foreign_default(),)))
+    assert () == planned_removals(facts, GATEWAY)
+
+
 def test_routes_with_a_type_of_service_are_left_alone() -> None:
     """They compete for other packets only."""
     special = replace(foreign_default(ifindex=9), tos=16)

@@ -35,7 +35,7 @@ DOORS: dict[str, set[str]] = {
     "dataclasses": {"rcnetd.basic.dataclass"},  # and the emulator's modules
     "rcnetd.api.client": {"rcnetd.fetcher.process"},
     "rcnetd.api.connection": {"rcnetd.api.client", "rcnetd.fetcher.process"},
-    "rcnetd.emulator": {"rcnetd.ctl.main"},
+    "rcnetd.emulator": {"rcnetd.ctl.demo", "rcnetd.ctl.emulate"},
 }
 # All that the core may import of the standard library: no clock, no chance, no files, no network.
 PURE = {"__future__", "collections", "enum", "ipaddress", "math"}

@@ -19,7 +19,7 @@ _shtab_rcnetctl_analyze_option_strings=(-h --help --format --json --plot --all)
 _shtab_rcnetctl_preflight_option_strings=(-h --help --format --json --root)
 _shtab_rcnetctl_clean_option_strings=(-h --help --dry-run --root)
 _shtab_rcnetctl_emulate_option_strings=(-h --help --listen --ca-file --cert --key --plain --fault --fault-on --fault-for --list-faults --log --log-format)
-_shtab_rcnetctl_demo_option_strings=(-h --help --scenario --fault --format --json --timeout)
+_shtab_rcnetctl_demo_option_strings=(-h --help --format --json --scenario --fault --timeout)
 _shtab_rcnetctl_option_strings=(-h --help --version --config)
 
 _shtab_rcnetctl_emulate_pos_0_COMPGEN=_shtab_compgen_files

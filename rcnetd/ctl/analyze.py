@@ -1,11 +1,10 @@
-"""`rcnetctl analyze`: where the boot's time went, as text, for programs, and as a picture.
-
-Exit codes: 0; 1 the timeline cannot be read or the picture not written; 3 rcnetd has not run.
-"""
+"""`rcnetctl analyze`: where the time of the boot went, as text, as JSON and as a picture."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -14,6 +13,7 @@ from pathlib import Path
 from rcnetd.basic.files import read_bounded, write_atomic
 from rcnetd.ctl import status
 from rcnetd.ctl.analysis import Analysis, analyze, asked, document, phases
+from rcnetd.ctl.command import NOT_RUNNING, CommandError, add_format, host_paths
 from rcnetd.ctl.terminal import Terminal
 from rcnetd.store.paths import Paths
 
@@ -22,24 +22,48 @@ MAX_CHANGES = 12  # lines
 REPAIRS = {"lost": "lost", "takeover": "taken over by another route"}
 
 
-def run(paths: Paths, *, as_json: bool, plot: str | None, everything: bool) -> int:
-    """Show it; with *plot* write the picture there instead ("-": to stdout)."""
-    try:
-        text = read_bounded(paths.timeline, MAX_SIZE).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return _fail("rcnetd has not run since boot; 'systemctl start rcnetd'", 3)
-    except (OSError, ValueError) as error:
-        return _fail(f"Failed to read '{paths.timeline}': {error}", 1)
-    found = analyze(text.splitlines(), time.monotonic() if _runs(paths) else None)
-    if found is None:
-        return _fail(f"'{paths.timeline}' tells nothing", 1)
-    if plot is not None:
-        return _plot(found, plot, everything=everything)
-    if as_json:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `rcnetctl analyze`."""
+    parser.description = "Show where the time of the boot went: states, requests and changes."
+    parser.epilog = (
+        "Exit codes: 0 success; 1 the timeline cannot be read, or the picture cannot be written;"
+        " 3 rcnetd has not run since boot."
+    )
+    add_format(parser)
+    parser.add_argument(
+        "--plot", metavar="FILE.svg", help="write a picture to FILE.svg; '-' is standard output"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="with --plot, include what happened after READY"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the analysis, or write the picture."""
+    found = _analysis(host_paths())
+    if args.plot is not None:
+        from rcnetd.ctl.plot import picture
+
+        _write(args.plot, picture(found, everything=args.all))
+    elif args.format == "json":
         print(json.dumps(document(found), indent=1))
     else:
         _show(found, Terminal(sys.stdout))
     return 0
+
+
+def _analysis(paths: Paths) -> Analysis:
+    try:
+        text = read_bounded(paths.timeline, MAX_SIZE).decode("utf-8", "replace")
+    except FileNotFoundError:
+        text = "rcnetd has not run since boot; 'systemctl start rcnetd'"
+        raise CommandError(text, NOT_RUNNING) from None
+    except (OSError, ValueError) as error:
+        raise CommandError(f"Failed to read '{paths.timeline}': {error}") from None
+    found = analyze(text.splitlines(), time.monotonic() if _runs(paths) else None)
+    if found is None:
+        raise CommandError(f"'{paths.timeline}' contains no events")
+    return found
 
 
 def _runs(paths: Paths) -> bool:
@@ -49,18 +73,19 @@ def _runs(paths: Paths) -> bool:
         return False
 
 
-def _plot(found: Analysis, name: str, *, everything: bool) -> int:
-    from rcnetd.ctl.plot import picture
-
-    svg = picture(found, everything=everything)
-    if name == "-":
-        print(svg, end="")
-        return 0
+def _write(name: str, text: str) -> None:
+    """Write *text* to the file *name*. A device, a pipe or a link is not replaced by a file."""
+    if name in ("-", "/dev/stdout"):
+        sys.stdout.write(text)
+        return
+    path = Path(name)
     try:
-        write_atomic(Path(name), svg)
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+        else:
+            write_atomic(Path(os.path.realpath(path)), text)
     except OSError as error:
-        return _fail(f"Failed to write '{name}': {error.strerror}", 1)
-    return 0
+        raise CommandError(f"Failed to write '{name}': {error.strerror}") from None
 
 
 def _show(found: Analysis, terminal: Terminal) -> None:
@@ -141,8 +166,3 @@ def _seconds(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes:.0f}min {rest:.3f}s"
     return f"{minutes // 60:.0f}h {minutes % 60:.0f}min {rest:.0f}s"
-
-
-def _fail(text: str, code: int) -> int:
-    print(f"rcnetctl: {text}", file=sys.stderr)
-    return code

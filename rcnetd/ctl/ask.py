@@ -1,18 +1,18 @@
-"""`rcnetctl gateway`, `automation`, `features`: ask the API directly, within the shared budget.
+"""One request to the API, within the shared budget: for `gateway`, `automation` and `features`.
 
-The body is printed as the API gave it. Exit codes: 0 answered; 75 not assigned yet, or no slot in
-the budget; 69 no usable answer; 78 settings wrong. Without the privilege to use the ledger, the
-daemon's last answer is printed with its age.
+The body is printed as the API sent it. Without the privilege to use the request ledger, the
+daemon's last answer is printed instead, with its age.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface
-from pathlib import Path
 
 from rcnetd.config.load import endpoint
 from rcnetd.core.events import GatewayNotAssigned, RateLimited, RequestFailed
@@ -20,60 +20,60 @@ from rcnetd.core.model import Operation
 from rcnetd.core.pacing import WINDOW
 from rcnetd.core.settings import Metadata, Settings
 from rcnetd.ctl import status
+from rcnetd.ctl.command import CommandError, host_paths
 from rcnetd.store.ledger import Ledger
 from rcnetd.store.paths import Paths
 
 TIMEOUT = 10.0  # seconds
-
+NOT_ASSIGNED = "the gateway is not assigned yet (404)"
+# The exit code for each outcome of the daemon's last answer.
 LAST_ANSWER_CODES = {
     "ok": 0,
     "not-assigned": os.EX_TEMPFAIL,
     "rate-limited": os.EX_TEMPFAIL,
     "failed": os.EX_UNAVAILABLE,
 }
-OPERATIONS = {
-    "gateway": (Operation.GATEWAY, "text"),
-    "automation": (Operation.STATUS, "text"),
-    "details": (Operation.DETAILS, "json"),
-    "features": (Operation.FEATURES, "json"),
-}
 
 
-def run(paths: Paths, config: Sequence[Path], name: str, form: str | None) -> int:
-    """Ask one operation by its command's *name* in the format *form*, and print the answer."""
+def add_arguments(
+    parser: argparse.ArgumentParser, description: str, formats: Sequence[str]
+) -> None:
+    """Declare the options that the three commands share; the first format is the default."""
+    parser.description = (
+        f"{description} The request counts against the budget that is shared with rcnetd."
+        " Without root, show rcnetd's last answer instead."
+    )
+    parser.epilog = (
+        "Exit codes: 0 answered; 69 no usable answer; 75 not assigned yet, or the request budget is"
+        " used up; 78 invalid settings."
+    )
+    parser.add_argument(
+        "--format", choices=formats, help=f"format of the answer (default: {formats[0]})"
+    )
+
+
+def run(args: argparse.Namespace, operation: Operation, form: str) -> int:
+    """Ask the API for one operation in the format *form*, and print the body."""
     from rcnetd.config.fragments import ConfigError
     from rcnetd.config.load import load
     from rcnetd.metadata.file import read
 
-    operation, default = OPERATIONS[name]
-    form = form or default
-    if operation is Operation.DETAILS and form == "text":
-        return _fail("the details come as json or xml, not as text", 2)
+    paths = host_paths()
     try:
-        settings = load(config, environ=os.environ)
+        settings = load(args.config, environ=os.environ)
         metadata, _ = read(paths.metadata)
         url = endpoint(settings, metadata)
     except ConfigError as error:
-        return _fail(str(error), os.EX_CONFIG)
+        raise CommandError(str(error), os.EX_CONFIG) from None
     try:
         body = ask(paths, settings, metadata, url, operation, form)
-    except NoAnswer as error:
-        return _fail(str(error), error.code)
     except PermissionError:
         return _last_answer(paths, operation)
     except OSError as error:
-        return _fail(f"Failed to use '{paths.requests}': {error.strerror}", os.EX_UNAVAILABLE)
+        text = f"Failed to use '{paths.requests}': {error.strerror}"
+        raise CommandError(text, os.EX_UNAVAILABLE) from None
     sys.stdout.buffer.write(body.rstrip(b"\n") + b"\n")
-    sys.stdout.flush()
     return 0
-
-
-class NoAnswer(Exception):
-    """The API has not answered the question; one plain line, and the exit code."""
-
-    def __init__(self, text: str, code: int) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 def ask(
@@ -84,8 +84,10 @@ def ask(
     operation: Operation,
     form: str,
 ) -> bytes:
-    """Ask the API within the shared budget; the body. Raises `NoAnswer`; `OSError`, if this user
-    may not use the budget."""
+    """Send the request and return the body.
+
+    Raises `CommandError` without an answer; `OSError` if this user may not use the ledger.
+    """
     from rcnetd.fetcher.fetcher import EXPIRE_AFTER, BodyReceived, fetch_once
 
     paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -94,11 +96,11 @@ def ask(
     if slot is None:
         seconds = max(budget.blocked_for, min(budget.free_in, default=0.0))
         text = f"the budget of {budget.limit} requests a minute is used up"
-        raise NoAnswer(f"{text}; the next is possible in {seconds:.0f} s", os.EX_TEMPFAIL)
+        raise CommandError(f"{text}; the next is possible in {seconds:.0f} s", os.EX_TEMPFAIL)
     try:
         found = _servicenet(paths, settings, metadata)
         if found is None:
-            raise NoAnswer("there is no ServiceNet interface to ask from", os.EX_UNAVAILABLE)
+            raise CommandError("there is no ServiceNet interface to ask from", os.EX_UNAVAILABLE)
         source, device = found
         answer = fetch_once(
             operation,
@@ -115,50 +117,50 @@ def ask(
     if isinstance(answer, BodyReceived):
         return answer.body
     if isinstance(answer, GatewayNotAssigned):
-        raise NoAnswer("the gateway is not assigned yet (404)", os.EX_TEMPFAIL)
+        raise CommandError(NOT_ASSIGNED, os.EX_TEMPFAIL)
     if isinstance(answer, RateLimited):
         ledger.block(max(WINDOW, answer.retry_after or 0.0))
-        text = "the API's rate limit is reached (403); nobody asks for a minute"
-        raise NoAnswer(text, os.EX_TEMPFAIL)
+        text = "the API's rate limit is reached (403); all requests are paused for a minute"
+        raise CommandError(text, os.EX_TEMPFAIL)
     reason = answer.reason if isinstance(answer, RequestFailed) else repr(answer)
-    raise NoAnswer(f"Failed to ask '{operation.value}': {reason}", os.EX_UNAVAILABLE)
+    raise CommandError(f"Failed to ask '{operation.value}': {reason}", os.EX_UNAVAILABLE)
 
 
 def _servicenet(
     paths: Paths, settings: Settings, metadata: Metadata
 ) -> tuple[IPv4Address, str] | None:
-    """Source address and device: the daemon's, or found in the same way as the daemon's."""
-    content = status.read(paths)
-    if content and status.is_running(content) and content["servicenet"]:
-        known = content["servicenet"]
-        return IPv4Interface(known["address"]).ip, str(known["interface"])
+    """Return the source address and the link: the daemon's, or what it would choose."""
+    with suppress(status.Unreadable, *status.NOT_ITS_FORM):
+        content = status.read(paths)
+        if content and status.is_running(content) and content["servicenet"]:
+            known = content["servicenet"]
+            return IPv4Interface(known["address"]).ip, str(known["interface"])
     from rcnetd.core.model import Query
     from rcnetd.core.servicenet import choose, hints
-    from rcnetd.netlink.kernel import Kernel
+    from rcnetd.netlink.kernel import Kernel, NetlinkError
 
-    servicenet = choose(Kernel().read(Query()), settings.servicenet, hints(metadata, known=None))
+    try:
+        network = Kernel().read(Query())
+    except NetlinkError as error:
+        raise CommandError(str(error), os.EX_UNAVAILABLE) from None
+    servicenet = choose(network, settings.servicenet, hints(metadata, known=None))
     return (servicenet.address.ip, servicenet.link.name) if servicenet else None
 
 
 def _last_answer(paths: Paths, operation: Operation) -> int:
+    """Print the daemon's last answer; return the exit code that goes with it."""
     from rcnetd.basic.text import duration
 
     try:
         content = status.read(paths)
         last = content["answers"].get(operation.value) if content else None
         age = duration(time.monotonic() - last["at"]) if last else ""
-    except status.Unreadable as error:
-        return _fail(str(error), 1)
+        text, code = (last["answer"], LAST_ANSWER_CODES[last["outcome"]]) if last else ("", 0)
     except status.NOT_ITS_FORM:
-        return _fail(f"'{paths.status}' is damaged; restart rcnetd", 1)
+        raise CommandError(f"'{paths.status}' is damaged; restart rcnetd") from None
     if last is None:
-        text = "asking the API needs root (the request budget is the server's)"
-        return _fail(f"{text}, and rcnetd has no answer yet", os.EX_TEMPFAIL)
-    print(last["answer"])
-    print(f"rcnetctl: rcnetd's last answer, {age} old; ask anew as root", file=sys.stderr)
-    return LAST_ANSWER_CODES[last["outcome"]]
-
-
-def _fail(text: str, code: int) -> int:
-    print(f"rcnetctl: {text}", file=sys.stderr)
+        text = "only root may use the request budget, and rcnetd has no answer yet"
+        raise CommandError(text, os.EX_TEMPFAIL)
+    print(text)
+    print(f"rcnetctl: this is rcnetd's answer of {age} ago; only root may ask", file=sys.stderr)
     return code

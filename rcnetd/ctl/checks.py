@@ -1,4 +1,4 @@
-"""What should be so in an image before its snapshot, and what is. Pure.
+"""The checks of `rcnetctl preflight`: what an image must have before its snapshot. Pure.
 
 The contract is that of Rackspace's own `preflight.sh`: lines that begin with PASS, WARNING or FAIL,
 warnings and failures on stderr, and only a FAIL makes the exit code other than 0.
@@ -6,14 +6,15 @@ warnings and failures on stderr, and only a FAIL makes the exit code other than 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 
 from rcnetd.basic.dataclass import dataclass, field
 from rcnetd.core.settings import PublicIPv6, Settings
+from rcnetd.ctl.access import Obstacle
 
 MIN_PYTHON = (3, 9)
-# What the distributions ship that rcnetd is for: Debian 11 on, Enterprise Linux 9 on.
+# What the supported distributions ship: Debian 11 and Enterprise Linux 9, and later ones.
 MIN_LIBRARIES = {
     "pyroute2": (0, 5, 14),
     "requests": (2, 25),
@@ -34,7 +35,7 @@ ENABLED = ("enabled", "enabled-runtime", "static", "alias", "generated", "indire
 
 
 class Level(Enum):
-    """How bad it is."""
+    """How bad the result of a check is."""
 
     PASS = "PASS"
     WARNING = "WARNING"
@@ -43,7 +44,7 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Result:
-    """One line: what was looked at, and what there is to say of it."""
+    """One line of the output."""
 
     level: Level
     check: str  # a stable word for programs
@@ -52,30 +53,31 @@ class Result:
 
 @dataclass(frozen=True)
 class Image:
-    """What was found. None: it could not be looked at; *hidden* says why, by check."""
+    """What the image contains. None: it could not be looked at; *hidden* says why, by check."""
 
-    python: tuple[int, ...] = ()
+    python: tuple[int, ...] | None = ()  # None: there is no python3
     libraries: dict[str, str | None] = field(default_factory=dict)
-    units: dict[str, str] = field(default_factory=dict)  # what `systemctl is-enabled` says
+    units: Mapping[str, str] = field(default_factory=dict)  # what `systemctl is-enabled` says
     settings: Settings | None = None
     settings_error: str = ""
+    unreadable: tuple[Obstacle, ...] = ()  # settings, or what they name
     region_of_platform: str | None = None
     machine_id: str | None = None  # "" where it is empty, as it should be
     dbus_machine_id: bool = False  # a copy of its own, not a link
     state: tuple[str, ...] | None = ()  # files that are bound to this machine
-    persisted: bool | None = False  # this server's route is in the host's own configuration
+    persisted: bool | None = False  # the network configuration contains this server's route
     cloud_init: bool = False
     cloud_init_network: bool = True  # it configures the network
     nova_agent: bool = False
     dependents: tuple[str, ...] = ()  # units that require the daemon itself
     authorities: str | None = None  # the bundle that was found
     name_service: str = ""  # what is wrong with it
-    ipv6_default: str | None = None  # its link; None where there is none, or not looked at
+    ipv6_default: str | None = None  # its link; None if there is none, or not looked at
     hidden: dict[str, str] = field(default_factory=dict)
 
 
 def judge(image: Image) -> list[Result]:
-    """All checks, in the order in which they are shown."""
+    """Run all checks; return the results in the order in which they are shown."""
     results: list[Result] = []
     for check in (
         _python, _libraries, _units, _settings, _region, _dependents, _machine_bound, _managers,
@@ -83,11 +85,15 @@ def judge(image: Image) -> list[Result]:
     ):  # fmt: skip
         results += check(image)
     for name, why in image.hidden.items():
-        results.append(Result(Level.WARNING, name, f"could not be looked at: {why}; run as root"))
+        results.append(Result(Level.WARNING, name, f"could not check '{name}': {why}"))
     return results
 
 
 def _python(image: Image) -> Iterator[Result]:
+    if image.python is None:
+        if "python" not in image.hidden:
+            yield Result(Level.FAIL, "python", "python3 is not installed; Python 3.9 is required")
+        return
     version = ".".join(map(str, image.python))
     if image.python[:2] >= MIN_PYTHON:
         yield Result(Level.PASS, "python", f"Python {version}")
@@ -99,7 +105,7 @@ def _libraries(image: Image) -> Iterator[Result]:
     for name, least in MIN_LIBRARIES.items():
         version, wanted = image.libraries.get(name), ".".join(map(str, least))
         if version is None:
-            text = f"{name} is not installed; {wanted} or later is needed"
+            text = f"{name} is not installed; {wanted} or later is required"
             yield Result(Level.FAIL, "libraries", text)
         elif _parts(version) < least:
             text = f"{name} {version} is older than {wanted}"
@@ -123,7 +129,7 @@ def _units(image: Image) -> Iterator[Result]:
         if state in ENABLED:
             yield Result(Level.PASS, "units", f"{unit} is enabled")
         else:
-            # Without the daemon nothing works; the two others only wait for it.
+            # Nothing works without the daemon; the other units only wait for it.
             level = Level.FAIL if unit == UNITS[0] else Level.WARNING
             text = f"{unit} is {state or 'not installed'}; 'systemctl enable {unit}'"
             yield Result(level, "units", text)
@@ -133,10 +139,17 @@ def _settings(image: Image) -> Iterator[Result]:
     if image.settings_error:
         yield Result(Level.FAIL, "settings", image.settings_error)
     elif image.settings is not None:
-        yield Result(Level.PASS, "settings", "the settings are right")
+        yield Result(Level.PASS, "settings", "the settings are valid")
         if image.settings.endpoint_is_plain:
-            text = "'endpoint' is not encrypted: anyone on its way can answer"
+            text = "'endpoint' is http: anyone on the path can forge the answers; use https"
             yield Result(Level.WARNING, "settings", text)
+    for file in image.unreadable:
+        mode = "o+rx" if file.is_directory else "o+r"
+        text = (
+            f"the user rcnetd cannot read '{file.path}' (mode {file.mode:04o}): the daemon would"
+            f" fail; 'chmod {mode} {file.path}'"
+        )
+        yield Result(Level.FAIL, "settings-access", text)
 
 
 def _region(image: Image) -> Iterator[Result]:
@@ -146,11 +159,11 @@ def _region(image: Image) -> Iterator[Result]:
     if settings.endpoint is not None or settings.region is not None:
         yield Result(Level.PASS, "region", f"region {settings.region or settings.endpoint}")
     elif image.region_of_platform is not None:
-        yield Result(Level.PASS, "region", f"region {image.region_of_platform}, by the platform")
+        yield Result(Level.PASS, "region", f"region {image.region_of_platform}, from the platform")
     else:
         text = (
-            "no region is set: the platform has to name it at boot ('rcnetctl metadata'), or set"
-            " 'region' in /etc/rcnetd/rcnetd.yaml"
+            "no region is set: rcnetd relies on the platform to name it at boot ('rcnetctl"
+            " metadata'); if it does not, set 'region' in /etc/rcnetd/rcnetd.yaml"
         )
         yield Result(Level.WARNING, "region", text)
 
@@ -158,8 +171,8 @@ def _region(image: Image) -> Iterator[Result]:
 def _dependents(image: Image) -> Iterator[Result]:
     for unit in image.dependents:
         text = (
-            f"{unit} requires rcnetd.service itself: a restart of rcnetd would restart it, a late"
-            " DEPLOYED would not start it; let it require rcnetd-deployed.service"
+            f"{unit} requires rcnetd.service: it restarts whenever rcnetd does, and a late DEPLOYED"
+            " does not start it; make it require rcnetd-deployed.service instead"
         )
         yield Result(Level.WARNING, "dependents", text)
 
@@ -167,48 +180,48 @@ def _dependents(image: Image) -> Iterator[Result]:
 def _machine_bound(image: Image) -> Iterator[Result]:
     if image.state:
         names = ", ".join(f"'{name}'" for name in image.state)
-        text = f"{names} belong to this machine; 'rcnetctl clean' removes them"
+        text = f"{names}: bound to this machine; 'rcnetctl clean' removes them"
         yield Result(Level.WARNING, "machine-bound", text)
     elif image.state is not None:
-        yield Result(Level.PASS, "machine-bound", "nothing of rcnetd's belongs to this machine")
+        yield Result(Level.PASS, "machine-bound", "no file of rcnetd is bound to this machine")
     if image.persisted:
         text = (
-            "the host's own configuration has this server's route; 'rcnetctl revert' takes it out"
+            "the network configuration contains this server's route; 'rcnetctl revert' removes it"
         )
         yield Result(Level.FAIL, "persisted", text)
     if image.machine_id:
         text = "/etc/machine-id is not empty: servers of this image would share it; empty it"
         yield Result(Level.WARNING, "machine-bound", text)
     if image.dbus_machine_id:
-        text = "/var/lib/dbus/machine-id is a copy: let it be a link to /etc/machine-id"
+        text = "/var/lib/dbus/machine-id is a copy; replace it with a link to /etc/machine-id"
         yield Result(Level.WARNING, "machine-bound", text)
 
 
 def _managers(image: Image) -> Iterator[Result]:
     names = [name for unit, name in MANAGERS.items() if image.units.get(unit) in ENABLED[:2]]
     if len(names) > 1:
-        text = f"{' and '.join(names)} are enabled together; let one configure the links"
+        text = f"{' and '.join(names)} are both enabled; enable only one"
         yield Result(Level.WARNING, "network-manager", text)
     elif names:
         yield Result(Level.PASS, "network-manager", f"{names[0]} configures the network")
     else:
-        text = "neither systemd-networkd, NetworkManager nor ifupdown is enabled"
+        text = "none of systemd-networkd, NetworkManager and ifupdown is enabled"
         yield Result(Level.WARNING, "network-manager", text)
 
 
 def _cloud_init(image: Image) -> Iterator[Result]:
     if image.cloud_init and image.cloud_init_network:
         text = (
-            "cloud-init may write the network configuration anew at each boot; 'network: {config:"
-            " disabled}' in /etc/cloud/cloud.cfg.d/ leaves it alone"
+            "cloud-init may rewrite the network configuration at each boot; to prevent it, put"
+            " 'network: {config: disabled}' into a file in /etc/cloud/cloud.cfg.d/"
         )
         yield Result(Level.WARNING, "cloud-init", text)
     elif image.cloud_init:
-        yield Result(Level.PASS, "cloud-init", "cloud-init leaves the network alone")
+        yield Result(Level.PASS, "cloud-init", "cloud-init does not configure the network")
     if image.nova_agent:
         text = (
-            "nova-agent writes the whole network configuration when a network is attached or reset;"
-            " rcnetd puts the route back, its files have to be persisted again"
+            "nova-agent rewrites the network configuration when a network is attached or reset;"
+            " rcnetd restores the route, but run 'rcnetctl persist' again after that"
         )
         yield Result(Level.WARNING, "nova-agent", text)
 
@@ -216,20 +229,22 @@ def _cloud_init(image: Image) -> Iterator[Result]:
 def _time(image: Image) -> Iterator[Result]:
     found = [unit for unit in TIME_SYNC if image.units.get(unit) in ENABLED]
     if found:
-        yield Result(Level.PASS, "time", f"{found[0]} keeps the clock")
+        yield Result(Level.PASS, "time", f"{found[0]} sets the clock")
     else:
-        text = "no time synchronisation is enabled: with a wrong clock the API's certificate fails"
+        text = (
+            "no time synchronisation is enabled; a wrong clock makes the API's certificate invalid"
+        )
         yield Result(Level.WARNING, "time", text)
 
 
 def _authorities(image: Image) -> Iterator[Result]:
     if image.authorities is not None:
-        yield Result(Level.PASS, "authorities", f"certificate authorities: {image.authorities}")
+        yield Result(Level.PASS, "authorities", f"CA bundle: {image.authorities}")
     elif image.settings is not None and image.settings.ca_file is not None:
-        text = f"no system authorities; only 'ca_file' {image.settings.ca_file} is trusted"
+        text = f"no system CA bundle; only 'ca_file' {image.settings.ca_file} is trusted"
         yield Result(Level.WARNING, "authorities", text)
     else:
-        text = "no certificate authorities: the API cannot be verified; install ca-certificates"
+        text = "no CA bundle: the API's certificate cannot be verified; install ca-certificates"
         yield Result(Level.FAIL, "authorities", text)
 
 

@@ -1,53 +1,76 @@
-"""`rcnetctl clean`: before the snapshot of an image, forget what is bound to this machine.
+"""`rcnetctl clean`: remove what is bound to this machine, before an image's snapshot.
 
-What is remembered, what happened since boot, what the platform said: never the settings, nor the
-host's own network configuration, which `rcnetctl revert` puts back. Exit codes: 0 nothing is left;
-1 something could not be removed, or has to be reverted first, or rcnetd runs.
+That is the remembered gateway, the timeline and the platform's metadata; never the settings, nor
+the host's network configuration, which `rcnetctl revert` restores.
 """
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import os
 import sys
 from pathlib import Path
 
+from rcnetd.ctl.command import CommandError, add_root, host_paths
 from rcnetd.store.paths import Paths
 
 
-def run(paths: Paths, root: Path, *, dry_run: bool) -> int:
-    """Remove what is ours below *root*, and say what."""
-    paths = paths.below(root)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `rcnetctl clean`."""
+    parser.description = (
+        "Remove what is bound to this machine, so that servers of the image start afresh: the"
+        " remembered gateway, the timeline, the platform's metadata. The settings stay."
+    )
+    parser.epilog = (
+        "Exit codes: 0 nothing is left; 1 something could not be removed, rcnetd is running, or"
+        " 'rcnetctl revert' has to come first."
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be removed")
+    add_root(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Remove rcnetd's own files below the root, and show which."""
+    paths = host_paths().below(args.root)
     try:
         if _is_running(paths):
-            return _fail("rcnetd runs, and would remember it all again; 'systemctl stop rcnetd'")
+            text = "rcnetd is running and would recreate these files; 'systemctl stop rcnetd' first"
+            raise CommandError(text)
     except PermissionError:
-        return _fail("only root may remove what is rcnetd's; run it as root")
-    code = 0
+        raise CommandError("only root may remove rcnetd's files; run it as root") from None
+    failures = []
     if (paths.undo / "undo/record.json").exists():
-        text = "the host's own configuration has this server's route: 'rcnetctl revert' first"
-        code = _fail(text)
+        failures.append(
+            "the host's network configuration contains this server's route; run 'rcnetctl revert'"
+            " first"
+        )
     for path in paths.bound_to_this_machine:
-        try:
-            code = max(code, _remove(path, dry_run=dry_run))
-        except OSError as error:
-            code = _fail(f"Failed to remove '{path}': {error.strerror}")
-    machine_id = root / "etc/machine-id"
-    if _is_set(machine_id):
-        print(f"rcnetctl: '{machine_id}' is not empty: servers of this image would share it; empty"
-              " it", file=sys.stderr)  # fmt: skip
-    return code
+        failures += _remove(path, dry_run=args.dry_run)
+    for line in failures + _warnings(args.root / "etc/machine-id"):
+        print(f"rcnetctl: {line}", file=sys.stderr)
+    return 1 if failures else 0
 
 
-def _remove(path: Path, *, dry_run: bool) -> int:
+def _remove(path: Path, *, dry_run: bool) -> list[str]:
+    """Remove a file, or a link itself; return why not, if it cannot be removed."""
     if not path.is_symlink() and not path.exists():
-        return 0
+        return []
     if path.is_dir() and not path.is_symlink():
-        return _fail(f"'{path}' is a directory, not ours; leaving it")
-    if not dry_run:
-        path.unlink()  # a link goes itself, what it points to stays
+        return [f"'{path}' is a directory, which rcnetd does not create; leaving it"]
+    try:
+        if not dry_run:
+            path.unlink()
+    except OSError as error:
+        return [f"Failed to remove '{path}': {error.strerror}"]
     print(f"{'would remove' if dry_run else 'removed'} {path}")
-    return 0
+    return []
+
+
+def _warnings(machine_id: Path) -> list[str]:
+    if not _is_set(machine_id):
+        return []
+    return [f"'{machine_id}' is not empty: servers of this image would share it; empty it"]
 
 
 def _is_running(paths: Paths) -> bool:
@@ -72,8 +95,3 @@ def _is_set(path: Path) -> bool:
         )
     except OSError:
         return False
-
-
-def _fail(text: str) -> int:
-    print(f"rcnetctl: {text}", file=sys.stderr)
-    return 1

@@ -1,17 +1,17 @@
-"""`rcnetctl metadata`: what the platform says of this server, and where it says so.
+"""`rcnetctl metadata`: what the platform says about this server, and where it says so.
 
-With --write the platform is asked now, and the answer kept for rcnetd (`rcnetd-metadata.service`
-does so at boot); else what was kept is shown. Exit codes: 0; 1 it cannot be written; 3 nothing was
-kept (yet).
+`rcnetd-metadata.service` runs it with --write at boot, for rcnetd.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from typing import Any
 
 from rcnetd.basic.files import read_bounded, write_atomic
+from rcnetd.ctl.command import NOT_RUNNING, CommandError, add_format, host_paths
 from rcnetd.metadata.file import MAX_SIZE, read
 from rcnetd.store.paths import Paths
 
@@ -26,19 +26,37 @@ NAMES = {
 }
 
 
-def run(paths: Paths, *, write: bool, as_json: bool) -> int:
-    """Show what is kept, after asking the platform with *write*."""
-    if write and not _write(paths):
-        return 1
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `rcnetctl metadata`."""
+    parser.description = (
+        "Show what the platform said about this server at boot: region, roles, MAC addresses."
+    )
+    parser.epilog = (
+        "Exit codes: 0 success; 1 the metadata cannot be read or written; 3 none has been collected"
+        " since boot."
+    )
+    add_format(parser)
+    parser.add_argument(
+        "--write", action="store_true",
+        help="query the platform now and store its answer for rcnetd (root)",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the stored metadata, after collecting it with --write."""
+    paths = host_paths()
+    if args.write:
+        _collect(paths)
     try:
         content = json.loads(read_bounded(paths.metadata, MAX_SIZE))
     except FileNotFoundError:
-        return _fail("nothing is kept; 'systemctl start rcnetd-metadata' asks the platform", 3)
+        text = "no metadata has been collected since boot; 'systemctl start rcnetd-metadata'"
+        raise CommandError(text, NOT_RUNNING) from None
     except (OSError, ValueError, RecursionError) as error:
-        return _fail(f"Failed to read '{paths.metadata}': {error}", 1)
+        raise CommandError(f"Failed to read '{paths.metadata}': {error}") from None
     if not isinstance(content, dict):
-        return _fail(f"'{paths.metadata}' is damaged", 1)
-    if as_json:
+        raise CommandError(f"'{paths.metadata}' is damaged; 'systemctl start rcnetd-metadata'")
+    if args.format == "json":
         print(json.dumps(content, indent=1))
     else:
         _show(content)
@@ -47,7 +65,7 @@ def run(paths: Paths, *, write: bool, as_json: bool) -> int:
     return 0
 
 
-def _write(paths: Paths) -> bool:
+def _collect(paths: Paths) -> None:
     from rcnetd.metadata.parse import merge
     from rcnetd.metadata.sources import Platform
 
@@ -59,9 +77,8 @@ def _write(paths: Paths) -> bool:
         paths.metadata.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         write_atomic(paths.metadata, json.dumps(content, indent=1) + "\n", durable=False)
     except OSError as error:
-        _fail(f"Failed to write '{paths.metadata}': {error.strerror}", 1)
-        return False
-    return True
+        text = f"Failed to write '{paths.metadata}': {error.strerror}"
+        raise CommandError(text) from None
 
 
 def _show(content: dict[str, Any]) -> None:
@@ -69,13 +86,8 @@ def _show(content: dict[str, Any]) -> None:
     sources = sources if isinstance(sources, dict) else {}
     known = [key for key in NAMES if content.get(key)]
     if not known:
-        print("the platform says nothing of this server")
+        print("the platform says nothing about this server")
     for key in known:
         value = content[key]
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         print(f"{NAMES[key]:<14}{text} ({sources.get(key, 'unknown source')})")
-
-
-def _fail(text: str, code: int) -> int:
-    print(f"rcnetctl: {text}", file=sys.stderr)
-    return code

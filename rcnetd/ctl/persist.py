@@ -7,6 +7,7 @@ settings wrong.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -26,6 +27,7 @@ from rcnetd.core.routes import OUTSIDE, describe
 from rcnetd.core.servicenet import ServiceNet
 from rcnetd.core.settings import Backend, Metadata, Settings
 from rcnetd.ctl import status
+from rcnetd.ctl.command import host_paths
 from rcnetd.hostconfig import policy as persistence
 from rcnetd.hostconfig.host import HostConfig, read_removed, renderer
 from rcnetd.hostconfig.policy import Renderer
@@ -51,6 +53,23 @@ class Prepared:
     changes: Changes
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `rcnetctl persist`: there are none."""
+    parser.description = (
+        "Write the default route into the host's network configuration."
+        " rcnetd-persist.service does this whenever the route changes."
+    )
+    parser.epilog = (
+        "Exit codes: 0 written, or nothing to write; 1 refused or failed, nothing was changed;"
+        " 3 rcnetd has set no route since boot; 78 invalid settings."
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the route that is in effect."""
+    return persist(host_paths(), args.config)
+
+
 def prepare(
     host: HostConfig,
     settings: Settings,
@@ -71,7 +90,7 @@ def prepare(
     return Prepared(chosen, found, target, persistence.changes(found, chosen, target))
 
 
-def run(paths: Paths, config: Sequence[Path], root: Path = ROOT) -> int:
+def persist(paths: Paths, config: Sequence[Path], root: Path = ROOT) -> int:
     """Write the route that is in effect into the host's configuration."""
     from rcnetd.metadata.file import read
 

@@ -1,24 +1,30 @@
-"""`rcnetctl plan`: what rcnetd would do on this host now, and what would break; changes nothing.
+"""`rcnetctl plan`: what rcnetd would change on this host now, and what that would break.
 
-Exit codes: 0; 1 it cannot be done, and why; 69 or 75 the gateway is not known (yet); 78 settings
-wrong.
+It decides nothing itself: the core says which routes would be removed, `hostconfig` which files
+would change.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from rcnetd.config.fragments import ConfigError
-from rcnetd.config.load import configuration
-from rcnetd.core.model import METRIC, PROTOCOL, Link, Network, Operation, Query
-from rcnetd.core.routes import OUTSIDE, describe
+from rcnetd.config.load import endpoint, load
+from rcnetd.core.facts import Facts
+from rcnetd.core.guard import planned_removals
+from rcnetd.core.model import METRIC, Operation, Query
+from rcnetd.core.public import cannot_set_down, choose_public, find_public
+from rcnetd.core.routes import OUTSIDE, describe, is_ours
 from rcnetd.core.servicenet import ServiceNet
 from rcnetd.core.settings import Backend, Metadata, PublicInterface, Settings
 from rcnetd.ctl import ask, status
+from rcnetd.ctl.command import CommandError, address, host_paths
 from rcnetd.ctl.persist import ROOT, prepare
 from rcnetd.ctl.ssh_sessions import ssh_sessions
 from rcnetd.hostconfig import policy
@@ -28,47 +34,83 @@ from rcnetd.hostconfig.renderers.model import CannotPersist
 from rcnetd.hostconfig.verify import check
 from rcnetd.netlink.kernel import Kernel, NetlinkError
 from rcnetd.store.paths import Paths
+from rcnetd.store.runtime import RuntimeFiles
 
 CONNECTIONS = Path("/proc/net/tcp")
 
 
-def run(
-    paths: Paths, config: Sequence[Path], gateway: IPv4Address | None, root: Path = ROOT
-) -> int:
-    """Show it, for the gateway that the API gives, or for *gateway*."""
-    from rcnetd.metadata.file import read
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `rcnetctl plan`."""
+    parser.description = (
+        "Show what rcnetd would change on this host now: routes, a diff of each file, and what"
+        " that would break. Changes nothing."
+    )
+    parser.epilog = (
+        "Exit codes: 0 shown; 1 rcnetd would refuse, with the reason; 69 or 75 the gateway is not"
+        " known (yet); 78 invalid settings."
+    )
+    parser.add_argument(
+        "--gateway", metavar="ADDRESS", type=address,
+        help="assume this gateway instead of asking rcnetd or the API",
+    )  # fmt: skip
 
-    metadata, _ = read(paths.metadata)
-    try:
-        settings, url = configuration(config, metadata)
-    except ConfigError as error:
-        return _fail(str(error), os.EX_CONFIG)
-    try:
-        network = Kernel().read(Query(destinations=(OUTSIDE,)))
-        servicenet = policy.servicenet_of(network, settings, metadata)
-        source = "as given"
-        if gateway is None:
-            gateway, source = _gateway(paths, settings, metadata, url)
-        print(f"ServiceNet  {servicenet.link.name} {servicenet.address}: {servicenet.why}")
-        print(f"Gateway     {gateway}, {source}")
-        policy.require_valid_gateway(gateway, servicenet, network, settings)
-        _show_routes(gateway, servicenet, network, settings)
-        _show_files(paths, root, settings, metadata, network, servicenet, gateway)
-    except ask.NoAnswer as error:
-        return _fail(str(error), error.code)
-    except PermissionError:
-        return _fail("only root may read the host's configuration; run it as root", 1)
-    except (CannotPersist, NetlinkError) as error:
-        return _fail(str(error), 1)
-    except OSError as error:
-        return _fail(f"Failed to read '{error.filename}': {error.strerror}", 1)
+
+def run(args: argparse.Namespace) -> int:
+    """Show the plan for the gateway that is given, that rcnetd uses or that the API assigns."""
+    plan(host_paths(), args.config, args.gateway)
     return 0
 
 
-def _gateway(
-    paths: Paths, settings: Settings, metadata: Metadata, url: str
-) -> tuple[IPv4Address, str]:
-    """The daemon's, or the API's."""
+def plan(
+    paths: Paths, config: Sequence[Path], gateway: IPv4Address | None, root: Path = ROOT
+) -> None:
+    """Print the plan. Raises `CommandError`."""
+    from rcnetd.metadata.file import read
+
+    metadata, _ = read(paths.metadata)
+    with _one_line():
+        settings = load(config, environ=os.environ)
+        network = Kernel().read(Query(destinations=(OUTSIDE,)))
+        servicenet = policy.servicenet_of(network, settings, metadata)
+    source = "as given"
+    if gateway is None:
+        gateway, source = _gateway(paths, settings, metadata)
+    print(f"ServiceNet  {servicenet.link.name} {servicenet.address}: {servicenet.why}")
+    print(f"Gateway     {gateway}, {source}")
+    with _one_line():
+        policy.require_valid_gateway(gateway, servicenet, network, settings)
+    recorded = RuntimeFiles(paths).read_public()
+    public = (recorded and find_public(network, recorded)) or choose_public(
+        network, servicenet, metadata
+    )
+    facts = Facts(settings, metadata, network=network, servicenet=servicenet, public=public)
+    _show_routes(facts, servicenet, gateway)
+    if settings.persist is Backend.NONE:
+        print("Files       none: 'persist: none' is set")
+    else:
+        _show_files(HostConfig(root, paths.undo), facts, servicenet, gateway)
+    for line in _what_breaks(facts, servicenet):
+        print(f"WARNING     {line}")
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Turn what can go wrong while something is read into one plain line."""
+    try:
+        yield
+    except ConfigError as error:
+        raise CommandError(str(error), os.EX_CONFIG) from None
+    except (CannotPersist, NetlinkError) as error:
+        raise CommandError(str(error)) from None
+    except PermissionError:
+        text = "only root may read the host's network configuration; run it as root"
+        raise CommandError(text) from None
+    except OSError as error:
+        raise CommandError(f"Failed to read '{error.filename}': {error.strerror}") from None
+
+
+def _gateway(paths: Paths, settings: Settings, metadata: Metadata) -> tuple[IPv4Address, str]:
+    """Return the gateway that rcnetd uses, or the API's, and whose it is."""
     try:
         content = status.read(paths)
         known = content["gateway"]["address"] if content and status.is_running(content) else None
@@ -77,100 +119,73 @@ def _gateway(
     except (status.Unreadable, *status.NOT_ITS_FORM):
         pass  # the API knows
     try:
+        with _one_line():
+            url = endpoint(settings, metadata)
         body = ask.ask(paths, settings, metadata, url, Operation.GATEWAY, "text")
     except PermissionError:
         text = "only root may ask the API; run it as root, or with --gateway ADDRESS"
-        raise ask.NoAnswer(text, os.EX_TEMPFAIL) from None
+        raise CommandError(text, os.EX_TEMPFAIL) from None
+    except OSError as error:
+        text = f"Failed to use '{paths.requests}': {error.strerror}"
+        raise CommandError(text, os.EX_UNAVAILABLE) from None
     try:
         return IPv4Address(body.decode("ascii", "replace").strip()), "the API's"
     except ValueError:
-        raise ask.NoAnswer("the API's answer is no IPv4 address", os.EX_UNAVAILABLE) from None
+        text = "the API's answer is not an IPv4 address"
+        raise CommandError(text, os.EX_UNAVAILABLE) from None
 
 
-def _show_routes(
-    gateway: IPv4Address, servicenet: ServiceNet, network: Network, settings: Settings
-) -> None:
-    ours = (servicenet.link.ifindex, gateway, METRIC, PROTOCOL)
-    others = [
-        route
-        for route in network.defaults
-        if (route.ifindex, route.gateway, route.metric, route.protocol) != ours
-    ]
-    if len(others) == len(network.defaults):
-        name = servicenet.link.name
-        print(f"Route       would add default via {gateway} dev {name} metric {METRIC}")
+def _show_routes(facts: Facts, servicenet: ServiceNet, gateway: IPv4Address) -> None:
+    removals, public = planned_removals(facts, gateway), facts.public
+    defaults, link = facts.network.defaults, servicenet.link
+    others = [route for route in defaults if not is_ours(route, link.ifindex, gateway)]
+    if len(others) == len(defaults):
+        print(f"Route       would add default via {gateway} dev {link.name} metric {METRIC}")
     else:
-        print("Route       is in effect")
+        print("Route       is in place")
+    keeps = facts.settings.public_interface is PublicInterface.NO_DEFAULT
     for route in others:
-        word = (
-            "would remove"
-            if route.metric <= METRIC or _is_public(route.ifindex, servicenet)
-            else "would leave"
-        )
-        print(f"            {word} {describe(route, network)}")
-        is_kept = settings.public_interface is PublicInterface.NO_DEFAULT
-        if is_kept and route.gateway and _is_public(route.ifindex, servicenet):
-            for kept in settings.public_routes:
+        word = "would remove" if route in removals else "would leave"
+        print(f"            {word} {describe(route, facts.network)}")
+        is_public = public is not None and route.ifindex == public.ifindex
+        if keeps and is_public and route in removals and route.gateway:
+            for kept in facts.settings.public_routes:
                 print(f"            would add {kept} via {route.gateway}")
 
 
-def _is_public(ifindex: int | None, servicenet: ServiceNet) -> bool:
-    return ifindex != servicenet.link.ifindex
-
-
 def _show_files(
-    paths: Paths,
-    root: Path,
-    settings: Settings,
-    metadata: Metadata,
-    network: Network,
-    servicenet: ServiceNet,
-    gateway: IPv4Address,
+    host: HostConfig, facts: Facts, servicenet: ServiceNet, gateway: IPv4Address
 ) -> None:
-    public = [
-        link
-        for link in network.links
-        if link.ifindex != servicenet.link.ifindex
-        and (
-            link.mac == metadata.public_mac
-            if metadata.public_mac
-            else any(route.ifindex == link.ifindex for route in network.defaults)
-        )
-    ]
-    if settings.persist is Backend.NONE:
-        print("Files       none: 'persist: none' is set")
-    else:
-        prepared = prepare(
-            HostConfig(root, paths.undo), settings, metadata, network, servicenet, gateway
-        )
-        number = len(prepared.changes)
-        name = prepared.renderer.persist.value
-        print(f"Files       {name}: {number or 'nothing'} to change")
-        for path, change in sorted(prepared.changes.items()):
-            before = prepared.found.get(path)
-            data = before.data if before else None
-            sys.stdout.writelines(policy.diff(path, data, change.data))
-        if prepared.changes:
+    with _one_line():
+        prepared = prepare(host, facts.settings, facts.metadata, facts.network, servicenet, gateway)
+    number, name = len(prepared.changes), prepared.renderer.persist.value
+    print(f"Files       {name}: {number or 'nothing'} to change")
+    for path, change in sorted(prepared.changes.items()):
+        before = prepared.found.get(path)
+        sys.stdout.writelines(policy.diff(path, before.data if before else None, change.data))
+    if prepared.changes:
+        with _one_line():
             after = applied(prepared.found, prepared.changes)
             check(prepared.renderer.persist, after, prepared.target)
-    for line in _what_breaks(settings, network, public):
-        print(f"WARNING     {line}")
 
 
-def _what_breaks(settings: Settings, network: Network, public: list[Link]) -> Iterator[str]:
-    indexes = {link.ifindex for link in public}
-    own = {entry.interface.ip for entry in network.addresses if entry.ifindex in indexes}
+def _what_breaks(facts: Facts, servicenet: ServiceNet) -> Iterator[str]:
+    """Say what would no longer work: SSH sessions over the public address, a link set down."""
+    public = facts.public
+    link = facts.network.link(public.ifindex) if public else None
+    if public is None or link is None:
+        return
+    own = {entry.interface.ip for entry in facts.network.addresses if entry.ifindex == link.ifindex}
     try:
         text = CONNECTIONS.read_text(encoding="ascii", errors="replace")
     except OSError:
         text = ""
     for ours, theirs in ssh_sessions(text, own):
         yield f"the SSH session from {theirs} to {ours} (public) would break"
-    for link in public:
-        if link.up and settings.public_interface is PublicInterface.DOWN:
-            yield f"{link.name} would be set down, with all that comes in by it"
-
-
-def _fail(text: str, code: int) -> int:
-    print(f"rcnetctl: {text}", file=sys.stderr)
-    return code
+    if not link.up or facts.settings.public_interface is not PublicInterface.DOWN:
+        return
+    reason = cannot_set_down(facts.network, public, servicenet)
+    if reason is not None:
+        yield f"{link.name} would not be set down: {reason}"
+    else:
+        yield f"{link.name} would be set down, and every connection over it would break"

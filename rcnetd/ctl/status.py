@@ -1,38 +1,87 @@
-"""`rcnetctl status`: how this server is, from `status.json`; needs no privilege.
-
-Exit codes: 0 ready (with --wait: it has come); 3 rcnetd is not running; 4 running, not ready yet;
-75 not in time; 69, 75, 76 or 78: how the daemon, or the automation, ended.
-"""
+"""`rcnetctl status`: the state of this server, from `status.json`; needs no privilege."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from rcnetd.basic.files import read_bounded
 from rcnetd.ctl import status_view
+from rcnetd.ctl.command import (
+    NOT_READY,
+    NOT_RUNNING,
+    CommandError,
+    add_format,
+    duration,
+    host_paths,
+)
 from rcnetd.ctl.terminal import Terminal
 from rcnetd.store.paths import Paths
 
 MAX_SIZE = 64 * 1024  # bytes
-NOT_RUNNING, NOT_READY = 3, 4
 POLL_INTERVAL = 10.0  # seconds after which a daemon that was killed is noticed
 
 
-# What comes of a file that says it is of version 1, and yet has not its form.
+# What reading the parts of a damaged file raises, even if it claims to be of version 1.
 NOT_ITS_FORM = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
 
 
-class Unreadable(Exception):
-    """`status.json` cannot be read; one plain line."""
+class Unreadable(CommandError):
+    """`status.json` cannot be read."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `rcnetctl status`."""
+    parser.description = "Show the state of this server. Needs no privilege."
+    parser.epilog = (
+        "Exit codes: 0 ready, or what --wait waits for has come; 3 rcnetd is not running; 4 not"
+        " ready yet; 69 failed; 75 not in time; 76 UNPROCESSABLE; 78 invalid settings."
+    )
+    add_format(parser)
+    parser.add_argument(
+        "--wait", choices=("route", "deployed"),
+        help="wait until the route is in effect, or until RackConnect is DEPLOYED",
+    )  # fmt: skip
+    parser.add_argument(
+        "--timeout", type=duration, metavar="S", help="stop waiting after S (90s, 5min or seconds)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the status, after waiting if that is asked for."""
+    paths, terminal = host_paths(), Terminal(sys.stderr)
+    reason = ""
+    try:
+        content = read(paths)
+        if args.wait is None:
+            code = _present(content)
+        else:
+            content, code, reason = _wait(paths, args.wait, args.timeout, terminal)
+        persisted, is_alive = read_persisted(paths), is_running(content)
+        if args.format == "json":
+            more = {"running": is_alive, "persisted": persisted}
+            lines = [json.dumps({**(content or {}), **more}, indent=1)]
+        elif args.wait is None:
+            lines = _lines(content, persisted, Terminal(sys.stdout))
+        else:
+            lines = []
+    except NOT_ITS_FORM:
+        raise CommandError(f"'{paths.status}' is damaged; restart rcnetd") from None
+    finally:
+        terminal.progress("")
+    for line in lines:
+        print(line)
+    if reason:
+        terminal.print(f"rcnetctl: {reason}")
+    return code
 
 
 def read(paths: Paths) -> dict[str, Any] | None:
-    """The content of `status.json`, None where the daemon never ran. Raises `Unreadable`."""
+    """Return the content of `status.json`, None if rcnetd never ran. Raises `Unreadable`."""
     try:
         content = json.loads(read_bounded(paths.status, MAX_SIZE))
     except FileNotFoundError:
@@ -40,12 +89,12 @@ def read(paths: Paths) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError) as error:
         raise Unreadable(f"Failed to read '{paths.status}': {error}") from None
     if not isinstance(content, dict) or content.get("version") != 1:
-        raise Unreadable(f"'{paths.status}' is of another version; restart rcnetd")
+        raise Unreadable(f"'{paths.status}' has an unknown version; restart rcnetd")
     return content
 
 
 def read_persisted(paths: Paths) -> dict[str, Any] | None:
-    """How `rcnetctl persist` went last; None where there is no word of it."""
+    """Return the result of the last `rcnetctl persist`, None if there is none."""
     try:
         content = json.loads(read_bounded(paths.persisted, MAX_SIZE))
         outcome = {key: content[key] for key in ("at", "ok", "renderer", "files", "reason")}
@@ -56,32 +105,20 @@ def read_persisted(paths: Paths) -> dict[str, Any] | None:
 
 
 def is_running(content: dict[str, Any] | None) -> bool:
-    """Whether the daemon that wrote *content* is there."""
+    """Whether the daemon that wrote *content* still runs.
+
+    Where /proc hides other users' processes (hidepid), kill(2) still tells that one exists.
+    """
     pid = content.get("pid") if content else None
-    return isinstance(pid, int) and Path(f"/proc/{pid}").exists()
-
-
-def run(paths: Paths, *, as_json: bool, wait: str | None, timeout: float | None) -> int:
-    """Show the status, after waiting for *wait* ("route" or "deployed") if it is given."""
-    terminal = Terminal(sys.stderr)
+    if not isinstance(pid, int) or pid <= 0:
+        return False
     try:
-        if wait is None:
-            content = read(paths)
-            code, reason = _present(content), ""
-        else:
-            content, code, reason = _wait(paths, wait, timeout, terminal)
-        if as_json:
-            more = {"running": is_running(content), "persisted": read_persisted(paths)}
-            print(json.dumps({**(content or {}), **more}, indent=1))
-        elif wait is None:
-            show(content, read_persisted(paths), Terminal(sys.stdout))
-    except Unreadable as error:
-        code, reason = 1, str(error)
-    except NOT_ITS_FORM:
-        code, reason = 1, f"'{paths.status}' is damaged; restart rcnetd"
-    if reason:
-        terminal.print(f"rcnetctl: {reason}")
-    return code
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _present(content: dict[str, Any] | None) -> int:
@@ -97,7 +134,7 @@ def _present(content: dict[str, Any] | None) -> int:
 def _wait(
     paths: Paths, goal: str, timeout: float | None, terminal: Terminal
 ) -> tuple[dict[str, Any] | None, int, str]:
-    """Wait until *goal* has come, or cannot come any more; why is the last."""
+    """Wait until *goal* is decided; return the status, the exit code and the reason."""
     from rcnetd.basic.inotify import Watch
     from rcnetd.ctl.startup import Startup
 
@@ -125,7 +162,7 @@ def _wait(
 
 
 def _reached(content: dict[str, Any] | None, goal: str) -> tuple[int | None, str]:
-    """The exit code once *goal* is decided (None while it is not), and why."""
+    """Return the exit code and the reason once *goal* is decided; None while it is not."""
     if content is None:
         return None, ""
     if content["exit"] is not None and not is_running(content):
@@ -144,17 +181,16 @@ def _reached(content: dict[str, Any] | None, goal: str) -> tuple[int | None, str
     return None, ""
 
 
-def show(
+def _lines(
     content: dict[str, Any] | None, outcome: dict[str, Any] | None, terminal: Terminal
-) -> None:
+) -> list[str]:
     """The status for people."""
     if content is None:
-        terminal.print("rcnetd has not run since boot; 'systemctl start rcnetd'")
-        return
+        return ["rcnetd has not run since boot; 'systemctl start rcnetd'"]
     now, running = time.monotonic(), is_running(content)
     text, tone = status_view.headline(content, running=running)
     rows = status_view.rows(content, now, running=running) + status_view.written(outcome)
-    terminal.print(f"rcnetd: {terminal.paint(tone, text)}")
+    lines = [f"rcnetd: {terminal.paint(tone, text)}"]
     for name, value, tone in rows:
-        shown = terminal.paint(tone, value) if tone else value
-        terminal.print(f"  {name:<11}{shown}")
+        lines.append(f"  {name:<11}{terminal.paint(tone, value) if tone else value}")
+    return lines

@@ -1,10 +1,11 @@
-"""`rcnetctl emulate TIMELINE`: serve the RackConnect API on this machine until it is stopped."""
+"""`rcnetctl emulate SCENARIO`: serve the RackConnect API on this machine until it is stopped."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
@@ -17,7 +18,7 @@ from rcnetd.emulator.faults import CONNECTION, FAULTS, OPERATIONS, Fault
 from rcnetd.emulator.scenario import ScenarioError, load, read_duration
 from rcnetd.emulator.server import Emulator, Request
 
-EX_OSERR, EX_CONFIG = 71, 78  # sysexits.h
+EX_USAGE, EX_OSERR, EX_CONFIG = 2, os.EX_OSERR, os.EX_CONFIG
 
 
 def _listen(text: str) -> tuple[str, int]:
@@ -34,57 +35,65 @@ def _seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line of `rcnetctl emulate`."""
-    result = argparse.ArgumentParser(
-        prog="rcnetctl emulate",
-        usage="rcnetctl emulate [OPTIONS] TIMELINE",
-        description="Serve the RackConnect API v1 by a scenario (its form: rcnetd-emulator(5)).",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `rcnetctl emulate`."""
+    parser.usage = "rcnetctl emulate [OPTIONS] SCENARIO"
+    parser.description = (
+        "Serve the RackConnect API v1 as a scenario describes it (rcnetd-emulator(5)), until SIGINT"
+        " or SIGTERM."
     )
-    result.add_argument("scenario", metavar="SCENARIO", type=Path, nargs="?", help="a YAML file")
-    result.add_argument(
+    parser.epilog = "Exit codes: 0 stopped; 71 cannot listen; 78 invalid scenario."
+    parser.add_argument("scenario", metavar="SCENARIO", type=Path, nargs="?", help="a YAML file")
+    parser.add_argument(
         "--listen", metavar="IP:PORT", type=_listen, action="append",
-        help="where (default: 127.0.0.1:8443); repeatable; port 0 takes a free one",
+        help="listen here (default: 127.0.0.1:8443); repeatable; port 0 is any free port",
     )  # fmt: skip
-    result.add_argument("--ca-file", metavar="FILE", type=Path, help="write the authority here")
-    result.add_argument("--cert", metavar="FILE", type=Path, help="a certificate of your own (PEM)")
-    result.add_argument("--key", metavar="FILE", type=Path, help="its private key (PEM)")
-    result.add_argument("--plain", action="store_true", help="HTTP without TLS")
-    result.add_argument("--fault", metavar="NAME", choices=tuple(FAULTS), help="begin with it")
-    result.add_argument(
-        "--fault-on", metavar="OPERATION", choices=OPERATIONS, help="and only for this one"
+    parser.add_argument("--ca-file", metavar="FILE", type=Path, help="write the CA to FILE")
+    parser.add_argument(
+        "--cert", metavar="FILE", type=Path, help="use this certificate (PEM); needs --key"
     )
-    result.add_argument("--fault-for", metavar="S", type=_seconds, help="end the fault after this")
-    result.add_argument("--list-faults", action="store_true", help="name the faults, and stop")
-    result.add_argument("--log", action="store_true", help="a line for each request")
-    result.add_argument("--log-format", choices=("text", "json"), default="text", help="of them")
-    return result
+    parser.add_argument("--key", metavar="FILE", type=Path, help="private key of --cert (PEM)")
+    parser.add_argument("--plain", action="store_true", help="serve HTTP, without TLS")
+    parser.add_argument("--fault", metavar="NAME", choices=tuple(FAULTS), help="start with a fault")
+    parser.add_argument(
+        "--fault-on",
+        metavar="OPERATION",
+        choices=OPERATIONS,
+        help="apply the fault to this operation only",
+    )
+    parser.add_argument("--fault-for", metavar="S", type=_seconds, help="end the fault after S")
+    parser.add_argument("--list-faults", action="store_true", help="list the faults and exit")
+    parser.add_argument("--log", action="store_true", help="print a line for each request")
+    parser.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="format of these lines"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT. Exit codes: 0, 71 cannot listen, 78 the scenario is wrong."""
-    options = parser()
-    args = options.parse_args(argv)
+    """Run `python -m rcnetd.emulator`, which is `rcnetctl emulate` without the rest of it."""
+    parser = argparse.ArgumentParser(prog="rcnetctl emulate")
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
     if args.list_faults:
         width = max(map(len, FAULTS))
         print("\n".join(f"{name:<{width}}  {text}" for name, text in FAULTS.items()))
         return 0
-    if args.scenario is None:
-        options.error("TIMELINE is missing")
-    if (args.cert is None) != (args.key is None):
-        options.error("--cert and --key belong together")
-    if args.fault_on and args.fault in CONNECTION:
-        options.error(f"'{args.fault}' strikes before the operation is known; no --fault-on")
+    mistake = _mistake(args)
+    if mistake:
+        return _fail(mistake, EX_USAGE)
     try:
-        timeline = load(args.scenario)
+        scenario = load(args.scenario)
         context = None
         if args.cert is not None:
             context = context_of(args.key.read_bytes() + b"\n" + args.cert.read_bytes())
     except (ScenarioError, OSError) as error:
-        print(f"rcnetctl: {error}", file=sys.stderr)
-        return EX_CONFIG
+        return _fail(str(error), EX_CONFIG)
     emulator = Emulator(
-        timeline,
+        scenario,
         args.listen or [("127.0.0.1", 8443)],
         tls=not args.plain,
         context=context,
@@ -96,9 +105,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.ca_file.write_bytes(emulator.ca_pem)
         asyncio.run(_serve(emulator, args.fault_for, plain=args.plain))
     except OSError as error:
-        print(f"rcnetctl: Failed to serve: {error}", file=sys.stderr)
-        return EX_OSERR
+        return _fail(f"Failed to serve: {error}", EX_OSERR)
     return 0
+
+
+def _mistake(args: argparse.Namespace) -> str:
+    """What is wrong with arguments that are right one by one; "" if nothing is."""
+    if args.scenario is None:
+        return "SCENARIO is missing; 'rcnetctl demo' runs without one"
+    if (args.cert is None) != (args.key is None):
+        return "--cert and --key need each other"
+    if args.fault_on and args.fault in CONNECTION:
+        return f"'{args.fault}' happens before the operation is known; leave out --fault-on"
+    return ""
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"rcnetctl: {text}", file=sys.stderr)
+    return code
 
 
 async def _serve(emulator: Emulator, fault_for: float | None, *, plain: bool) -> None:

@@ -7,27 +7,29 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import shtab
 
 from rcnetd.ctl import main
-from rcnetd.emulator import command
 
 FILES = {"bash": "rcnetctl.bash", "zsh": "_rcnetctl", "fish": "rcnetctl.fish"}
 HERE = Path(__file__).parents[2] / "packaging" / "completions"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line: with the emulator's, and with the arguments that are files."""
-    result = main.parser()
-    for action in result._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            action.choices["emulate"]._actions[:] = command.parser()._actions
-            for choice in action._choices_actions:
-                subparser = action.choices[choice.dest]
-                subparser.description = choice.help  # short, as in the list of commands
-                _mark_files(subparser)
+    """The whole command line in one parser, which shtab needs."""
+    result = argparse.ArgumentParser(prog="rcnetctl")
+    for action in main.parser()._actions:
+        if action.option_strings and action.dest != "help":
+            result._add_action(action)
+    commands = result.add_subparsers(metavar="COMMAND")
+    for name, text in main.COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        import_module(f"rcnetd.ctl.{name}").add_arguments(command)
+        command.description = text  # short, as in the list of commands
+        _mark_files(command)
     _mark_files(result)
     return result
 

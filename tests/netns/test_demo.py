@@ -31,8 +31,8 @@ PATIENCE = 90.0  # seconds
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Path:
-    """A timeline of two seconds."""
-    path = tmp_path / "timeline.yaml"
+    """A scenario of two seconds."""
+    path = tmp_path / "scenario.yaml"
     path.write_text(QUICK % "DEPLOYED")
     return path
 
@@ -87,7 +87,7 @@ def test_a_fault_is_weathered_or_said(quick: Path, fault: str) -> None:
 
 def test_a_failed_automation_is_no_success(tmp_path: Path) -> None:
     """READY never comes; the route is there, and the reason is shown."""
-    path = tmp_path / "timeline.yaml"
+    path = tmp_path / "scenario.yaml"
     path.write_text(QUICK % "FAILED")
     done = run(["--scenario", str(path), "--timeout", "8s"])
 
@@ -100,7 +100,7 @@ def test_a_failed_automation_is_no_success(tmp_path: Path) -> None:
 )
 def test_a_wrong_scenario_is_one_line(tmp_path: Path, text: str | None, words: str) -> None:
     """And nothing else happens."""
-    path = tmp_path / "timeline.yaml"
+    path = tmp_path / "scenario.yaml"
     if text is not None:
         path.write_text(text)
     done = run(["--scenario", str(path)])

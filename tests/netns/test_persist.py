@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.ctl.persist import revert, run
+from rcnetd.ctl.persist import persist, revert
 from rcnetd.lab.topology import PUBLIC_ROUTER
 from rcnetd.store.paths import Paths
 from tests.netns.daemons import ONCE, Cloud, Daemon
@@ -45,7 +45,7 @@ class Server:
     def persist(self) -> int:
         """`rcnetctl persist` here."""
         with self.cloud.topology.server:
-            return run(self.paths, [self.config], self.root)
+            return persist(self.paths, [self.config], self.root)
 
     def revert(self) -> int:
         """`rcnetctl revert` here."""
@@ -178,11 +178,11 @@ def test_the_old_route_stays_while_there_is_no_other(
 COMMAND = """
 import sys
 from pathlib import Path
-from rcnetd.ctl.persist import run
+from rcnetd.ctl.persist import persist
 from rcnetd.store.paths import Paths
 root = Path(sys.argv[2])
 paths = Paths(Path(sys.argv[1]), root / "state", root / "none")
-sys.exit(run(paths, [Path(sys.argv[3])], root))
+sys.exit(persist(paths, [Path(sys.argv[3])], root))
 """
 
 

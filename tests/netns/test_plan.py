@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from rcnetd.ctl.plan import run
+from rcnetd.ctl.command import CommandError
+from rcnetd.ctl.plan import plan
 from rcnetd.lab.topology import API, GATEWAY
 from rcnetd.store.paths import Paths
 from tests.netns.daemons import NEVER, ONCE, Cloud
@@ -28,17 +30,22 @@ class Host:
         self.paths = Paths(root / "run", root / "state", root / "metadata.json")
         self.paths.run.mkdir()
 
-    def plan(self, gateway: str | None = None, settings: str = "") -> int:
-        """`rcnetctl plan`; nothing changes by it."""
+    def plan(
+        self, gateway: str | None = None, settings: str = "", region: str = "region: dfw\n"
+    ) -> int:
+        """`rcnetctl plan`, and its exit code; it changes nothing."""
         self.config.write_text(
-            f"region: dfw\napi_address: {API}\npersist: networkd\n"
+            f"{region}api_address: {API}\npersist: networkd\n"
             f"ca_file: {self.cloud.api.ca_file}\n{settings}"
         )
-        before = self.cloud.defaults()
-        with self.cloud.topology.server:
-            code = run(
-                self.paths, [self.config], IPv4Address(gateway) if gateway else None, self.root
-            )
+        before, code = self.cloud.defaults(), 0
+        given = IPv4Address(gateway) if gateway else None
+        try:
+            with self.cloud.topology.server:
+                plan(self.paths, [self.config], given, self.root)
+        except CommandError as error:
+            code = error.code
+            print(error, file=sys.stderr)
         assert before == self.cloud.defaults()
         assert UNIT == self.unit.read_text()
         assert not self.paths.undo.exists()
@@ -71,7 +78,7 @@ def test_what_would_break(host: Host, capsys: pytest.CaptureFixture[str]) -> Non
     assert 0 == host.plan(str(GATEWAY), "public_interface: down\n")
     said = capsys.readouterr().out
     assert f"Gateway     {GATEWAY}, as given\n" in said
-    assert "WARNING     eth0 would be set down, with all that comes in by it\n" in said
+    assert "WARNING     eth0 would be set down, and every connection over it would break\n" in said
 
 
 def test_what_stays_public(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +101,7 @@ def test_while_rcnetd_runs(host: Host, capsys: pytest.CaptureFixture[str]) -> No
     assert 0 == host.plan()
     said = capsys.readouterr().out
     assert f"Gateway     {GATEWAY}, rcnetd's\n" in said
-    assert "Route       is in effect\n" in said
+    assert "Route       is in place\n" in said
     assert asked == len(host.cloud.api.requests)
 
 
@@ -107,6 +114,44 @@ def test_why_not(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     host.cloud.topology.server.ip("address flush dev eth1")
     assert 1 == host.plan(str(GATEWAY))
     assert "there is no ServiceNet interface" in capsys.readouterr().err
+
+
+def test_without_a_region(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a gateway no request is sent, so none is needed; without one the error says so."""
+    assert 0 == host.plan(str(GATEWAY), region="")
+    assert f"Gateway     {GATEWAY}, as given\n" in capsys.readouterr().out
+    assert [] == host.cloud.api.requests
+    assert 78 == host.plan(region="")
+    assert "no region is known" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("policy", ["no-default", "down"])
+def test_it_removes_what_the_daemon_removes(
+    host: Host, capsys: pytest.CaptureFixture[str], policy: str
+) -> None:
+    """One by one: the public default, a winner, a loser on a third link, which both leave alone."""
+    server = host.cloud.topology.server
+    server.ip(
+        "link add eth2 type veth peer name eth2peer",
+        "link set eth2 up",
+        "link set eth2peer up",
+        "address add 192.168.5.2/24 dev eth2",
+        "route add default via 192.168.5.1 dev eth2 metric 500",
+        "route add default via 192.168.5.9 dev eth2 metric 1",
+    )
+    assert 0 == host.plan(str(GATEWAY), f"public_interface: {policy}\n")
+    said = capsys.readouterr().out
+    before = host.cloud.defaults()
+    daemon = host.cloud.start(f"public_interface: {policy}\n")
+    daemon.until_ready()
+    after = [line for line in host.cloud.defaults() if str(GATEWAY) not in line]
+
+    lines = [line.split(" would ")[1] for line in said.splitlines() if " would " in line]
+    removed = [line.partition("remove ")[2] for line in lines if line.startswith("remove ")]
+    left = [line.partition("leave ")[2] for line in lines if line.startswith("leave ")]
+    assert 3 == len(before) == len(removed) + len(left)
+    assert ["default via 192.168.5.1 dev eth2 proto boot metric 500"] == left
+    assert ["default via 192.168.5.1 dev eth2 metric 500"] == [line.strip() for line in after]
 
 
 def test_not_assigned_yet(cloud: Cloud, tmp_path: Path) -> None:

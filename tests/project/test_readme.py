@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rcnetd.config.load import load
 from rcnetd.core.settings import Settings
+from rcnetd.ctl.main import COMMANDS
 from rcnetd.emulator import scenario
 from tests.boot import matrix
-from tests.unit.ctl.test_main import COMMANDS
 
 TREE = Path(__file__).parents[2]
 TEXT = (TREE / "README.md").read_text(encoding="utf-8")

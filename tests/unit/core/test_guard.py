@@ -116,9 +116,11 @@ def test_a_losing_default_on_a_third_link_stays() -> None:
 )
 def test_what_is_planned_is_what_is_removed(routes: list[Route]) -> None:
     """`rcnetctl plan` and the guard have one rule."""
-    metadata = Metadata(public_mac=ETH0.mac)
-    book = Playbook(World(routes=routes).servicenet_routes(), metadata=metadata).look()
-    planned = planned_removals(book.machine.facts, GATEWAY)
+    book = Playbook(World(routes=routes).servicenet_routes()).look()
+    facts = book.machine.facts
+    assert facts.servicenet is not None
+    public = choose_public(facts.network, facts.servicenet, facts.metadata)
+    planned = planned_removals(replace(facts, public=public), GATEWAY)
     book.tell(MANAGED, ASSIGNED, DEPLOYED)
 
     removed = [route for route in routes if route not in book.world.routes]
@@ -128,7 +130,8 @@ def test_what_is_planned_is_what_is_removed(routes: list[Route]) -> None:
 
 def test_without_servicenet_nothing_is_planned() -> None:
     """There is no link for the route."""
-    facts = Facts(SETTINGS, NO_INSTANCE, network=Network(defaults=(foreign_default(),)))
+    facts = Playbook(World(addresses=[])).look().machine.facts
+    assert facts.network.defaults
     assert () == planned_removals(facts, GATEWAY)
 
 

@@ -122,8 +122,8 @@ def test_a_picture_that_cannot_be_written(
     ("text", "code", "words"),
     [
         (None, 3, "'systemctl start rcnetd'"),
-        ("", 1, "tells nothing"),
-        ("\x00garbage\n{}\n", 1, "tells nothing"),
+        ("", 1, "contains no events"),
+        ("\x00garbage\n{}\n", 1, "contains no events"),
         ("x" * 1100000, 1, "is larger than"),
     ],
 )

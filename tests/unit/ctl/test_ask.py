@@ -175,7 +175,7 @@ def test_without_the_privilege_the_daemons_answer_is_shown(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With its age; asking anew needs root."""
+    """With its age; only root may ask the API."""
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -189,8 +189,12 @@ def test_without_the_privilege_the_daemons_answer_is_shown(
     assert 0 == ask("gateway")
     out, error = capfd.readouterr()
     assert "10.180.31.254\n" == out
-    assert "rcnetd's last answer, " in error
-    assert "ask anew as root" in error
+    assert "this is rcnetd's answer of " in error
+    assert "only root may ask" in error
+
+    for outcome, code in (("not-assigned", 75), ("rate-limited", 75), ("failed", 69)):
+        write_status(paths, answers={Operation.GATEWAY.value: {**answer, "outcome": outcome}})
+        assert code == ask("gateway")
 
 
 @pytest.mark.parametrize("text", ["{", '{"version": 1}', '{"version": 1, "answers": []}'])
@@ -233,7 +237,7 @@ def test_without_servicenet_nothing_is_sent(
     ("arguments", "text", "code", "words"),
     [
         (["gateway"], "regoin: dfw\n", 78, "regoin: is not a setting"),
-        (["automation", "--details", "--format", "text"], "", 2, "json or xml"),
+        (["automation", "--details", "--format", "text"], "", 2, "no details as text"),
     ],
 )
 def test_bad_input(

@@ -123,7 +123,8 @@ def test_what_cannot_be_removed_is_a_line(paths: Paths, capsys: pytest.CaptureFi
 
     assert 1 == clean(paths)
     error = capsys.readouterr().err
-    assert f"rcnetctl: '{paths.last_good}' is a directory, not ours; leaving it\n" == error
+    text = "is a directory, which rcnetd does not create; leaving it"
+    assert f"rcnetctl: '{paths.last_good}' {text}\n" == error
     assert not paths.status.exists()
 
 

@@ -54,7 +54,7 @@ def test_a_platform_that_says_nothing(
 
     assert 0 == main(["metadata", "--write"])
     out, error = capsys.readouterr()
-    assert "the platform says nothing of this server\n" == out
+    assert "the platform says nothing about this server\n" == out
     assert 3 == len(error.splitlines())
     assert {"version": 1, "sources": {}} == json.loads(kept.read_text())
 

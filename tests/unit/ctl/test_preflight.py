@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from rcnetd.ctl.main import main
 from tests.conftest import missing
 
+LIBRARIES = {"pyroute2": "0.7.2", "requests": "2.28.1", "PyYAML": "6.0", "systemd_python": "235"}
 UNITS = (
     "rcnetd.service",
     "rcnetd-deployed.service",
@@ -37,6 +40,12 @@ def image(tmp_path: Path) -> Path:
     write(tmp_path, "etc/rcnetd/rcnetd.yaml", "region: dfw\n")
     write(tmp_path, "etc/ssl/certs/ca-certificates.crt", "-----BEGIN CERTIFICATE-----\n")
     write(tmp_path, "etc/nsswitch.conf", "hosts: files dns\n")
+    write(tmp_path, "etc/passwd", "root:x:0:0::/root:/bin/sh\nrcnetd:x:990:990::/:/bin/false\n")
+    write(tmp_path, "usr/bin/python3.11")
+    (tmp_path / "usr/bin/python3").symlink_to("python3.11")
+    for name, version in LIBRARIES.items():
+        place = f"usr/lib/python3/dist-packages/{name}-{version}.dist-info"
+        write(tmp_path, f"{place}/METADATA", f"Name: {name}\nVersion: {version}\n")
     (tmp_path / "etc/resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
     wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True)
@@ -57,13 +66,73 @@ def checks(image: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
 
 
 def test_a_tree_that_is_fit(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every line on stdout begins with PASS, nothing is on stderr."""
+    """Every line on stdout begins with PASS, nothing is on stderr; all of it is the tree's."""
     assert 0 == main(["preflight", "--root", str(image)])
     out, error = capsys.readouterr()
 
     assert "" == error
     assert all(line.startswith("PASS: ") for line in out.splitlines())
     assert 12 <= len(out.splitlines())
+    for text in ("Python 3.11", "pyroute2 0.7.2", "systemd-python 235"):
+        assert f"PASS: {text}\n" in out
+
+
+def test_a_tree_without_python_or_libraries(
+    image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of the machine that builds the image do not count."""
+    (image / "usr/bin/python3").unlink()
+    shutil.rmtree(image / "usr/lib/python3")
+    found = checks(image, capsys)
+
+    assert {"python", "libraries"} == found.keys()
+    (image / "usr/bin/python3").symlink_to("pypy3")
+    assert "which names no version" in checks(image, capsys)["python"]
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "remedy"),
+    [
+        ("etc/rcnetd/rcnetd.yaml", 0o600, "o+r /etc/rcnetd/rcnetd.yaml"),
+        ("etc/rcnetd/rcnetd.yaml", 0o640, "o+r /etc/rcnetd/rcnetd.yaml"),
+        ("etc/rcnetd/conf.d/lab.yaml", 0o640, "o+r /etc/rcnetd/conf.d/lab.yaml"),
+        ("etc/rcnetd/conf.d", 0o700, "o+rx /etc/rcnetd/conf.d"),
+        ("etc/rcnetd/conf.d", 0o711, "o+rx /etc/rcnetd/conf.d"),
+        ("etc/rcnetd", 0o700, "o+rx /etc/rcnetd"),
+        ("etc/pki/ca.pem", 0o640, "o+r /etc/pki/ca.pem"),
+        ("etc/pki", 0o700, "o+rx /etc/pki"),
+    ],
+)
+def test_settings_that_the_daemon_cannot_read(
+    image: Path, capsys: pytest.CaptureFixture[str], path: str, mode: int, remedy: str
+) -> None:
+    """A builder's umask of 077 or 027: the daemon is not root. A FAIL with the chmod that helps."""
+    write(image, "etc/rcnetd/conf.d/lab.yaml", "ca_file: /etc/pki/ca.pem\n")
+    write(image, "etc/pki/ca.pem")
+    for name in ("etc", "etc/rcnetd", "etc/rcnetd/conf.d", "etc/pki"):
+        (image / name).chmod(0o755)
+    assert {} == checks(image, capsys)
+
+    (image / path).chmod(mode)
+    found = checks(image, capsys)
+    assert {"settings-access"} == found.keys()
+    assert f"(mode {mode:04o})" in found["settings-access"]
+    assert found["settings-access"].endswith(f"'chmod {remedy}'")
+
+
+def test_settings_that_the_daemon_reads_by_its_group(
+    image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The image's own ids count, and its own links."""
+    file = image / "etc/rcnetd/rcnetd.yaml"
+    file.chmod(0o640)
+    write(image, "etc/passwd", f"rcnetd:x:990:{os.getgid()}::/:/bin/false\n")
+    assert {} == checks(image, capsys)
+
+    file.rename(image / "etc/settings.yaml")
+    file.symlink_to("../settings.yaml")
+    (image / "etc/settings.yaml").chmod(0o600)
+    assert {"settings-access"} == checks(image, capsys).keys()
 
 
 @pytest.mark.parametrize(
@@ -133,6 +202,46 @@ def test_a_missing_resolv_conf(image: Path, capsys: pytest.CaptureFixture[str]) 
     assert {} == checks(image, capsys)
 
 
+@pytest.mark.netns
+@pytest.mark.parametrize("without", ["nothing", "/proc", "/run"])
+def test_in_a_chroot_the_machine_that_builds_is_not_looked_at(tmp_path: Path, without: str) -> None:
+    """Its IPv6 default route is not the image's, whichever of its directories are mounted there."""
+    if os.geteuid() != 0:
+        missing("netns", "needs root")
+    root, preflight = tmp_path / "root", f"{sys.executable} -m rcnetd.ctl.main preflight || true"
+    script = f"""
+        set -e
+        mount --make-rprivate /
+        mount -t tmpfs tmpfs /run
+        mkdir -p /run/systemd/system
+        ip link add eth0 type veth peer name eth1
+        ip link set eth0 up; ip link set eth1 up
+        ip -6 route add default dev eth0
+        for name in /*; do
+            [ "$name" = {without} ] && continue
+            if [ -L "$name" ]; then cp -a "$name" {root}; continue; fi
+            [ -d "$name" ] || continue
+            mkdir {root}"$name"
+            mount --rbind "$name" {root}"$name"
+        done
+        {preflight}
+        echo CHROOT >&2
+        cd /
+        chroot {root} {preflight}
+    """
+    root.mkdir()
+    done = subprocess.run(
+        ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", script],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )  # fmt: skip
+    here, _, chroot = done.stderr.partition("CHROOT\n")
+
+    assert "an IPv6 default route on 'eth0' bypasses" in here
+    assert "IPv6" not in chroot
+    assert "Traceback" not in chroot
+
+
 def test_this_machine_is_looked_at_too() -> None:
     """Whatever it is like: lines, an exit code, no traceback; also without any privilege."""
     command = [sys.executable, "-m", "rcnetd.ctl.main", "preflight"]
@@ -149,24 +258,26 @@ def test_what_a_user_cannot_see_is_told(image: Path) -> None:
     write(image, "var/lib/rcnetd/gateway.json")
     (image / "var/lib/rcnetd").chmod(0o700)
     program = (
-        "import os, sys; from pathlib import Path; from rcnetd.ctl import preflight\n"
-        f"run = lambda: preflight.run([], Path({str(image)!r}), as_json=False)\n"
+        "import os, sys; from rcnetd.ctl.main import main\n"
+        "run = lambda: main(['preflight', '--root', sys.argv[1]])\n"
         "run()  # imports what that user may not read\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "print('AS A USER', file=sys.stderr)\n"
         "sys.exit(run())"
     )
-    for path in (image, *image.parents):
-        if path == image or path.name.startswith("pytest"):
-            path.chmod(0o755)
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
+    with tempfile.TemporaryDirectory() as name:  # pytest's own directories are root's alone
+        Path(name).chmod(0o755)
+        shutil.copytree(image, Path(name) / "image", symlinks=True)
+        (Path(name) / "image").chmod(0o755)
+        done = subprocess.run(
+            [sys.executable, "-c", program, f"{name}/image"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
 
     said = done.stderr.partition("AS A USER")[2]
-    assert "Traceback" not in said
-    assert "could not be looked at: '" in said
-    assert "run as root" in said
+    assert "Traceback" not in said, said
+    assert "WARNING: could not check 'machine-bound': '" in said
+    assert "Permission denied; run it as root" in said
 
 
 def test_a_directory_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,267 @@
+"""Looks at a system for `rcnetctl preflight`: this host, or an image in a directory or a chroot.
+
+Of an image only its own files are looked at, never the machine on which it is built.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import ssl
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TypeVar
+
+from rcnetd.basic.files import read_bounded
+from rcnetd.basic.process import run
+from rcnetd.config import fragments
+from rcnetd.config.fragments import ConfigError
+from rcnetd.config.load import load
+from rcnetd.core.settings import Settings
+from rcnetd.ctl.access import Obstacle, User, obstacle
+from rcnetd.ctl.checks import MANAGERS, MIN_LIBRARIES, TIME_SYNC, UNITS, Image
+from rcnetd.metadata.file import read
+from rcnetd.store.paths import Paths
+
+USER = "rcnetd"  # rcnetd.service's
+MAX_SIZE = 4 * 1024 * 1024  # bytes; a bundle of authorities has some 200 KiB
+MAX_SECONDS = 20.0
+ROOT = Path("/")
+BUNDLES = (
+    "etc/ssl/certs/ca-certificates.crt",
+    "etc/pki/tls/certs/ca-bundle.crt",
+    "etc/ssl/ca-bundle.pem",
+)
+UNIT_DIRECTORIES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
+PACKAGE_DIRECTORIES = ("usr/lib/python3*/*-packages", "usr/lib64/python3*/*-packages",
+                       "usr/local/lib/python3*/*-packages")  # fmt: skip
+BINDING = ("Requires=", "Requisite=", "BindsTo=")
+T = TypeVar("T")
+
+
+def is_booted() -> bool:
+    """Whether systemd runs this system (sd_booted(3)), and this process is not in a chroot.
+
+    A build often mounts /run, /proc and /sys of its own machine into the image's tree.
+    """
+    if not Path("/run/systemd/system").is_dir():
+        return False
+    try:
+        return os.path.samestat(Path("/proc/1/root").stat(), ROOT.stat())
+    except FileNotFoundError:
+        return False  # no booted system lacks /proc
+    except OSError:
+        return True  # only root may look, and only root enters a chroot
+
+
+class ImageReader:
+    """Looks at the system below *root*: what cannot be looked at is noted, never guessed.
+
+    *is_booted*: it is the system that runs here, so its kernel is of interest too.
+    """
+
+    def __init__(self, root: Path, *, is_booted: bool) -> None:
+        self._root = root
+        self._is_booted = is_booted and root == ROOT
+        self._hidden: dict[str, str] = {}
+
+    def image(self, config: Sequence[Path]) -> Image:
+        """Look at everything."""
+        settings, mistake = None, ""
+        try:
+            settings = load(config, environ={}, root=self._root)
+        except ConfigError as error:
+            mistake = str(error)
+        return Image(
+            python=self._try("python", self._python),
+            libraries=self._try("libraries", self._libraries) or {},
+            units=self._units(),
+            settings=settings,
+            settings_error=mistake,
+            unreadable=self._try("settings-access", lambda: self._unreadable(config, settings))
+            or (),
+            region_of_platform=read(Paths.from_environ(os.environ).metadata)[0].region
+            if self._is_booted
+            else None,
+            machine_id=self._try("machine-bound", self._machine_id),
+            dbus_machine_id=self._try("machine-bound", self._has_dbus_copy) or False,
+            state=self._try("machine-bound", self._state),
+            persisted=self._try("persisted", self._is_persisted),
+            cloud_init=self._exists("usr/bin/cloud-init", "usr/local/bin/cloud-init"),
+            cloud_init_network=self._try("cloud-init", self._cloud_init_network) is not False,
+            nova_agent=self._exists("usr/bin/nova-agent", "usr/sbin/nova-agent"),
+            dependents=self._try("dependents", self._dependents) or (),
+            authorities=self._try("authorities", self._authorities),
+            name_service=self._try("name-service", self._name_service) or "",
+            ipv6_default=self._try("ipv6", self._ipv6_default) if self._is_booted else None,
+            hidden=self._hidden,
+        )
+
+    def _try(self, check: str, call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except PermissionError as error:
+            self._hidden[check] = f"'{error.filename}': {error.strerror}; run it as root"
+        except OSError as error:
+            self._hidden[check] = f"'{error.filename}': {error.strerror}"
+        except ValueError as error:
+            self._hidden[check] = str(error)
+        return None
+
+    def _exists(self, *names: str) -> bool:
+        for name in names:
+            with contextlib.suppress(PermissionError):
+                if (self._root / name).exists():
+                    return True
+        return False
+
+    def _text(self, name: str) -> str:
+        """The text of a file of the image, "" if there is none. Raises `OSError`, `ValueError`."""
+        try:
+            return read_bounded(self._root / name, MAX_SIZE).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+
+    def _python(self) -> tuple[int, ...] | None:
+        """The version of the image's python3: its own link says it. None where there is none."""
+        if self._root == ROOT:
+            return tuple(sys.version_info[:3])
+        for name in ("usr/bin/python3", "usr/local/bin/python3"):
+            path = self._root / name
+            if path.is_symlink():
+                target = str(path.readlink())
+                match = re.search(r"python(\d+)\.(\d+)$", target)
+                if match is None:
+                    raise ValueError(f"'{path}' leads to '{target}', which names no version")
+                return int(match[1]), int(match[2])
+        return None
+
+    def _libraries(self) -> dict[str, str | None]:
+        if self._root == ROOT:
+            path = sys.path
+        else:
+            path = [str(place) for name in PACKAGE_DIRECTORIES for place in self._root.glob(name)]
+        return {name: _version(name, path) for name in MIN_LIBRARIES}
+
+    def _units(self) -> Mapping[str, str]:
+        root = [] if self._root == ROOT else [f"--root={self._root}"]
+        found = {}
+        for name in (*UNITS, *MANAGERS, *TIME_SYNC):
+            done = run(["systemctl", *root, "is-enabled", name], timeout=MAX_SECONDS)
+            if done.code is None:
+                self._hidden["units"] = done.failure
+                break
+            found[name] = done.stdout.strip()
+        return found
+
+    def _unreadable(
+        self, config: Sequence[Path], settings: Settings | None
+    ) -> tuple[Obstacle, ...]:
+        """What keeps rcnetd, which does not run as root, from reading the settings."""
+        if config:
+            return ()  # not what the daemon reads
+        paths = [f"/{name}/rcnetd/conf.d" for name in ("etc", "run", "usr/lib")]
+        with contextlib.suppress(ConfigError):  # `load` has reported it
+            found = fragments.find({}, self._root)
+            paths += [f"/{path.relative_to(self._root)}" for path in found]
+        if settings is not None and settings.ca_file is not None:
+            paths.append(str(settings.ca_file))
+        user = User.find(USER, self._text("etc/passwd"), self._text("etc/group"))
+        obstacles = [obstacle(self._root, user, path) for path in paths]
+        return tuple(dict.fromkeys(entry for entry in obstacles if entry is not None))
+
+    def _machine_id(self) -> str:
+        text = self._text("etc/machine-id").strip()
+        return "" if text == "uninitialized" else text  # machine-id(5): a first boot is to come
+
+    def _has_dbus_copy(self) -> bool:
+        path = self._root / "var/lib/dbus/machine-id"
+        return path.exists() and not path.is_symlink()
+
+    def _state(self) -> tuple[str, ...]:
+        path = self._root / "var/lib/rcnetd"
+        if not path.is_dir():
+            return ()
+        return tuple(sorted(f"/var/lib/rcnetd/{entry.name}" for entry in path.iterdir()))
+
+    def _is_persisted(self) -> bool:
+        return (self._root / "var/lib/rcnetd-persist/undo/record.json").exists()
+
+    def _cloud_init_network(self) -> bool:
+        """Whether cloud-init configures the network: it does unless a file disables that."""
+        import yaml
+
+        if self._exists("etc/cloud/cloud-init.disabled"):
+            return False
+        configured = True
+        for path in sorted((self._root / "etc/cloud/cloud.cfg.d").glob("*.cfg")):
+            try:
+                content = yaml.safe_load(self._text(str(path.relative_to(self._root))))
+            except (yaml.YAMLError, RecursionError):
+                continue
+            network = content.get("network") if isinstance(content, dict) else None
+            if isinstance(network, dict):
+                configured = network.get("config") != "disabled"
+        return configured
+
+    def _dependents(self) -> tuple[str, ...]:
+        """Units of others that require the daemon itself."""
+        found = set()
+        for path in self._unit_files():
+            if path.name.startswith("rcnetd"):
+                continue
+            try:
+                text = read_bounded(path, MAX_SIZE).decode("utf-8", "replace")
+            except (OSError, ValueError):
+                continue  # masked, or a dangling link
+            lines = (line.strip() for line in text.splitlines())
+            if any(line.startswith(BINDING) and "rcnetd.service" in line.split("=", 1)[1].split()
+                   for line in lines):  # fmt: skip
+                found.add(path.parent.name[:-2] if path.suffix == ".conf" else path.name)
+        return tuple(sorted(found))
+
+    def _unit_files(self) -> Iterator[Path]:
+        for directory in UNIT_DIRECTORIES:
+            top = self._root / directory
+            for pattern in ("*.service", "*.target", "*.service.d/*.conf", "*.target.d/*.conf"):
+                yield from top.glob(pattern)
+
+    def _authorities(self) -> str | None:
+        names = [*BUNDLES]
+        default = ssl.get_default_verify_paths().cafile
+        if self._root == ROOT and default:
+            names.append(default.lstrip("/"))
+        for name in names:
+            if "BEGIN CERTIFICATE" in self._text(name):
+                return f"/{name}"
+        return None
+
+    def _name_service(self) -> str:
+        """What is wrong with it, "" if nothing is."""
+        switch = self._text("etc/nsswitch.conf")
+        hosts = [line for line in switch.splitlines() if line.startswith("hosts:")]
+        if hosts and not {"dns", "resolve"} & set(hosts[-1].split()):
+            return "'hosts:' in /etc/nsswitch.conf names neither dns nor resolve"
+        path = self._root / "etc/resolv.conf"
+        if path.is_symlink() and not self._is_booted:
+            return ""  # its target is created at boot
+        servers = "nameserver" in self._text("etc/resolv.conf")
+        return "" if servers else "no DNS server is configured"
+
+    def _ipv6_default(self) -> str | None:
+        """The link of the IPv6 default route, None if there is none."""
+        for line in self._text("proc/net/ipv6_route").splitlines():
+            fields = line.split()
+            is_default = len(fields) == 10 and fields[:2] == ["0" * 32, "00"]
+            if is_default and fields[9] != "lo":  # there it is the kernel's own "unreachable"
+                return fields[9]
+        return None
+
+
+def _version(name: str, path: Sequence[str]) -> str | None:
+    for found in metadata.distributions(name=name, path=list(path)):
+        return found.version
+    return None

@@ -75,7 +75,8 @@ def read(path: Path) -> File | None:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return File(data, found.st_mode & 0o7777, found.st_uid, found.st_gid)
+    mode = found.st_mode & 0o7777
+    return File(data, mode, found.st_uid, found.st_gid, found.st_mtime_ns)
 
 
 def _prepare(path: Path, new: File) -> None:

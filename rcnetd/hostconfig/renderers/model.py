@@ -32,12 +32,14 @@ class File:
     """A file: its content, permissions and owner.
 
     A link stands for the file that it leads to; a link to /dev/null (a mask) is an empty file.
+    *mtime_ns* is when it was last written; files that differ in nothing else are equal.
     """
 
     data: bytes
     mode: int = 0o644
     uid: int = 0
     gid: int = 0
+    mtime_ns: int = field(compare=False, default=0)
 
 
 @dataclass(frozen=True)

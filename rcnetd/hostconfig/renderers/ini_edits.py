@@ -1,7 +1,8 @@
 """Sections of `key=value`: systemd's unit files and NetworkManager's keyfiles (GKeyFile).
 
-A section may be there several times; of equal keys the last counts. Comments begin with `#` (for
-systemd also `;`) and do not continue; a line of systemd's that ends with a backslash does.
+A section may appear several times; of equal keys the last one counts. A comment begins with `#`
+(for systemd also with `;`). In systemd's files a line that ends with a backslash continues; in
+keyfiles white space at the end of a line belongs to the value.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from collections.abc import Iterator
 from rcnetd.basic.dataclass import dataclass, field
 from rcnetd.hostconfig.renderers.marked_edits import Document
 from rcnetd.hostconfig.renderers.model import CannotPersist
+
+
+class Malformed(CannotPersist):
+    """A line is neither a section, nor `key=value`, nor a comment."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,13 @@ class Entry:
         return self.document.where(self.first)
 
     def put_out(self) -> None:
-        """Put it out of effect, with all its continuations."""
+        """Comment the entry out, with all its continuation lines."""
         self.document.put_out(range(self.first, self.last + 1))
 
 
 @dataclass
 class Section:
-    """A `[Name]` and what follows."""
+    """A `[Name]` and its entries."""
 
     document: Document
     name: str
@@ -49,50 +54,64 @@ class Section:
 
     @property
     def end(self) -> int:
-        """The line of its last entry, or of its name."""
+        """The line of the last entry, or of the name."""
         return max([self.line, *(entry.last for entry in self.entries)])
 
     def get(self, key: str) -> str | None:
-        """The value of a key; None where it is not there."""
+        """The value of a key; None if the key is missing."""
         return next((entry.value for entry in reversed(self.entries) if entry.key == key), None)
 
     def put_out(self) -> None:
-        """Put it out of effect, with what is between its lines."""
+        """Comment the whole section out."""
         self.document.put_out(range(self.line, self.end + 1))
 
 
 def sections(document: Document, *, continues: bool) -> list[Section]:
-    """The sections of a document. Refused: what is none. *continues*: lines may."""
+    """Parse the sections of a document.
+
+    *continues* selects systemd's syntax, which allows continuation lines and ignores a line that
+    is not `key=value`. In a keyfile such a line raises `Malformed`, as an unfinished section name
+    does in both.
+    """
     found: list[Section] = []
     for first, last, line in _lines(document, continues=continues):
         if line.startswith("["):
-            if not line.endswith("]"):
-                raise CannotPersist(f"{document.where(first)}: '{line}' is no section; mend it")
-            found.append(Section(document, line[1:-1], first))
+            if not line.rstrip().endswith("]"):
+                raise Malformed(
+                    f"{document.where(first)}: '{line.strip()}' is not a section; fix it"
+                )
+            found.append(Section(document, line.rstrip()[1:-1], first))
             continue
         key, equals, value = line.partition("=")
-        if not equals or not found:
-            # systemd ignores such a line, NetworkManager the whole file.
-            if continues:
-                continue
-            raise CannotPersist(
-                f"{document.where(first)}: is in no section, or no 'key=value'; mend it"
+        if equals and found:
+            found[-1].entries.append(Entry(document, key.strip(), value.lstrip(), first, last))
+        elif not continues:
+            raise Malformed(
+                f"{document.where(first)}: expected a section or 'key=value' in one; fix it"
             )
-        entry = Entry(document, key.strip(), value.strip(), first, last)
-        found[-1].entries.append(entry)
     return found
 
 
 def _lines(document: Document, *, continues: bool) -> Iterator[tuple[int, int, str]]:
+    if continues:
+        yield from _unit_lines(document)
+        return
+    for index, text in enumerate(document.lines):
+        line = text.lstrip().removesuffix("\n").removesuffix("\r")
+        if line and line[0] != "#":
+            yield index, index, line
+
+
+def _unit_lines(document: Document) -> Iterator[tuple[int, int, str]]:
     index = 0
     while index < len(document.lines):
         first, line = index, document.lines[index].strip()
         if continues and not index:
             line = line.removeprefix("\ufeff")  # systemd skips a byte order mark
         index += 1
-        if not line or line[0] in ("#;" if continues else "#"):
+        if not line or line[0] in "#;":
             continue
-        while continues and line.endswith("\\") and index < len(document.lines):
+        while line.endswith("\\") and index < len(document.lines):
             more = document.lines[index].strip()
             index += 1
             if not more.startswith(("#", ";")):

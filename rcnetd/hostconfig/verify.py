@@ -98,7 +98,9 @@ def _netplan(tree: Tree, target: Target) -> None:
 
 def _made(root: Path, pattern: str) -> Tree:
     return {
-        f"/{path.relative_to(root)}": File(path.read_bytes()[:MAX_SIZE])
+        f"/{path.relative_to(root)}": File(
+            path.read_bytes()[:MAX_SIZE], path.stat().st_mode & 0o777
+        )
         for path in root.glob(pattern)
         if path.is_file()
     }

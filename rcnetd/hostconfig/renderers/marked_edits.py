@@ -70,6 +70,11 @@ class Document:
         """Add lines of ours at the end."""
         self.insert_after(len(self.lines) - 1, lines)
 
+    @property
+    def is_edited(self) -> bool:
+        """Whether there are edits to be made."""
+        return bool(self._off or self._inserted)
+
     def data(self) -> bytes:
         """The file with the edits."""
         text = self._block(-1)

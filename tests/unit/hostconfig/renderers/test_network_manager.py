@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from rcnetd.basic.dataclass import replace
 from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
+from rcnetd.hostconfig.policy import taken_back
 from rcnetd.hostconfig.renderers.marked_edits import OFF, applied
 from rcnetd.hostconfig.renderers.model import (
     CannotPersist,
@@ -22,7 +24,15 @@ from rcnetd.hostconfig.renderers.model import (
 )
 from rcnetd.hostconfig.renderers.network_manager import PATTERNS, read_defaults, render
 from tests.support.properties import check, examples
-from tests.support.trees import GATEWAY, PUBLIC, SERVICENET, cases, check_golden
+from tests.support.trees import (
+    GATEWAY,
+    HERE,
+    PUBLIC,
+    SERVICENET,
+    cases,
+    read_tree,
+    target_of,
+)
 
 NO_DEFAULT = Target(SERVICENET, GATEWAY, (PUBLIC,))
 DOWN = replace(NO_DEFAULT, policy=PublicInterface.DOWN)
@@ -30,19 +40,36 @@ DIRECTORY = "/etc/NetworkManager/system-connections"
 
 
 def tree(**files: str) -> Tree:
-    """A tree of these files, by the first part of their names."""
-    return {f"{DIRECTORY}/{name}.nmconnection": File(text.encode()) for name, text in files.items()}
+    """A tree of profiles that only root may read, by the first part of their names."""
+    return {
+        f"{DIRECTORY}/{name}.nmconnection": File(text.encode(), 0o600)
+        for name, text in files.items()
+    }
+
+
+def golden(path: Path) -> Tree:
+    """A tree in the repository, which keeps no modes."""
+    return {name: replace(file, mode=0o600) for name, file in read_tree(path).items()}
 
 
 @pytest.mark.parametrize("policy", PublicInterface)
 @pytest.mark.parametrize("case", cases("network_manager"))
 def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> None:
-    """Byte by byte; and rendered again nothing changes, whatever the policy was before."""
-    check_golden("network_manager", case, policy, render)
+    """The files are the expected ones, byte by byte, whatever the policy was before."""
+    before = golden(HERE / "network_manager" / case / "before")
+    target = target_of("network_manager", case, policy)
+    after = applied(before, render(before, target))
+
+    assert golden(HERE / "network_manager" / case / f"after-{policy.value}") == after
+    assert render(after, target) == {}
+    assert applied(after, taken_back(after)) == before
+    for other in PublicInterface:
+        there = applied(after, render(after, replace(target, policy=other)))
+        assert applied(there, render(there, target)) == after
 
 
 def refused(before: Tree, target: Target, reason: str) -> None:
-    """It is one line with the place."""
+    """The refusal is one line that begins with the place."""
     with pytest.raises(CannotPersist) as caught:
         render(before, target)
     assert str(caught.value).startswith(reason)
@@ -54,67 +81,74 @@ PUBLIC_FILE = HEAD.format("eth0") + "address1=203.0.113.10/24,203.0.113.1\n"
 OWN_FILE = HEAD.format("eth1") + "address1=10.180.1.2/19\n"
 BOTH = {"a": PUBLIC_FILE, "b": OWN_FILE}
 A, B = f"{DIRECTORY}/a.nmconnection", f"{DIRECTORY}/b.nmconnection"
+C = f"{DIRECTORY}/c.nmconnection"
 ANY = "[connection]\nid=any\ntype=ethernet\nautoconnect-priority=-9\n[ipv4]\nmethod=auto\n"
+OUR_ROUTE = "route{}=0.0.0.0/0,10.180.31.254,1\n"
 
 
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({}, f"{DIRECTORY}: no profile brings eth1 up"),
+        ({}, f"{DIRECTORY}: no profile brings eth1 up; add one"),
         ({"a": PUBLIC_FILE}, f"{DIRECTORY}: no profile brings eth1 up"),
-        ({"b": OWN_FILE.replace("[ipv4]", "autoconnect=no\n[ipv4]")}, f"{DIRECTORY}: no profile"),
-        ({"a": "[connection\n"}, f"{A}:1: '[connection' is no section; mend it"),
-        ({"a": "x=y\n"}, f"{A}:1: is in no section"),
-        ({"a": "[x]\ny\n"}, f"{A}:2: is in no section, or no 'key=value'; mend it"),
-        ({"x": OWN_FILE, **BOTH}, f"{B}: '{DIRECTORY}/x.nmconnection' is for eth1 too"),
-        ({"any": ANY}, f"{DIRECTORY}/any.nmconnection: is for eth1 and a public interface"),
-        ({**BOTH, "a": PUBLIC_FILE + "gateway=gw\n"}, f"{A}:8: 'gw' is not an address"),
-        ({**BOTH, "b": OWN_FILE + "route1=0.0.0.0/0,10.180.0.1,x\n"}, f"{B}:8: 'x' is not a metri"),
+        (
+            {"b": OWN_FILE.replace("[ipv4]", "autoconnect=0\n[ipv4]")},
+            f"{DIRECTORY}: no profile brings eth1 up",
+        ),
+        (
+            {**BOTH, "b": OWN_FILE + "route1\n"},
+            f"{DIRECTORY}: no profile brings eth1 up; add one; NetworkManager ignores '{B}': {B}:8:"
+            " expected a section or 'key=value' in one; fix it",
+        ),
+        ({"any": ANY}, f"{DIRECTORY}/any.nmconnection: configures eth1 and eth0; give each its"),
         (
             {**BOTH, "c": OWN_FILE.replace("eth1", "eth2") + "route1=0.0.0.0/0,192.0.2.1,0\n"},
-            f"{DIRECTORY}/c.nmconnection: eth2 would have a default route of metric 0 still",
+            f"{C}: eth2 would still have a default route of metric 0; remove it",
         ),
     ],
 )
 def test_refuses(files: dict[str, str], reason: str) -> None:
     """What cannot be done safely is one line with the place."""
-    if "not a metric" in reason or "'x'" in reason:
-        with pytest.raises(CannotPersist) as caught:
-            read_defaults(tree(**files))
-        assert str(caught.value).startswith(reason)
-        return
     refused(tree(**files), NO_DEFAULT, reason)
 
 
 @pytest.mark.parametrize(
     ("place", "reason"),
     [
-        ("/run/NetworkManager/system-connections/netplan-eth1", "is netplan's"),
-        ("/run/NetworkManager/system-connections/eth1.nmconnection", "is made anew"),
+        (
+            "/run/NetworkManager/system-connections/netplan-eth1.nmconnection",
+            "is netplan's; set 'persist' to 'netplan'",
+        ),
+        (
+            "/run/NetworkManager/system-connections/eth1.nmconnection",
+            f"is written again at each boot; configure the link in {DIRECTORY} instead",
+        ),
     ],
 )
-def test_refuses_to_edit_what_is_not_ours_to_edit(place: str, reason: str) -> None:
-    """A profile that is only in /run is somebody's who makes it again."""
-    before = {A: File(PUBLIC_FILE.encode()), place: File(OWN_FILE.encode())}
-    refused(before, NO_DEFAULT, f"{place}: {reason}")
-    gateway = OWN_FILE.replace("/19", "/19,10.180.0.1")
-    refused({**before, place: File(gateway.encode())}, NO_DEFAULT, f"{place}:7: is not in")
+def test_refuses_to_edit_a_profile_in_run(place: str, reason: str) -> None:
+    """The program that wrote the profile writes it again."""
+    for text in (OWN_FILE, OWN_FILE.replace("/19", "/19,10.180.0.1")):
+        before = {A: File(PUBLIC_FILE.encode(), 0o600), place: File(text.encode(), 0o600)}
+        refused(before, NO_DEFAULT, f"{place}: {reason}")
 
 
 def test_refuses_public_routes_without_a_gateway() -> None:
-    """Nobody knows the gateway of DHCP beforehand."""
+    """Nobody knows the gateway that DHCP will give."""
     before = tree(a=PUBLIC_FILE.replace(",203.0.113.1", ""), b=OWN_FILE)
     target = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
     refused(before, target, f"{A}: public_routes need the public link's old gateway")
 
 
-def test_refuses_to_keep_down_what_a_profile_of_all_brings_up() -> None:
-    """It cannot be told to leave one out."""
-    refused(tree(**BOTH, any=ANY), DOWN, f"{DIRECTORY}/any.nmconnection: would bring eth0 up")
+def test_a_profile_of_many_links_leaves_out_the_one_that_stays_down() -> None:
+    """A pattern excludes the link; the others keep their profile."""
+    path = f"{DIRECTORY}/any.nmconnection"
+    data = render(tree(**BOTH, any=ANY), DOWN)[path].data
+    assert data is not None
+    assert b"[match]\ninterface-name=!eth0;\n" in data
 
 
-def test_every_profile_of_a_public_interface_that_is_to_be_down_stops() -> None:
-    """Also the next best."""
+def test_every_profile_of_a_link_that_stays_down_is_stopped() -> None:
+    """NetworkManager tries the next one when the first one fails."""
     second = PUBLIC_FILE.replace("[ipv4]", "autoconnect-priority=-3\n[ipv4]")
     changes = render(tree(**BOTH, second=second), DOWN)
     for path in (A, f"{DIRECTORY}/second.nmconnection"):
@@ -123,17 +157,80 @@ def test_every_profile_of_a_public_interface_that_is_to_be_down_stops() -> None:
         assert b"\nautoconnect=false\n" in data
 
 
-def test_files_are_for_root_alone() -> None:
-    """NetworkManager ignores others."""
-    assert {0o600} == {change.mode for change in render(tree(**BOTH), NO_DEFAULT).values()}
+def test_profiles_of_equal_priority_are_all_edited() -> None:
+    """NetworkManager takes the one that was active last; any of them has to be right."""
+    after = applied(tree(**BOTH, c=OWN_FILE), render(tree(**BOTH, c=OWN_FILE), NO_DEFAULT))
+    for path in (B, C):
+        assert OUR_ROUTE.format(1) in after[path].data.decode()
 
 
-def test_sections_that_are_not_there_are_added() -> None:
-    """At the end."""
+def test_a_profile_of_lower_priority_stays_as_it_is() -> None:
+    """NetworkManager does not take it."""
+    lower = OWN_FILE.replace("[ipv4]", "autoconnect-priority=-1\n[ipv4]")
+    assert set(render(tree(**BOTH, c=lower), NO_DEFAULT)) == {A, B}
+
+
+def test_modes_stay() -> None:
+    """A file that root alone may read stays so."""
+    before = {path: replace(file, mode=0o400) for path, file in tree(**BOTH).items()}
+    after = applied(before, render(before, NO_DEFAULT))
+    assert {file.mode for file in after.values()} == {0o400}
+
+
+@pytest.mark.parametrize(("mode", "uid"), [(0o644, 0), (0o600, 1000)])
+def test_a_file_that_network_manager_ignores_stays_ignored(mode: int, uid: int) -> None:
+    """It is neither edited nor made readable; the refusal says why it does not count."""
+    before = tree(**BOTH)
+    before = {**before, B: replace(before[B], mode=mode, uid=uid)}
+    refused(before, NO_DEFAULT, f"{DIRECTORY}: no profile brings eth1 up; add one; NetworkManager")
+    before = {
+        **before,
+        C: replace(before[B], mode=mode, uid=uid),
+        B: File(OWN_FILE.encode(), 0o600),
+    }
+    assert C not in render(before, NO_DEFAULT)
+
+
+def test_a_missing_section_gets_a_method() -> None:
+    """NetworkManager rejects a section without one, and assumes `auto` without the section."""
     before = tree(a=PUBLIC_FILE, b="[connection]\ntype=ethernet\ninterface-name=eth1\n")
     data = render(before, NO_DEFAULT)[B].data
     assert data is not None
-    assert b"[ipv4]\nroute1=0.0.0.0/0,10.180.31.254,1\n" in data
+    assert b"[ipv4]\nmethod=auto\nroute1=0.0.0.0/0,10.180.31.254,1\n" in data
+
+
+def test_our_route_is_known_without_our_marks() -> None:
+    """`nmcli connection modify` keeps our values, but no comments; nothing is written again."""
+    without_gateway = PUBLIC_FILE.replace(",203.0.113.1", "")
+    assert render(tree(a=without_gateway, b=OWN_FILE + OUR_ROUTE.format(3)), NO_DEFAULT) == {}
+
+
+def test_an_old_route_of_ours_without_our_marks_goes() -> None:
+    """A new gateway leaves no route by the old one."""
+    old = OWN_FILE + "route1=0.0.0.0/0,10.180.31.253,1\n"
+    after = applied(tree(a=PUBLIC_FILE, b=old), render(tree(a=PUBLIC_FILE, b=old), NO_DEFAULT))
+    assert [DefaultRoute("eth1", GATEWAY, METRIC)] == read_defaults(after)
+
+
+def test_a_vlan_is_not_configured_by_the_profile_of_its_parent() -> None:
+    """A VLAN has its parent's MAC address, but needs a profile of its own type."""
+    vlan = HostLink("vlan401", SERVICENET.mac, SERVICENET.addresses)
+    before = tree(
+        a=PUBLIC_FILE,
+        b="[connection]\ntype=vlan\ninterface-name=vlan401\n[vlan]\nid=401\n[ipv4]\nmethod=manual\n"
+        "address1=10.180.1.2/19\n",
+        c="[connection]\ntype=ethernet\n[ethernet]\nmac-address=BC:76:4E:20:6C:5B\n[ipv4]\n"
+        "method=disabled\n",
+    )
+    assert set(render(before, replace(NO_DEFAULT, servicenet=vlan))) == {A, B}
+
+
+def test_our_copy_takes_no_name_that_is_in_use() -> None:
+    """A profile of /usr/lib needs its own name in /etc."""
+    vendor = "/usr/lib/NetworkManager/system-connections/a.nmconnection"
+    text = OWN_FILE.replace("[ipv4]", "uuid=5f4b0a7e-6f0e-4c7e-9c53-0b8f1a3f1d11\n[ipv4]")
+    before = {**tree(a=PUBLIC_FILE), vendor: File(text.encode(), 0o600)}
+    refused(before, NO_DEFAULT, f"{A}: has the name that a copy of '{vendor}' needs; rename it")
 
 
 @pytest.mark.parametrize(
@@ -149,43 +246,45 @@ def test_sections_that_are_not_there_are_added() -> None:
         ("x=y", True),
     ],
 )
-def test_matches_as_network_manager_does(words: str, fits: bool) -> None:
-    """A profile that fits, of a higher priority, is the one that gets our route."""
+def test_a_fitting_profile_of_higher_priority_gets_our_route(words: str, fits: bool) -> None:
+    """It is the one that NetworkManager takes."""
     target = replace(NO_DEFAULT, public=())
-    text = f"[connection]\ntype=ethernet\nautoconnect-priority=3\n{words}\n[ipv4]\nmethod=manual\n"
+    text = f"[connection]\ntype=ethernet\nautoconnect-priority=3\n{words}\n[ipv4]\nmethod=auto\n"
     before = tree(a=text, b=OWN_FILE)
     assert {A if fits else B} == set(render(before, target))
 
 
 def test_reads_defaults_as_they_are() -> None:
-    """Before rendering: static ones, by DHCP; not of another table, nor what never connects."""
+    """Static ones and those of DHCP; none of another table, nor of what never connects."""
     before = tree(
-        a=PUBLIC_FILE + "addresses=203.0.113.11/24,203.0.113.2;203.0.113.12/24;\n"
+        a=PUBLIC_FILE + "address2=203.0.113.11/24,203.0.113.2\n"
         "route-metric=20\nroute1=0.0.0.0/0,203.0.113.3,30\nroute2=0.0.0.0/0,203.0.113.4\n"
-        "route2_options=table=9\nroute3=0.0.0.0/0\nroute4=10.0.0.0/8,203.0.113.5\n",
+        "route2_options=table=9\nroute3=203.0.113.0/0\nroute4=10.0.0.0/8,203.0.113.5\n",
         b=ANY.replace("type=", "interface-name=eth2\ntype="),
         c=ANY.replace("[ipv4]", "autoconnect=false\n[ipv4]"),
         d=ANY + "never-default=true\n",
         e=ANY.replace("ethernet", "wifi"),
         f=PUBLIC_FILE.replace("manual", "disabled"),
+        g=ANY.replace("[ipv4]", "[match]\ninterface-name=eth5;!eth6;eth7\n[ipv4]"),
     )
     found = [(item.link, str(item.gateway), item.metric) for item in read_defaults(before)]
     assert [
-        ("eth0", "203.0.113.1", 20),
-        ("eth0", "203.0.113.2", 20),
         ("eth0", "203.0.113.3", 30),
         ("eth0", "None", 20),
+        ("eth0", "203.0.113.1", 20),
         ("eth2", "None", 100),
+        ("eth5", "None", 100),
+        ("eth7", "None", 100),
     ] == found
 
 
 def test_patterns_are_of_what_is_read() -> None:
-    """The shell gives these files, and no others are asked for."""
+    """The shell reads these files, and no others."""
     assert f"{DIRECTORY}/*" in PATTERNS
 
 
 def test_ours_is_the_one_that_wins() -> None:
-    """The whole of what a next boot comes up with."""
+    """It is the only default route of the next boot."""
     after = applied(tree(**BOTH), render(tree(**BOTH), NO_DEFAULT))
     assert [DefaultRoute("eth1", GATEWAY, METRIC)] == read_defaults(after)
     assert f"{OFF}address1=203.0.113.10/24,203.0.113.1\n" in after[A].data.decode()
@@ -197,22 +296,32 @@ def test_ours_is_the_one_that_wins() -> None:
 @st.composite
 def profiles(draw: st.DrawFn, link: str, address: str, gateway: str) -> list[str]:
     """A link configured in one of many ways."""
+    first = draw(
+        st.sampled_from(
+            [
+                f"address1={address},{gateway}",
+                f"address1={address}",
+                f"addresses1={address.replace('/', ';')};{gateway};",
+            ]
+        )
+    )
     options = [
-        f"address1={address},{gateway}",
         f"address2={address}",
         f"gateway={gateway}",
         "dns=192.0.2.53;",
         "route-metric=1",
         "never-default=false",
         f"route1=0.0.0.0/0,{gateway},5",
-        f"route1=10.176.0.0/12,{gateway}",
-        f"route7=0.0.0.0/0,{gateway}",
-        "route7_options=mtu=1400",
+        f"route2=10.176.0.0/12,{gateway}",
+        f"routes7=0.0.0.0;0;{gateway};0;",
+        "routes7_options=mtu=1400",
+        "route8=0.0.0.0/0,,1",
+        "route8_options=type=blackhole",
         f"routes=10.208.0.0/12,{gateway}",
         "# y",
         "",
     ]
-    chosen = draw(st.lists(st.sampled_from(options), max_size=8, unique=True))
+    chosen = [first, *draw(st.lists(st.sampled_from(options), max_size=8, unique=True))]
     ipv4 = ["[ipv4]", f"method={draw(st.sampled_from(['manual', 'auto']))}", *chosen]
     connection = ["[connection]", f"id={link}", "type=ethernet", f"interface-name={link}"]
     ipv6 = ["[ipv6]", "method=manual", "address1=2001:db8::2/64,fe80::1", "route1=::/0,fe80::2"]

@@ -71,6 +71,7 @@ class Guard:
     _losses: Losses = field(default_factory=Losses)
     _takeovers: Losses = field(default_factory=Losses)
     _failures: int = 0
+    _refused: bool = False  # the last change
     _hold_until: float = -inf
     _failed_network: Network | None = None
     _kept_at: dict[IPv4Network, float] = field(default_factory=dict)
@@ -111,6 +112,7 @@ class Guard:
 
         What is refused together with it counts once.
         """
+        self._refused = True
         if now >= self._hold_until:
             delay = min(FIRST_RETRY_DELAY * 2.0**self._failures, MAX_RETRY_DELAY)
             self._failures = min(self._failures + 1, 10)
@@ -171,7 +173,10 @@ class Guard:
         names = ", ".join(f"'{describe(route, facts.network)}'" for route in unwanted)
         actions: list[Action] = []
         if facts.applied:
-            before, (self._fight, may_repair) = self._fight, self._fight.takeover(now)
+            before, may_repair = self._fight, True
+            if not self._refused:  # what the kernel refused to remove has not come again
+                self._fight, may_repair = self._fight.takeover(now)
+            self._refused = False
             if self._fight.is_declared and not before.is_declared:
                 actions.append(Log("error", _fight_line(names)))
             if not may_repair:

@@ -106,7 +106,7 @@ def _unit_lines(document: Document) -> Iterator[tuple[int, int, str]]:
     index = 0
     while index < len(document.lines):
         first, line = index, document.lines[index].strip()
-        if continues and not index:
+        if not index:
             line = line.removeprefix("\ufeff")  # systemd skips a byte order mark
         index += 1
         if not line or line[0] in "#;":

@@ -12,6 +12,7 @@
     daemon       rcnetd(8): the select loop, and what it tells systemd
     ctl          rcnetctl(8): one module per command
     lab          a small cloud in network namespaces, and `rcnetctl demo`
+    fleet        `rcnetctl fleet`: many servers, through the Cloud Servers API
     emulator     the RackConnect API, read a second time; imports nothing of rcnetd
 
 Imports go downwards only; `tests/architecture.py` has the table.

@@ -21,13 +21,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fetcher": CORE | {"api"},
     "lab": CORE | {"netlink"},
     "emulator": set(),
+    "fleet": GROUND,
     "daemon": CORE | {"config", "store", "netlink", "metadata", "fetcher"},
-    "ctl": CORE | COLLABORATORS - {"api"} | {"fetcher", "lab", "emulator"},
+    "ctl": CORE | COLLABORATORS - {"api"} | {"fetcher", "lab", "emulator", "fleet"},
     "__main__": {"daemon"},
 }
 # The only modules that may import a foreign library, or one that is slow to load.
 DOORS: dict[str, set[str]] = {
-    "requests": {"rcnetd.api.client"},
+    "requests": {"rcnetd.api.client", "rcnetd.fleet.clouds"},
     "urllib3": {"rcnetd.api.client"},
     "pyroute2": {"rcnetd.netlink.pyroute2"},
     "systemd": {"rcnetd.daemon.notify"},
@@ -36,6 +37,10 @@ DOORS: dict[str, set[str]] = {
     "rcnetd.api.client": {"rcnetd.fetcher.process"},
     "rcnetd.api.connection": {"rcnetd.api.client", "rcnetd.fetcher.process"},
     "rcnetd.emulator": {"rcnetd.ctl.demo", "rcnetd.ctl.emulate"},
+    "openstack": {"rcnetd.fleet.clouds"},
+    "keystoneauth1": {"rcnetd.fleet.clouds"},
+    "rich": {"rcnetd.fleet.live"},
+    "rcnetd.fleet": {"rcnetd.ctl.fleet"},
 }
 # All that the core may import of the standard library: no clock, no chance, no files, no network.
 PURE = {"__future__", "collections", "enum", "ipaddress", "math"}

@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/rcnetctl
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_rcnetctl_subparsers=(status gateway automation features plan persist revert metadata analyze preflight clean emulate demo)
+_shtab_rcnetctl_subparsers=(status gateway automation features plan persist revert metadata analyze preflight clean emulate fleet demo)
 
 _shtab_rcnetctl_status_option_strings=(-h --help --format --json --wait --timeout)
 _shtab_rcnetctl_gateway_option_strings=(-h --help --format)
@@ -19,6 +19,7 @@ _shtab_rcnetctl_analyze_option_strings=(-h --help --format --json --plot --all)
 _shtab_rcnetctl_preflight_option_strings=(-h --help --format --json --root)
 _shtab_rcnetctl_clean_option_strings=(-h --help --dry-run --root)
 _shtab_rcnetctl_emulate_option_strings=(-h --help --listen --ca-file --cert --key --plain --fault --fault-on --fault-for --list-faults --log --log-format)
+_shtab_rcnetctl_fleet_option_strings=(-h --help --os-cloud --region --name --metadata --id --status --format --all --wait --timeout --at-least --expect --interval --list --host)
 _shtab_rcnetctl_demo_option_strings=(-h --help --format --json --scenario --fault --timeout)
 _shtab_rcnetctl_option_strings=(-h --help --version --config)
 
@@ -40,8 +41,10 @@ _shtab_rcnetctl_preflight___format_choices=(text json)
 _shtab_rcnetctl_emulate___fault_choices=(refuse tls-garbage expired not-yet-valid wrong-name untrusted hang drip drip-body truncate reset oversize garbage html empty two-addresses ipv6 bad-charset unknown-word redirect rate-limit not-found http-204 http-400 http-500 http-503)
 _shtab_rcnetctl_emulate___fault_on_choices=(automation_status automation_status/details gateway_ip automation_features)
 _shtab_rcnetctl_emulate___log_format_choices=(text json)
+_shtab_rcnetctl_fleet___format_choices=(table json csv names ansible prometheus)
+_shtab_rcnetctl_fleet___wait_choices=(deployed)
 _shtab_rcnetctl_demo___format_choices=(text json)
-_shtab_rcnetctl_pos_0_choices=(status gateway automation features plan persist revert metadata analyze preflight clean emulate demo)
+_shtab_rcnetctl_pos_0_choices=(status gateway automation features plan persist revert metadata analyze preflight clean emulate fleet demo)
 
 _shtab_rcnetctl_status__h_nargs=0
 _shtab_rcnetctl_status___help_nargs=0
@@ -78,6 +81,11 @@ _shtab_rcnetctl_emulate___help_nargs=0
 _shtab_rcnetctl_emulate___plain_nargs=0
 _shtab_rcnetctl_emulate___list_faults_nargs=0
 _shtab_rcnetctl_emulate___log_nargs=0
+_shtab_rcnetctl_fleet__h_nargs=0
+_shtab_rcnetctl_fleet___help_nargs=0
+_shtab_rcnetctl_fleet___all_nargs=0
+_shtab_rcnetctl_fleet___expect_nargs=0
+_shtab_rcnetctl_fleet___list_nargs=0
 _shtab_rcnetctl_demo__h_nargs=0
 _shtab_rcnetctl_demo___help_nargs=0
 _shtab_rcnetctl_demo___json_nargs=0

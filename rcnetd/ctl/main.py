@@ -33,6 +33,7 @@ COMMANDS = {
     "preflight": "check whether an image is ready for its snapshot",
     "clean": "remove what is bound to this machine, before a snapshot",
     "emulate": "serve the RackConnect API on this machine, for tests",
+    "fleet": "show the automation status of many servers, from anywhere",
     "demo": "boot a server behind RackConnect, in network namespaces",
 }
 EXIT_CODES = """\

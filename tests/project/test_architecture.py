@@ -25,6 +25,7 @@ ELSEWHERE = {
     "ctl/features": "unit/ctl/test_ask.py",
     "ctl/gateway": "unit/ctl/test_ask.py",
     "ctl/image": "unit/ctl/test_preflight.py",
+    "ctl/fleet": "unit/fleet/test_command.py",
     "ctl/persist": "netns/test_persist.py",
     "ctl/plan": "netns/test_plan.py",
     "ctl/revert": "netns/test_persist.py",
@@ -53,8 +54,9 @@ def test_the_core_is_pure() -> None:
 def test_each_foreign_library_has_its_door(library: str) -> None:
     """A foreign or slow library is imported where it is wrapped, nowhere else."""
     for name, path in MODULES.items():
-        inside = {library, "rcnetd.emulator"} & {name, ".".join(name.split(".")[:2])}
-        if name in DOORS[library] or (inside and library in {"dataclasses", "rcnetd.emulator"}):
+        package = ".".join(name.split(".")[:2])
+        own = package == library or (package, library) == ("rcnetd.emulator", "dataclasses")
+        if name in DOORS[library] or own:
             continue
         wrong = [module for module in imports(path) if f"{module}.".startswith(f"{library}.")]
         assert [] == wrong, name
@@ -81,6 +83,17 @@ def test_the_daemon_imports_no_http() -> None:
             assert module.split(".")[0] not in {"requests", "urllib3", "http", "ssl"}, name
             todo.append(module)
     assert {"rcnetd.core.machine", "rcnetd.netlink.decode", "rcnetd.store.budget"} <= seen
+
+
+def test_nothing_but_its_command_imports_the_fleet() -> None:
+    """rcnetd-fleet is a package of its own: the daemon and the other commands run without it."""
+    importers = {
+        name
+        for name, path in MODULES.items()
+        if any(f"{module}.".startswith("rcnetd.fleet.") for module in imports(path))
+        and not name.startswith("rcnetd.fleet")
+    }
+    assert {"rcnetd.ctl.fleet"} == importers
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if "__" not in name])

@@ -89,7 +89,7 @@ def options(parser: argparse.ArgumentParser) -> set[str]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, subparser in action.choices.items():
-                if name not in ("demo", "emulate"):  # the page points to their --help
+                if name not in ("demo", "emulate", "fleet"):  # the page points to their --help
                     found |= options(subparser)
     return {option for option in found if option.startswith("--")}
 

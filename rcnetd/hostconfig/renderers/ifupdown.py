@@ -1,168 +1,150 @@
-"""ifupdown: /etc/network/interfaces and what it sources.
+"""The ifupdown renderer: /etc/network/interfaces and the files that it sources.
 
-Several `iface` stanzas may be given for one link, and all are applied, in the order in which they
-are read (interfaces(5)). So our route is in a stanza of its own in our own file, if that is read
-after the one with the link's address; otherwise it is a marked line in that one. The route has
-metric 1 and is made by `ip route replace`: `add` fails where the daemon has it already, and a
-failing `up` line makes the whole link, and networking.service, fail.
+ifupdown 0.8, ifupdown2 and ifupdown-ng read these files; what is written here means the same to
+all three. A link may have several `iface` stanzas, and all apply. So our route gets a stanza in
+a file of our own, provided that all three programs find this file (an absolute `source`, see
+interfaces_file) and that ifupdown 0.8 reads it after the stanza with the link's address; the other
+two apply addresses of all stanzas first. Otherwise it becomes a marked line in that stanza. The
+route has metric 1 and is set by `ip route replace`: `add` fails where the daemon has set it
+already, and a failing `up` line makes the link, and networking.service, fail.
 
-A default route by DHCP cannot be asked away: it gets a metric that loses (dhclient's
-`-e IF_METRIC`, dhcpcd's `-m`), for the renewals, and is deleted once the link is up.
+Each way to a default route, and what is done about it. Links of no concern keep theirs if it loses.
+
+    gateway (static, tunnel, no method)         commented out, with its metric
+    gateway (any other method)                  commented out; ifupdown-ng would use it
+    DHCP: dhcp, bootp, `use dhcp`               gets a losing metric, and is deleted once up
+    up, pre-up, post-up: ip, route, busybox     commented out, or taken out of a longer line
+    the same in another link's stanza           taken out if it concerns the public interface
+    down, pre-down, post-down                   as above, so that nothing deletes our route
+    del or flush, also in another link's stanza taken out if it could delete our route
+    $(…), `…`, sh -c '…' with a default route   refused: only a shell can tell
+    inherits, inherit, template                 the parent's lines, unless another link has them too
+    source, source-directory                    followed, also several levels; others are refused
+    mapping                                     refused: a script decides
+    pointopoint                                 sets a host route only
+    ppp, wvdial                                 not seen: the peer's own files decide
+    scripts in /etc/network/if-*.d, or called   not seen: they are code
+    router advertisements (inet6)               switched off by sysctl, if IPv6 defaults must go
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from rcnetd.basic.dataclass import dataclass, field
 from rcnetd.core.model import METRIC, PROTOCOL
 from rcnetd.core.settings import PublicInterface, PublicIPv6
+from rcnetd.hostconfig.renderers.interfaces_defaults import (
+    added_by,
+    command_lines,
+    could_delete,
+    gateways,
+    in_boot_order,
+    is_dynamic,
+    link_of,
+    metric_of,
+    read_defaults,
+)
 from rcnetd.hostconfig.renderers.interfaces_file import (
     AT_BOOT,
     DIRECTORIES,
     MAIN,
-    PHASES,
     Interfaces,
     Line,
     Stanza,
     matches,
     read,
 )
-from rcnetd.hostconfig.renderers.marked_edits import Document, applied, changes, documents, own
+from rcnetd.hostconfig.renderers.marked_edits import (
+    BEGIN,
+    HEADER,
+    OFF,
+    Document,
+    applied,
+    changes,
+    own,
+)
 from rcnetd.hostconfig.renderers.model import (
     CannotPersist,
     Changes,
     DefaultRoute,
+    File,
     HostLink,
     Target,
     Tree,
 )
-from rcnetd.hostconfig.renderers.route_arguments import DefaultArguments
-from rcnetd.hostconfig.renderers.route_commands import (
-    default_routes,
-    without_routes,
-)
+from rcnetd.hostconfig.renderers.route_commands import CommandRoute, without_routes
+
+__all__ = ["PATTERNS", "query_name", "read_defaults", "render"]
 
 PATTERNS = (MAIN, *(f"{directory}/*" for directory in DIRECTORIES))
-# The first that is sourced: `source-directory` takes no dots, `source …/*.cfg` wants one.
+# The first that is sourced: some lines read only names that end with `.cfg`.
 OWN = tuple(f"{DIRECTORIES[0]}/{name}" for name in ("zz-rcnetd", "zz-rcnetd.cfg"))
-LOSING = 1024  # the metric of a default route by DHCP
+LOSING_METRIC = 1024  # of a default route by DHCP
 _DNS = ("dns-nameservers", "dns-nameserver")
-_PROBE = "-"  # no link's name
+_PROBE = "-"  # not the name of any link
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:@-]+")
 
 
 def render(tree: Tree, target: Target) -> Changes:
-    """The changes that make ifupdown come up as *target* says."""
-    kept = documents({path: file for path, file in tree.items() if path not in OWN})
-    rendering = _Rendering(read(kept), target, *_own_place(kept))
+    """Compute the changes after which the next boot brings up the links as *target* says."""
+    for link in (target.servicenet, *target.public):
+        _refuse_special_name(link.name)
+    theirs = {
+        path: file
+        for path, file in tree.items()
+        if path not in OWN and not file.data.startswith(HEADER.encode())
+    }
+    found = read(theirs)
+    rendering = _Rendering(found, target, *_own_place(theirs))
     rendering.run()
-    made = changes(tree, kept, rendering.own_files())
+    documents = {**_formerly_edited(theirs, found), **found.documents}
+    touched = {path: file for path, file in tree.items() if path in documents or path not in theirs}
+    made = changes(touched, documents, rendering.own_files())
     _check(tree, made, target)
     return made
 
 
-def read_defaults(tree: Tree) -> list[DefaultRoute]:
-    """The IPv4 default routes of the links that come up at boot."""
-    files = {path: Document(path, file.data, as_is=True) for path, file in tree.items()}
-    found = read(files)
-    return [
-        default
-        for stanza in found.stanzas
-        if _comes_up(found, stanza.name)
-        for default in _defaults(stanza)
-    ]
+def query_name(tree: Tree, link: HostLink) -> str:
+    """The name of a link for `ifquery`: `eth1`, or `eth1=home` where its stanza is called so."""
+    names = read(tree, as_is=True).at_boot(link.name, link.mac)
+    return f"{link.name}={names[0]}" if names and names[0] != link.name else link.name
 
 
-def _comes_up(found: Interfaces, name: str) -> bool:
-    return any(
-        name in (matches(word, name), word.partition("=")[2])
-        for line, words in found.allowed
-        if line.words[0] in AT_BOOT
-        for word in words
-    )
+def _refuse_special_name(name: str) -> None:
+    if not _PLAIN_NAME.fullmatch(name):
+        raise CannotPersist(
+            f"the link name '{name}' has special characters, and a shell runs the lines of"
+            f" {MAIN}; rename the link"
+        )
 
 
-def _defaults(stanza: Stanza) -> Iterator[DefaultRoute]:
-    """The default routes of a stanza, without those that it deletes itself."""
-    link = stanza.name.partition(":")[0]
-    routes: list[tuple[DefaultRoute, DefaultArguments]] = []
-    if _has_default(stanza):
-        found = DefaultArguments(4, _gateway(stanza), link, _metric(stanza))
-        routes.append((_default_route(found, link, stanza.line), found))
-    for line in stanza.effective():
-        if line.words[0] not in ("pre-up", "up", "post-up"):
-            continue
-        for command in default_routes(line.value):
-            route = command.route
-            if command.adds and route.version == 4:
-                routes.append((_default_route(route, link, line), route))
-            elif not command.adds:
-                routes = [one for one in routes if not _deletes(route, one[0])]
-    yield from (route for route, _ in routes)
+def _formerly_edited(tree: Tree, found: Interfaces) -> dict[str, Document]:
+    """Files with edits of ours that are not read any more."""
+    return {
+        path: Document(path, file.data)
+        for path, file in tree.items()
+        if path not in found.documents
+        and (BEGIN.encode() in file.data or OFF.encode() in file.data)
+    }
 
 
-def _default_route(route: DefaultArguments, link: str, line: Line) -> DefaultRoute:
-    name = link if route.link in (None, "$IFACE", "${IFACE}", "%iface%") else str(route.link)
-    gateway = route.gateway if isinstance(route.gateway, IPv4Address) else None
-    return DefaultRoute(name, gateway, route.metric or 0, line.document.path)
-
-
-def _deletes(arguments: DefaultArguments, route: DefaultRoute) -> bool:
-    """Whether `ip route del` with *arguments* could delete *route*."""
-    return (
-        arguments.version == 4
-        and arguments.gateway in (None, route.gateway)
-        and arguments.link in (None, "$IFACE", "${IFACE}", route.link)
-        and arguments.metric in (None, 0, route.metric)
-    )
-
-
-def _has_default(stanza: Stanza) -> bool:
-    """Whether its method makes an IPv4 default route."""
-    if stanza.family != "inet":
-        return False
-    return stanza.method == "dhcp" or (
-        stanza.method in ("static", "tunnel") and bool(_option(stanza, "gateway"))
-    )
-
-
-def _option(stanza: Stanza, name: str) -> list[Line]:
-    return [line for line in stanza.effective() if line.words[0] == name]
-
-
-def _gateway(stanza: Stanza) -> IPv4Address | None:
-    for line in _option(stanza, "gateway"):
-        if stanza.method != "dhcp":
-            try:
-                return IPv4Address(line.words[1])
-            except ValueError:
-                raise CannotPersist(f"{line.where}: '{line.words[1]}' is not an address") from None
-    return None
-
-
-def _metric(stanza: Stanza) -> int:
-    for line in reversed(_option(stanza, "metric")):
-        if not (line.words[1].isascii() and line.words[1].isdecimal()):
-            raise CannotPersist(f"{line.where}: '{line.words[1]}' is not a metric")
-        return int(line.words[1])
-    return 0
-
-
-def _own_place(kept: Mapping[str, Document]) -> tuple[str | None, int]:
-    """Which own file would be read, and how many stanzas come before."""
+def _own_place(theirs: Tree) -> tuple[str | None, int]:
+    """Return which file of ours all programs would read, and how many stanzas come before it."""
     for path in OWN:
-        probe = Document(path, f"iface {_PROBE} inet manual\n".encode())
-        names = [stanza.name for stanza in read({**kept, path: probe}).stanzas]
-        if _PROBE in names:
-            return path, names.index(_PROBE)
+        probe = File(f"iface {_PROBE} inet manual\n".encode())
+        found = read({**theirs, path: probe})
+        if path in found.found_by_all:
+            return path, [stanza.name for stanza in found.stanzas].index(_PROBE)
     return None, 0
 
 
 @dataclass
 class _Rendering:
-    """The edits for one wish."""
+    """The edits for one target."""
 
     found: Interfaces
     target: Target
@@ -171,12 +153,14 @@ class _Rendering:
     own_options: dict[str, list[str]] = field(default_factory=dict)
 
     def own_files(self) -> dict[str, bytes]:
+        """The file of ours, if there are lines for it."""
         lines: list[str] = []
         for name, options in self.own_options.items():
             lines += ["", f"iface {name} inet manual", *(f"    {option}" for option in options)]
         return {str(self.own_path): own(lines)} if lines else {}
 
     def run(self) -> None:
+        """Make all edits."""
         target = self.target
         down = target.policy is PublicInterface.DOWN
         for nic in (target.servicenet, *target.public):
@@ -185,6 +169,7 @@ class _Rendering:
         public = [stanza for nic in target.public for stanza in self._stanzas(nic)]
         cleaned = [*self._stanzas(target.servicenet), *([] if down else public)]
         old = self._clean(cleaned, public)
+        self._clean_others([*cleaned, *public])
         if down:
             self._move_dns(public, servicenet)
             for nic in target.public:
@@ -201,155 +186,188 @@ class _Rendering:
         for line in self.found.mappings:
             if any(fnmatchcase(nic.name, pattern) for pattern in line.words[1:]):
                 raise CannotPersist(
-                    f"{line.where}: a mapping decides by a script how {nic.name} is configured;"
-                    " configure it without"
+                    f"{line.where}: a script decides how {nic.name} is configured; configure"
+                    f" {nic.name} without a mapping"
                 )
 
-    def _names(self, nic: HostLink) -> set[str]:
-        return {nic.name, *self.found.at_boot(nic.name, nic.mac)}
-
     def _stanzas(self, nic: HostLink) -> list[Stanza]:
-        names = self._names(nic)
-        return [item for item in self.found.stanzas if item.name.partition(":")[0] in names]
+        names = {nic.name, *self.found.at_boot(nic.name, nic.mac)}
+        return [stanza for stanza in self.found.stanzas if link_of(stanza) in names]
 
     def _servicenet(self) -> list[Stanza]:
-        """ServiceNet's IPv4 stanzas, those of its aliases left out."""
+        """ServiceNet's IPv4 stanzas, without those of its aliases."""
         nic = self.target.servicenet
         names = self.found.at_boot(nic.name, nic.mac)
-        found = [item for item in self.found.stanzas if item.name in names]
-        ipv4 = [stanza for stanza in found if stanza.family == "inet"]
-        if not ipv4:
+        found = [
+            stanza
+            for stanza in self.found.stanzas
+            if stanza.name in names and stanza.family in ("", "inet")
+        ]
+        if not found:
             raise CannotPersist(
-                f"{MAIN}: {nic.name} is not configured and brought up at boot there; it needs"
+                f"{MAIN}: {nic.name} is not configured and brought up at boot; add"
                 f" 'auto {nic.name}' and 'iface {nic.name} inet …'"
             )
-        if len({stanza.name for stanza in ipv4}) > 1:
+        if len({stanza.name for stanza in found}) > 1:
             raise CannotPersist(
-                f"{ipv4[-1].line.where}: {nic.name} is brought up by more than one name; leave one"
+                f"{found[-1].line.where}: {nic.name} comes up under several names; keep one"
             )
-        return ipv4
+        _refuse_special_name(found[0].name)
+        return found
 
-    # What goes
+    # What is removed
 
     def _clean(
         self, stanzas: Sequence[Stanza], public: Sequence[Stanza]
     ) -> list[tuple[str, IPv4Address]]:
-        """Put default routes out of effect; returns the public links' gateways by them."""
-        old = []
+        """Remove default routes; return the public links with their gateways."""
+        old: list[tuple[str, IPv4Address]] = []
         for stanza in stanzas:
-            link = stanza.name.partition(":")[0]
-            gateways = [_gateway(stanza)] if _has_default(stanza) else []
-            gateways += self._clean_commands(stanza, stanzas, 4)
+            removed = [address for _, address in gateways(stanza, 4)]
+            removed += self._clean_commands(stanza, stanzas, 4)
             if stanza in public:
-                old += [(link, gateway) for gateway in gateways if gateway is not None]
-            if stanza.family == "inet" and stanza.method == "dhcp":
+                old += [(link_of(stanza), one) for one in removed if isinstance(one, IPv4Address)]
+            self._remove_gateways(stanza, stanzas, 4)
+            if is_dynamic(stanza):
                 self._let_dhcp_lose(stanza, stanzas)
-            elif _has_default(stanza):
-                for line in (*_option(stanza, "gateway"), *_option(stanza, "metric")):
-                    self._put_out(line, stanzas)
         return old
+
+    def _remove_gateways(self, stanza: Stanza, stanzas: Sequence[Stanza], version: int) -> None:
+        lines = [line for line, _ in gateways(stanza, version)]
+        # The metric is also that of DHCP, and of the other family's gateway.
+        others = len(stanza.values("gateway")) > len(lines)
+        if lines and not others and not is_dynamic(stanza):
+            lines += stanza.values("metric")
+        for line in lines:
+            self._put_out(line, stanzas)
 
     def _clean_commands(
         self, stanza: Stanza, stanzas: Sequence[Stanza], version: int
-    ) -> list[IPv4Address | None]:
-        gateways: list[IPv4Address | None] = []
-        for line in stanza.effective():
-            if line.words[0] not in PHASES:
+    ) -> list[IPv4Address | IPv6Address]:
+        """Remove the commands that set or delete a default route; return the gateways."""
+        removed: list[IPv4Address | IPv6Address] = []
+        for line, commands in command_lines(stanza):
+            mine = [command for command in commands if command.route.version == version]
+            self._remove_commands(line, mine, stanzas)
+            found = [command.route.gateway for command in mine if command.adds]
+            removed += [gateway for gateway in found if gateway is not None]
+        return removed
+
+    def _clean_others(self, cleaned: Sequence[Stanza]) -> None:
+        """Remove commands of other links that concern ServiceNet's or the public interface."""
+        for stanza in in_boot_order(self.found):
+            if stanza in cleaned:
                 continue
-            commands = [one for one in default_routes(line.value) if one.route.version == version]
-            if any(one.span is None for one in commands):
-                raise CannotPersist(
-                    f"{line.where}: only a shell can tell what this line does with the default"
-                    " route; give the route a line of its own"
-                )
-            if commands:
-                self._put_out(line, stanzas)
-                rest = without_routes(line.value, commands)
-                if rest:
-                    line.document.insert_after(line.last, [f"    {line.words[0]} {rest}"])
-                gateways += [
-                    one.route.gateway
-                    for one in commands
-                    if one.adds and isinstance(one.route.gateway, IPv4Address)
-                ]
-        return gateways
+            for line, commands in command_lines(stanza):
+                mine = [one for one in commands if self._is_concerned(one, stanza, line)]
+                self._remove_commands(line, mine, [stanza])
+
+    def _is_concerned(self, command: CommandRoute, stanza: Stanza, line: Line) -> bool:
+        target = self.target
+        if command.route.version != 4:
+            return False
+        route = added_by(command, stanza, line)
+        if command.adds:
+            return any(
+                nic.name == route.link or _reaches(nic, route)
+                for nic in (target.servicenet, *target.public)
+            )
+        ours = DefaultRoute(target.servicenet.name, target.gateway, METRIC)
+        gone = [
+            DefaultRoute(nic.name, route.gateway, route.metric)
+            for nic in target.public
+            if route.gateway is None or _reaches(nic, route)
+        ]
+        return any(could_delete(command, stanza, one) for one in (ours, *gone))
+
+    def _remove_commands(
+        self, line: Line, commands: Sequence[CommandRoute], stanzas: Sequence[Stanza]
+    ) -> None:
+        if any(command.span is None for command in commands):
+            raise CannotPersist(
+                f"{line.where}: only a shell can tell what this line does with the default route;"
+                " give the route a line of its own"
+            )
+        if commands:
+            self._put_out(line, stanzas)
+            rest = without_routes(line.value, commands)
+            if rest:
+                line.document.insert_after(line.last, [f"    {line.words[0]} {rest}"])
 
     def _let_dhcp_lose(self, stanza: Stanza, stanzas: Sequence[Stanza]) -> None:
-        metric = _metric(stanza)
+        """Give DHCP's route a losing metric, for renewals, and delete it once the link is up.
+
+        ifupdown2 and ifupdown-ng do not pass the metric on, so that `del` must not name it.
+        """
+        _refuse_special_name(stanza.name)
         added = []
-        if metric <= METRIC:
-            for line in _option(stanza, "metric"):
+        if metric_of(stanza) <= METRIC:
+            for line in stanza.values("metric"):
                 self._put_out(line, stanzas)
-            metric = LOSING
-            added = [f"metric {metric}"]
-        added.append(f"up ip route del default dev {stanza.name} metric {metric} || true")
+            added = [f"metric {LOSING_METRIC}"]
+        added.append(f"up ip route del default dev {link_of(stanza)} || true")
         self._insert(stanza, added)
 
     def _put_out(self, line: Line, stanzas: Sequence[Stanza]) -> None:
-        """Put an option out of effect, unless another link inherits it."""
-        for other in self.found.stanzas:
-            if other in stanzas or not _comes_up(self.found, other.name):
-                continue
-            if any(option is line for option in other.effective()):
+        """Comment an option out, unless another link inherits it."""
+        for other in in_boot_order(self.found):
+            if other not in stanzas and any(option is line for option in other.effective()):
                 raise CannotPersist(
-                    f"{line.where}: {other.name} has this too, by 'inherits'; give each link its"
-                    " own"
+                    f"{line.where}: {other.name} inherits this line too; give each link its own"
                 )
         self._editable(line).put_out()
 
     def _editable(self, line: Line) -> Line:
         if line.document.path.startswith("/run/"):
             raise CannotPersist(
-                f"{line.where}: is made anew at each boot; configure the link in {MAIN}"
+                f"{line.where}: this file is created at each boot; configure the link in {MAIN}"
             )
         return line
 
     def _keep_down(self, nic: HostLink) -> None:
-        """Take a link, and its aliases, out of what is brought up at boot."""
+        """Remove a link and its aliases from the links that come up at boot."""
         for line, words in self.found.allowed:
             if line.words[0] not in AT_BOOT:
                 continue
-            gone = [
+            removed = [
                 word
                 for word in words
                 if matches(word, nic.name, nic.mac) or word.startswith(f"{nic.name}:")
             ]
-            for word in gone:
-                if "/" in word:
+            for word in removed:
+                if "/" in word or word == "all":
                     raise CannotPersist(
-                        f"{line.where}: the pattern '{word}' is {nic.name} too; name the links"
+                        f"{line.where}: '{word}' matches {nic.name} too; name the links instead"
                     )
-            if gone:
-                self._replace_words(line, words, gone)
+            if removed:
+                self._replace_words(line, words, removed)
 
-    def _replace_words(self, line: Line, words: Sequence[str], gone: Iterable[str]) -> None:
+    def _replace_words(self, line: Line, words: Sequence[str], removed: Iterable[str]) -> None:
         self._editable(line).put_out()
-        left = [word for word in words if word not in gone]
+        left = [word for word in words if word not in removed]
         if left:
             line.document.insert_after(line.last, [" ".join((line.words[0], *left))])
 
     def _no_ipv6(self, public: Sequence[Stanza]) -> None:
+        """Remove the IPv6 default routes of the public links."""
         for stanza in public:
             self._clean_commands(stanza, public, 6)
-            if stanza.family == "inet6" and stanza.method == "static":
-                for line in (*_option(stanza, "gateway"), *_option(stanza, "metric")):
-                    self._put_out(line, public)
-        # Without a gateway of its own it takes one from router advertisements.
-        for name in dict.fromkeys(stanza.name.partition(":")[0] for stanza in public):
-            mine = sorted(
-                (stanza for stanza in public if stanza.name == name),
-                key=lambda stanza: stanza.family != "inet6",
-            )
+            self._remove_gateways(stanza, public, 6)
+        # Without a gateway the kernel takes one from router advertisements.
+        for name in dict.fromkeys(link_of(stanza) for stanza in public):
+            mine = [stanza for stanza in public if stanza.name == name]
+            mine.sort(key=lambda stanza: stanza.family != "inet6")
             for stanza in mine[:1]:
+                _refuse_special_name(name)
                 setting = f"net.ipv6.conf.{name.replace('.', '/')}.accept_ra_defrtr=0"
                 self._insert(stanza, [f"pre-up sysctl -q -w {setting} || true"])
 
-    # What comes
+    # What is added
 
     def _move_dns(self, public: Sequence[Stanza], servicenet: Sequence[Stanza]) -> None:
-        """Have ServiceNet's name servers and then the public ones, if there are any to be added.
+        """Give ServiceNet the name servers of the public links, after its own.
 
-        What hooks keep for a link is the last stanza's; one that has the option twice has both.
+        Hook scripts keep the options of a link's last stanza, and all lines of an option there.
         """
         last = servicenet[-1]
         mine = _name_servers(servicenet)
@@ -369,29 +387,34 @@ class _Rendering:
         if not old:
             raise CannotPersist(
                 f"{MAIN}: public_routes need the public link's old gateway, and there is no"
-                " 'gateway' there; add the routes to it"
+                " 'gateway' line; add the routes to the link's stanza"
             )
         link, gateway = old[0]
+        _refuse_special_name(link)
         stanzas = [
-            item for item in self.found.stanzas if item.name == link and item.family == "inet"
+            stanza
+            for stanza in self.found.stanzas
+            if stanza.name == link and stanza.family in ("", "inet")
         ]
-        self._add(
-            link,
-            stanzas,
-            [
-                f"up ip route replace {network} via {gateway} dev {link} || true"
-                for network in self.target.public_routes
-            ],
-        )
+        routes = [
+            f"up ip route replace {network} via {gateway} dev {link} || true"
+            for network in self.target.public_routes
+        ]
+        self._add(link, stanzas, routes)
 
     def _is_own(self, stanzas: Sequence[Stanza]) -> bool:
-        """Whether our own file is read, and after these."""
+        """Whether our own file is read, and after these stanzas.
+
+        Where DHCP's route is deleted, ours must follow in the same stanza: only ifupdown 0.8 keeps
+        the commands of several stanzas in the order of the files.
+        """
+        before = self.found.stanzas[: self.before_own]
         return self.own_path is not None and all(
-            stanza in self.found.stanzas[: self.before_own] for stanza in stanzas
+            stanza in before and not is_dynamic(stanza) for stanza in stanzas
         )
 
     def _add(self, name: str, stanzas: Sequence[Stanza], options: Sequence[str]) -> None:
-        """Add options for a link, in our own file if it is read after these stanzas of it."""
+        """Add options for a link, in our own file if it is read after its stanzas."""
         if self._is_own(stanzas):
             self.own_options.setdefault(name, []).extend(options)
         else:
@@ -400,6 +423,12 @@ class _Rendering:
     def _insert(self, stanza: Stanza, options: Sequence[str]) -> None:
         line = self._editable(stanza.line)
         line.document.insert_after(line.last, [f"    {option}" for option in options])
+
+
+def _reaches(nic: HostLink, route: DefaultRoute) -> bool:
+    """Whether a route's gateway is in a network of a link."""
+    gateway = route.gateway
+    return gateway is not None and any(gateway in address.network for address in nic.addresses)
 
 
 def _command(target: Target) -> str:
@@ -412,25 +441,22 @@ def _command(target: Target) -> str:
 
 def _name_servers(stanzas: Sequence[Stanza]) -> list[str]:
     """The IPv4 name servers, each once."""
-    servers = [
-        word
-        for stanza in stanzas
-        for line in stanza.effective()
-        if line.words[0] in _DNS
-        for word in line.words[1:]
-        if ":" not in word
-    ]
-    return list(dict.fromkeys(servers))
+    words = [word for stanza in stanzas for line in stanza.values(*_DNS) for word in line.words[1:]]
+    return list(dict.fromkeys(word for word in words if re.fullmatch(r"[0-9.]+", word)))
 
 
 def _check(tree: Tree, made: Changes, target: Target) -> None:
-    """Read what was made: exactly one winning default, ours."""
+    """Read the result: exactly one default route wins, and it is ours."""
     defaults = read_defaults(applied(tree, made))
-    best = min(default.metric for default in defaults)
+    best = min((default.metric for default in defaults), default=METRIC)
     ours = DefaultRoute(target.servicenet.name, target.gateway, METRIC)
+    if ours not in defaults:
+        raise CannotPersist(
+            f"{MAIN}: another line deletes the default route of {target.servicenet.name}; remove it"
+        )
     for default in defaults:
         if default.metric == best and default != ours:
             raise CannotPersist(
-                f"{default.path}: {default.link} would have a default route of metric"
-                f" {default.metric} still; remove it"
+                f"{default.path}: {default.link} would still have a default route of metric"
+                f" {default.metric}, which wins; remove it"
             )

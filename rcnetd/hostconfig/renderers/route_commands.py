@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from posixpath import basename
 
-from rcnetd.basic.dataclass import dataclass, field
+from rcnetd.basic.dataclass import dataclass, field, replace
 from rcnetd.hostconfig.renderers.route_arguments import (
     DefaultArguments,
     has_destination,
@@ -43,11 +43,13 @@ _TOKEN = re.compile(
 class CommandRoute:
     """A default route that a command adds or deletes.
 
-    *span* is the part of the line that does so; None if it cannot be taken out of the line.
+    *flushes*: it deletes all that match, not only the first. *span* is the part of the line that
+    does so; None if it cannot be taken out of the line.
     """
 
     adds: bool
     route: DefaultArguments = DefaultArguments()
+    flushes: bool = False
     span: tuple[int, int] | None = field(compare=False, default=None)
 
 
@@ -116,13 +118,14 @@ def _routes_of(simple: _Simple, line: str) -> Iterator[CommandRoute]:
     program, arguments = basename(words[0]), words[1:]
     parse = {"ip": _ip, "route": _route}.get(program)
     if parse and (found := parse(arguments)):
-        adds, route = found
+        verb, route = found
         removable = line[simple.end : simple.end + 1] != "(" and "`" not in line
-        yield CommandRoute(adds, route, (simple.start, simple.end) if removable else None)
+        span = (simple.start, simple.end) if removable else None
+        yield CommandRoute(verb in _ADDING, route, verb == "flush", span)
     elif program not in _PROGRAMS | _HARMLESS:
         for script in arguments:
             if " " in script:
-                yield from (CommandRoute(one.adds, one.route) for one in default_routes(script))
+                yield from (replace(one, span=None) for one in default_routes(script))
 
 
 def _unwrapped(words: list[str]) -> list[str]:
@@ -134,7 +137,7 @@ def _unwrapped(words: list[str]) -> list[str]:
     return words
 
 
-def _ip(words: list[str]) -> tuple[bool, DefaultArguments] | None:
+def _ip(words: list[str]) -> tuple[str, DefaultArguments] | None:
     """Parse the arguments of ip(8): options, object, verb, and the route."""
     version: int | None = None
     remaining = iter(words)
@@ -151,7 +154,7 @@ def _ip(words: list[str]) -> tuple[bool, DefaultArguments] | None:
     return None
 
 
-def _ip_route(words: list[str], version: int | None) -> tuple[bool, DefaultArguments] | None:
+def _ip_route(words: list[str], version: int | None) -> tuple[str, DefaultArguments] | None:
     verb = next((verb for verb in _VERBS if words and verb.startswith(words[0])), "")
     arguments = words[1:]
     if verb == "flush" and "cache" not in arguments:
@@ -159,7 +162,7 @@ def _ip_route(words: list[str], version: int | None) -> tuple[bool, DefaultArgum
     elif verb not in (*_ADDING, "delete"):
         return None
     route = ip_default(arguments, version)
-    return (verb in _ADDING, route) if route else None
+    return (verb, route) if route else None
 
 
 def _flushed(words: list[str]) -> list[str]:
@@ -168,7 +171,7 @@ def _flushed(words: list[str]) -> list[str]:
     return rest if has_destination(rest) and "match" not in words else ["default", *rest]
 
 
-def _route(words: list[str]) -> tuple[bool, DefaultArguments] | None:
+def _route(words: list[str]) -> tuple[str, DefaultArguments] | None:
     verb = next((word for word in words if not word.startswith("-")), "")
     route = route_default(words)
-    return (verb == "add", route) if route and verb in ("add", "del", "delete") else None
+    return (verb, route) if route and verb in ("add", "del", "delete") else None

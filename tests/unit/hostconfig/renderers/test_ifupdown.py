@@ -65,18 +65,18 @@ def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> 
         ("auto eth1\n", {}, f"{MAIN}: eth1 is not configured and brought up at boot"),
         ("address 10.0.0.1\n", {}, f"{MAIN}:1: 'address' is in no stanza"),
         ("auto eth1\n\naddress 10.0.0.1\n", {}, f"{MAIN}:3: 'address' is in no stanza"),
-        ("iface eth1 inet\n", {}, f"{MAIN}:1: an iface line that ifupdown does not understand"),
-        ("iface eth1 decnet static\n", {}, f"{MAIN}:1: an iface line"),
+        ("iface eth1 inet static x\n", {}, f"{MAIN}:1: no ifupdown understands this 'iface' line"),
+        ("iface eth1 decnet static\n", {}, f"{MAIN}:1: no ifupdown understands"),
         ("iface eth1 inet static inherits x\n", {}, f"{MAIN}:1: inherits 'x', which is not"),
         ("iface eth1 inet static\n address\n", {}, f"{MAIN}:2: 'address' has no value"),
         ("iface eth1 inet manual\n up foo\\", {}, f"{MAIN}:2: the file ends with a backslash"),
         ("# ok\nauto eth1\0\n", {}, f"{MAIN}:2: a NUL byte"),
         ("source $HOME/interfaces\n", {}, f"{MAIN}:1: only a shell can tell what '$HOME"),
-        ("source /etc/net.cfg\n", {}, f"{MAIN}:1: sources '/etc/net.cfg'; rcnetd reads only"),
-        ("source interfaces.d/*\n", {"a": "\niface x\n"}, f"{DIRECTORY}/a:2: an iface line"),
-        (SIMPLE + "mapping eth*\n  script /bin/x\n", {}, f"{MAIN}:7: a mapping decides"),
+        ("source /etc/net.cfg\n", {}, f"{MAIN}:1: sources '/etc/net.cfg', and rcnetd"),
+        ("source interfaces.d/*\n", {"a": "\niface x y\n"}, f"{DIRECTORY}/a:2: no ifupdown"),
+        (SIMPLE + "mapping eth*\n  script /bin/x\n", {}, f"{MAIN}:7: a script decides how eth1 is"),
         (SIMPLE + "mapping eth9\n  gateway 1\n", {}, f"{MAIN}:8: 'gateway' is in no stanza"),
-        (SIMPLE + "auto eth1=x\niface x inet manual\n", {}, f"{MAIN}:8: eth1 is brought up"),
+        (SIMPLE + "auto eth1=x\niface x inet manual\n", {}, f"{MAIN}:8: eth1 comes up under"),
         (SIMPLE.replace("203.0.113.1\n", "gw\n"), {}, f"{MAIN}:4: 'gw' is not an address"),
         (SIMPLE.replace("static", "dhcp\n metric x", 1), {}, f"{MAIN}:3: 'x' is not a metric"),
         (
@@ -87,13 +87,13 @@ def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> 
         (
             SIMPLE + "auto eth2\niface eth2 inet static\n gateway 192.0.2.1\n",
             {},
-            f"{MAIN}: eth2 would have a default route of metric 0 still",
+            f"{MAIN}: eth2 would still have a default route of metric 0",
         ),
         (
             SIMPLE.replace("eth0 inet", "x inet") + "auto eth2\n"
             "iface eth0 inet static inherits x\niface eth2 inet static inherits x\n",
             {},
-            f"{MAIN}:4: eth2 has this too, by 'inherits'",
+            f"{MAIN}:4: eth2 inherits this line too",
         ),
         (f"{BEGIN}\n", {}, f"{MAIN}:1: '{BEGIN}' without"),
     ],
@@ -112,11 +112,13 @@ def test_refuses_where_there_is_nothing() -> None:
         render({}, NO_DEFAULT)
 
 
-@pytest.mark.parametrize("word", ["/eth*", "mac/BC:76:*", "mac/bc:76:4e:20:6c:5a=eth0", "speed/1"])
+@pytest.mark.parametrize(
+    "word", ["all", "/eth*", "mac/BC:76:*", "mac/bc:76:4e:20:6c:5a=eth0", "speed/1"]
+)
 def test_refuses_to_keep_a_pattern_down(word: str) -> None:
     """A pattern that is the public link's too cannot lose it."""
     before = tree(SIMPLE.replace("auto eth0", f"auto {word}"))
-    with pytest.raises(CannotPersist, match=f"{MAIN}:1: the pattern '.*' is eth0 too"):
+    with pytest.raises(CannotPersist, match=f"{MAIN}:1: '.*' matches eth0 too"):
         render(before, DOWN)
 
 
@@ -141,17 +143,19 @@ def test_refuses_to_edit_what_is_made_at_boot() -> None:
         **tree(f"source-directory /run/network/interfaces.d\n{SIMPLE}"),
         run: File(b"iface eth0 inet static\n address 203.0.113.11/24\n gateway 203.0.113.1\n"),
     }
-    with pytest.raises(CannotPersist, match=f"{run}:3: is made anew at each boot"):
+    with pytest.raises(CannotPersist, match=f"{run}:3: this file is created at each boot"):
         render(before, NO_DEFAULT)
 
 
 @pytest.mark.parametrize(
     ("sources", "name"),
     [
-        ("source interfaces.d/*", "zz-rcnetd"),
+        ("source /etc/network/interfaces.d/*", "zz-rcnetd"),
         ("source /etc/network/interfaces.d/*.cfg", "zz-rcnetd.cfg"),
-        ("source-directory /etc/network/interfaces.d/", "zz-rcnetd"),
-        ("source interfaces.d/z? interfaces.d/zz-*", "zz-rcnetd"),
+        (
+            "source /etc/network/interfaces.d/z?\nsource /etc/network/interfaces.d/*",
+            "zz-rcnetd",
+        ),
     ],
 )
 def test_our_own_file_has_a_name_that_is_read(sources: str, name: str) -> None:
@@ -161,17 +165,24 @@ def test_our_own_file_has_a_name_that_is_read(sources: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "sources", ["", "source interfaces.d/*.conf\n", "source interfaces.d/a*\n"]
+    ("before", "behind"),
+    [
+        ("", ""),
+        ("source /etc/network/interfaces.d/*\n", ""),
+        ("", "source interfaces.d/*"),
+        ("", "source-directory /etc/network/interfaces.d"),
+        ("", "source /etc/network/interfaces.d/*.conf"),
+        ("", "source /etc/network/interfaces.d/a* /etc/network/interfaces.d/z*"),
+    ],
 )
-def test_without_a_place_of_our_own_the_stanza_is_edited(sources: str) -> None:
-    """Also where it is read too early."""
-    assert {MAIN} == set(render(tree(sources + SIMPLE), NO_DEFAULT))
-    assert {MAIN} == set(render(tree("source interfaces.d/*\n" + SIMPLE), NO_DEFAULT))
+def test_without_a_place_of_our_own_the_stanza_is_edited(before: str, behind: str) -> None:
+    """No file that all three programs find, or one that is read too early."""
+    assert {MAIN} == set(render(tree(before + SIMPLE + behind), NO_DEFAULT))
 
 
 def test_our_old_file_goes_with_the_line_that_read_it() -> None:
     """One that is no longer read is no longer there."""
-    with_source = tree(f"{SIMPLE}source interfaces.d/*\n")
+    with_source = tree(f"{SIMPLE}source {DIRECTORY}/*\n")
     after = dict(applied(with_source, render(with_source, NO_DEFAULT)))
     after[MAIN] = File(after[MAIN].data.replace(b"source", b"#source"))
 
@@ -182,7 +193,7 @@ def test_dhcp_loses_with_the_metric_that_it_has() -> None:
     """A metric above ours is good enough."""
     main = SIMPLE.replace("eth0 inet static", "eth0 inet dhcp\n    metric 50")
     text = rendered(tree(main))
-    assert "    up ip route del default dev eth0 metric 50 || true\n" in text
+    assert "    up ip route del default dev eth0 || true\n" in text
     assert OFF + "    metric" not in text
 
 
@@ -284,7 +295,11 @@ def trees(draw: st.DrawFn) -> Tree:
         [draw(COMMENTS)],
     ]
     end: str = draw(st.sampled_from(["\n", "\n", "\r\n"]))
-    source = draw(st.sampled_from(["source interfaces.d/*", "source-directory interfaces.d"]))
+    source = draw(
+        st.sampled_from(
+            [f"source {DIRECTORY}/*", "source interfaces.d/*", f"source-directory {DIRECTORY}"]
+        )
+    )
     main: list[str] = []
     files: dict[str, str] = {}
     for number, part in enumerate(draw(st.permutations([*parts, [source]]))):

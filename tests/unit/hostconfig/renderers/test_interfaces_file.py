@@ -6,16 +6,16 @@ import pytest
 
 from rcnetd.hostconfig.renderers.interfaces_file import MAIN, Interfaces, lines, matches, read
 from rcnetd.hostconfig.renderers.marked_edits import Document
+from rcnetd.hostconfig.renderers.model import File
 
 DIRECTORY = f"{MAIN}.d"
 
 
 def interfaces(main: str, *names: str) -> Interfaces:
     """Read this, with files beside it that each say by their name that they were read."""
-    files = {MAIN: Document(MAIN, main.encode())}
+    files = {MAIN: File(main.encode())}
     for name in names:
-        text = f"iface {name.replace('.', '-')} inet manual\n"
-        files[f"{DIRECTORY}/{name}"] = Document(f"{DIRECTORY}/{name}", text.encode())
+        files[f"{DIRECTORY}/{name}"] = File(f"iface x{name} inet manual\n".encode())
     return read(files)
 
 
@@ -23,7 +23,7 @@ def test_lines_continue_and_comments_do_not() -> None:
     """A comment's backslash is a part of it, and what a line takes in is not a comment."""
     text = "# a \\\n b\\\n # c \\\n\td\n\n  \n#e\nf\tg  h \r\n"
     found = [(line.first, line.last, line.words) for line in lines(Document("f", text.encode()))]
-    assert [(1, 3, ("b", "#", "c", "d")), (7, 7, ("f", "g", "h"))] == found
+    assert [(1, 3, ["b", "#", "c", "d"]), (7, 7, ["f", "g", "h"])] == found
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_lines_continue_and_comments_do_not() -> None:
 def test_sources(source: str, read_in_order: list[str]) -> None:
     """Globs, names without dots for a directory, sorted, none twice, no loop."""
     found = interfaces(f"{source}\n", "z-_Z", "20", "a.b", "10.cfg", ".hidden")
-    assert [f"{DIRECTORY}/{name}" for name in read_in_order] == found.files[1:]
+    assert [f"{DIRECTORY}/{name}" for name in read_in_order] == list(found.documents)[1:]
 
 
 @pytest.mark.parametrize(

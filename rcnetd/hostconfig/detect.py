@@ -45,10 +45,17 @@ def ask(link: str, run: Run = run) -> LinkManagers:
     return LinkManagers(
         networkd=_networkd(run("networkctl", "--no-pager", "status", link)),
         network_manager=_network_manager(link, run("nmcli", *active)),
-        ifupdown=any(
-            line.partition("=")[0] == link for line in run("ifquery", "--state", link).split()
-        ),
+        ifupdown=_ifupdown(link, run),
     )
+
+
+def _ifupdown(link: str, run: Run) -> bool:
+    """ifupdown and ifupdown-ng print `eth1=eth1 …`, ifupdown2 the stanza that it brought up."""
+    state = run("ifquery", "--state", link).split()
+    if any(word.partition("=")[0] == link for word in state):
+        return True
+    stanza = run("ifquery", "--print-savedstate", link)
+    return re.search(rf"^iface {re.escape(link)}\s", stanza, re.MULTILINE) is not None
 
 
 def _networkd(text: str) -> str | None:

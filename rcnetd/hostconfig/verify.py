@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rcnetd.core.model import METRIC
 from rcnetd.core.settings import Backend
-from rcnetd.hostconfig.renderers import network_manager, networkd
+from rcnetd.hostconfig.renderers import ifupdown, network_manager, networkd
 from rcnetd.hostconfig.renderers.model import CannotPersist, DefaultRoute, File, Target, Tree
 
 # Not its command line, which calls udevadm and daemon-reload even with --root-dir.
@@ -124,11 +124,12 @@ def _one_winner(defaults: list[DefaultRoute], target: Target, name: str) -> None
 def _ifupdown(tree: Tree, target: Target) -> None:
     """`ifquery` reads the copy; what that sources is named by absolute paths, here the copy's."""
     name = target.servicenet.name
+    asked = ifupdown.query_name(tree, target.servicenet)
     with _copy(tree) as root:
         for path in root.glob("etc/network/**/*"):
             if path.is_file():
                 path.write_bytes(SOURCE.sub(rf"\1{root}/".encode(), path.read_bytes()))
-        said = _run(IFQUERY, "-i", str(root / "etc/network/interfaces"), name)
+        said = _run(IFQUERY, "-i", str(root / "etc/network/interfaces"), asked)
     ours = f"ip route replace default via {target.gateway} dev {name}"
     if sum(ours in line for line in said.splitlines()) != 1:
         raise CannotPersist(

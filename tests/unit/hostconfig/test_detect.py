@@ -37,6 +37,24 @@ def test_asks_each(said: dict[str, str], managed: LinkManagers) -> None:
     assert managed == ask("eth1", lambda *command: said.get(command[0], ""))
 
 
+@pytest.mark.parametrize(
+    ("stanza", "managed"),
+    [
+        ("auto eth1\niface eth1 inet static\n\taddress 10.180.1.2/19\n", True),
+        ("iface eth1\n", True),
+        ("iface eth1.5 inet static\n", False),
+        ("", False),
+    ],
+)
+def test_asks_ifupdown2_in_its_own_way(stanza: str, managed: bool) -> None:
+    """Its ifquery has no `--state`."""
+
+    def run(*command: str) -> str:
+        return stanza if command == ("ifquery", "--print-savedstate", "eth1") else ""
+
+    assert LinkManagers(ifupdown=managed) == ask("eth1", run)
+
+
 def test_runs_what_is_there() -> None:
     """What is not, or fails, has nothing to say."""
     assert "x\n" == run("echo", "x")

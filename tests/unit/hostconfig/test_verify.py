@@ -97,7 +97,9 @@ def test_ifquery_reads_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Also what `interfaces` sources by an absolute path."""
     tree = {
         "/etc/network/interfaces": File(b"source /etc/network/interfaces.d/*\n"),
-        "/etc/network/interfaces.d/eth1": File(b"up ip route replace default\n"),
+        "/etc/network/interfaces.d/eth1": File(
+            b"auto eth1\niface eth1 inet manual\nup ip route replace default\n"
+        ),
     }
     script = 'cat $(sed -n "s/^source //p" $2) | sed "s/$/ via 10.180.31.254 dev $3/"'
     monkeypatch.setattr(checking, "IFQUERY", tool(tmp_path / "ifquery", script))
@@ -105,6 +107,18 @@ def test_ifquery_reads_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     tree["/etc/network/interfaces.d/eth1"] = File(b"# nothing\n")
     with pytest.raises(CannotPersist, match="ifquery does not find the default route of eth1"):
         check(Backend.IFUPDOWN, tree, WISH)
+
+
+def test_ifquery_is_asked_by_the_logical_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ifquery eth1` does not know a link that comes up as `eth1=servicenet`."""
+    tree = {
+        "/etc/network/interfaces": File(b"auto eth1=servicenet\niface servicenet inet static\n")
+    }
+    script = "[ $3 = eth1=servicenet ] && echo ip route replace default via 10.180.31.254 dev eth1"
+    monkeypatch.setattr(checking, "IFQUERY", tool(tmp_path / "ifquery", script))
+    check(Backend.IFUPDOWN, tree, WISH)
 
 
 def test_ifcfg_needs_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

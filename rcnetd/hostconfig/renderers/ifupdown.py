@@ -30,34 +30,21 @@ Each way to a default route, and what is done about it. Links of no concern keep
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address
 
 from rcnetd.basic.dataclass import dataclass, field
 from rcnetd.core.model import METRIC, PROTOCOL
 from rcnetd.core.settings import PublicInterface, PublicIPv6
-from rcnetd.hostconfig.renderers.interfaces_defaults import (
-    added_by,
-    command_lines,
-    could_delete,
-    gateways,
-    in_boot_order,
-    is_dynamic,
-    link_of,
-    metric_of,
-    read_defaults,
+from rcnetd.hostconfig.renderers.interfaces_defaults import is_dynamic, link_of, read_defaults
+from rcnetd.hostconfig.renderers.interfaces_edits import (
+    Removal,
+    editable,
+    insert,
+    require_plain_name,
 )
-from rcnetd.hostconfig.renderers.interfaces_file import (
-    AT_BOOT,
-    DIRECTORIES,
-    MAIN,
-    Interfaces,
-    Line,
-    Stanza,
-    matches,
-    read,
-)
+from rcnetd.hostconfig.renderers.interfaces_file import DIRECTORIES, MAIN, Interfaces, Stanza, read
 from rcnetd.hostconfig.renderers.marked_edits import (
     BEGIN,
     HEADER,
@@ -76,23 +63,25 @@ from rcnetd.hostconfig.renderers.model import (
     Target,
     Tree,
 )
-from rcnetd.hostconfig.renderers.route_commands import CommandRoute, without_routes
+from rcnetd.hostconfig.renderers.rendering import (
+    missing_name_servers,
+    old_gateway,
+    require_no_other_winner,
+    require_plain_names,
+)
 
 __all__ = ["PATTERNS", "query_name", "read_defaults", "render"]
 
 PATTERNS = (MAIN, *(f"{directory}/*" for directory in DIRECTORIES))
 # The first that is sourced: some lines read only names that end with `.cfg`.
 OWN = tuple(f"{DIRECTORIES[0]}/{name}" for name in ("zz-rcnetd", "zz-rcnetd.cfg"))
-LOSING_METRIC = 1024  # of a default route by DHCP
 _DNS = ("dns-nameservers", "dns-nameserver")
 _PROBE = "-"  # not the name of any link
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:@-]+")
 
 
 def render(tree: Tree, target: Target) -> Changes:
     """Compute the changes after which the next boot brings up the links as *target* says."""
-    for link in (target.servicenet, *target.public):
-        _refuse_special_name(link.name)
+    require_plain_names(target)
     theirs = {
         path: file
         for path, file in tree.items()
@@ -112,14 +101,6 @@ def query_name(tree: Tree, link: HostLink) -> str:
     """The name of a link for `ifquery`: `eth1`, or `eth1=home` where its stanza is called so."""
     names = read(tree, as_is=True).at_boot(link.name, link.mac)
     return f"{link.name}={names[0]}" if names and names[0] != link.name else link.name
-
-
-def _refuse_special_name(name: str) -> None:
-    if not _PLAIN_NAME.fullmatch(name):
-        raise CannotPersist(
-            f"the link name '{name}' has special characters, and a shell runs the lines of"
-            f" {MAIN}; rename the link"
-        )
 
 
 def _formerly_edited(tree: Tree, found: Interfaces) -> dict[str, Document]:
@@ -168,17 +149,18 @@ class _Rendering:
         servicenet = self._servicenet()
         public = [stanza for nic in target.public for stanza in self._stanzas(nic)]
         cleaned = [*self._stanzas(target.servicenet), *([] if down else public)]
-        old = self._clean(cleaned, public)
-        self._clean_others([*cleaned, *public])
+        removal = Removal(self.found, target)
+        old = removal.clean(cleaned, public)
+        removal.clean_others([*cleaned, *public])
         if down:
             self._move_dns(public, servicenet)
             for nic in target.public:
-                self._keep_down(nic)
+                removal.keep_down(nic)
         self._add(servicenet[-1].name, servicenet, [_command(target)])
         if not down:
             self._public_routes(old)
             if target.public_ipv6 is PublicIPv6.NO_DEFAULT:
-                self._no_ipv6(public)
+                removal.no_ipv6(public)
 
     # Which stanzas
 
@@ -212,155 +194,8 @@ class _Rendering:
             raise CannotPersist(
                 f"{found[-1].line.where}: {nic.name} comes up under several names; keep one"
             )
-        _refuse_special_name(found[0].name)
+        require_plain_name(found[0])
         return found
-
-    # What is removed
-
-    def _clean(
-        self, stanzas: Sequence[Stanza], public: Sequence[Stanza]
-    ) -> list[tuple[str, IPv4Address]]:
-        """Remove default routes; return the public links with their gateways."""
-        old: list[tuple[str, IPv4Address]] = []
-        for stanza in stanzas:
-            removed = [address for _, address in gateways(stanza, 4)]
-            removed += self._clean_commands(stanza, stanzas, 4)
-            if stanza in public:
-                old += [(link_of(stanza), one) for one in removed if isinstance(one, IPv4Address)]
-            self._remove_gateways(stanza, stanzas, 4)
-            if is_dynamic(stanza):
-                self._let_dhcp_lose(stanza, stanzas)
-        return old
-
-    def _remove_gateways(self, stanza: Stanza, stanzas: Sequence[Stanza], version: int) -> None:
-        lines = [line for line, _ in gateways(stanza, version)]
-        # The metric is also that of DHCP, and of the other family's gateway.
-        others = len(stanza.values("gateway")) > len(lines)
-        if lines and not others and not is_dynamic(stanza):
-            lines += stanza.values("metric")
-        for line in lines:
-            self._put_out(line, stanzas)
-
-    def _clean_commands(
-        self, stanza: Stanza, stanzas: Sequence[Stanza], version: int
-    ) -> list[IPv4Address | IPv6Address]:
-        """Remove the commands that set or delete a default route; return the gateways."""
-        removed: list[IPv4Address | IPv6Address] = []
-        for line, commands in command_lines(stanza):
-            mine = [command for command in commands if command.route.version == version]
-            self._remove_commands(line, mine, stanzas)
-            found = [command.route.gateway for command in mine if command.adds]
-            removed += [gateway for gateway in found if gateway is not None]
-        return removed
-
-    def _clean_others(self, cleaned: Sequence[Stanza]) -> None:
-        """Remove commands of other links that concern ServiceNet's or the public interface."""
-        for stanza in in_boot_order(self.found):
-            if stanza in cleaned:
-                continue
-            for line, commands in command_lines(stanza):
-                mine = [one for one in commands if self._is_concerned(one, stanza, line)]
-                self._remove_commands(line, mine, [stanza])
-
-    def _is_concerned(self, command: CommandRoute, stanza: Stanza, line: Line) -> bool:
-        target = self.target
-        if command.route.version != 4:
-            return False
-        route = added_by(command, stanza, line)
-        if command.adds:
-            return any(
-                nic.name == route.link or _reaches(nic, route)
-                for nic in (target.servicenet, *target.public)
-            )
-        ours = DefaultRoute(target.servicenet.name, target.gateway, METRIC)
-        gone = [
-            DefaultRoute(nic.name, route.gateway, route.metric)
-            for nic in target.public
-            if route.gateway is None or _reaches(nic, route)
-        ]
-        return any(could_delete(command, stanza, one) for one in (ours, *gone))
-
-    def _remove_commands(
-        self, line: Line, commands: Sequence[CommandRoute], stanzas: Sequence[Stanza]
-    ) -> None:
-        if any(command.span is None for command in commands):
-            raise CannotPersist(
-                f"{line.where}: only a shell can tell what this line does with the default route;"
-                " give the route a line of its own"
-            )
-        if commands:
-            self._put_out(line, stanzas)
-            rest = without_routes(line.value, commands)
-            if rest:
-                line.document.insert_after(line.last, [f"    {line.words[0]} {rest}"])
-
-    def _let_dhcp_lose(self, stanza: Stanza, stanzas: Sequence[Stanza]) -> None:
-        """Give DHCP's route a losing metric, for renewals, and delete it once the link is up.
-
-        ifupdown2 and ifupdown-ng do not pass the metric on, so that `del` must not name it.
-        """
-        _refuse_special_name(stanza.name)
-        added = []
-        if metric_of(stanza) <= METRIC:
-            for line in stanza.values("metric"):
-                self._put_out(line, stanzas)
-            added = [f"metric {LOSING_METRIC}"]
-        added.append(f"up ip route del default dev {link_of(stanza)} || true")
-        self._insert(stanza, added)
-
-    def _put_out(self, line: Line, stanzas: Sequence[Stanza]) -> None:
-        """Comment an option out, unless another link inherits it."""
-        for other in in_boot_order(self.found):
-            if other not in stanzas and any(option is line for option in other.effective()):
-                raise CannotPersist(
-                    f"{line.where}: {other.name} inherits this line too; give each link its own"
-                )
-        self._editable(line).put_out()
-
-    def _editable(self, line: Line) -> Line:
-        if line.document.path.startswith("/run/"):
-            raise CannotPersist(
-                f"{line.where}: this file is created at each boot; configure the link in {MAIN}"
-            )
-        return line
-
-    def _keep_down(self, nic: HostLink) -> None:
-        """Remove a link and its aliases from the links that come up at boot."""
-        for line, words in self.found.allowed:
-            if line.words[0] not in AT_BOOT:
-                continue
-            removed = [
-                word
-                for word in words
-                if matches(word, nic.name, nic.mac) or word.startswith(f"{nic.name}:")
-            ]
-            for word in removed:
-                if "/" in word or word == "all":
-                    raise CannotPersist(
-                        f"{line.where}: '{word}' matches {nic.name} too; name the links instead"
-                    )
-            if removed:
-                self._replace_words(line, words, removed)
-
-    def _replace_words(self, line: Line, words: Sequence[str], removed: Iterable[str]) -> None:
-        self._editable(line).put_out()
-        left = [word for word in words if word not in removed]
-        if left:
-            line.document.insert_after(line.last, [" ".join((line.words[0], *left))])
-
-    def _no_ipv6(self, public: Sequence[Stanza]) -> None:
-        """Remove the IPv6 default routes of the public links."""
-        for stanza in public:
-            self._clean_commands(stanza, public, 6)
-            self._remove_gateways(stanza, public, 6)
-        # Without a gateway the kernel takes one from router advertisements.
-        for name in dict.fromkeys(link_of(stanza) for stanza in public):
-            mine = [stanza for stanza in public if stanza.name == name]
-            mine.sort(key=lambda stanza: stanza.family != "inet6")
-            for stanza in mine[:1]:
-                _refuse_special_name(name)
-                setting = f"net.ipv6.conf.{name.replace('.', '/')}.accept_ra_defrtr=0"
-                self._insert(stanza, [f"pre-up sysctl -q -w {setting} || true"])
 
     # What is added
 
@@ -371,26 +206,21 @@ class _Rendering:
         """
         last = servicenet[-1]
         mine = _name_servers(servicenet)
-        added = [server for server in _name_servers(public) if server not in mine]
+        added = missing_name_servers(mine, _name_servers(public))
         lines = [line for line in last.options if line.words[0] in _DNS]
         if not added:
             return
         if self._is_own(servicenet) or not lines:
             self._add(last.name, servicenet, [f"dns-nameservers {' '.join((*mine, *added))}"])
         else:
-            line = self._editable(lines[-1])
+            line = editable(lines[-1])
             line.document.insert_after(line.last, [f"    dns-nameservers {' '.join(added)}"])
 
     def _public_routes(self, old: Sequence[tuple[str, IPv4Address]]) -> None:
         if not self.target.public_routes:
             return
-        if not old:
-            raise CannotPersist(
-                f"{MAIN}: public_routes need the public link's old gateway, and there is no"
-                " 'gateway' line; add the routes to the link's stanza"
-            )
-        link, gateway = old[0]
-        _refuse_special_name(link)
+        gateway = old_gateway(MAIN, [gateway for _, gateway in old])
+        link, _ = old[0]
         stanzas = [
             stanza
             for stanza in self.found.stanzas
@@ -418,17 +248,7 @@ class _Rendering:
         if self._is_own(stanzas):
             self.own_options.setdefault(name, []).extend(options)
         else:
-            self._insert(stanzas[-1], options)
-
-    def _insert(self, stanza: Stanza, options: Sequence[str]) -> None:
-        line = self._editable(stanza.line)
-        line.document.insert_after(line.last, [f"    {option}" for option in options])
-
-
-def _reaches(nic: HostLink, route: DefaultRoute) -> bool:
-    """Whether a route's gateway is in a network of a link."""
-    gateway = route.gateway
-    return gateway is not None and any(gateway in address.network for address in nic.addresses)
+            insert(stanzas[-1], options)
 
 
 def _command(target: Target) -> str:
@@ -448,15 +268,7 @@ def _name_servers(stanzas: Sequence[Stanza]) -> list[str]:
 def _check(tree: Tree, made: Changes, target: Target) -> None:
     """Read the result: exactly one default route wins, and it is ours."""
     defaults = read_defaults(applied(tree, made))
-    best = min((default.metric for default in defaults), default=METRIC)
-    ours = DefaultRoute(target.servicenet.name, target.gateway, METRIC)
-    if ours not in defaults:
-        raise CannotPersist(
-            f"{MAIN}: another line deletes the default route of {target.servicenet.name}; remove it"
-        )
-    for default in defaults:
-        if default.metric == best and default != ours:
-            raise CannotPersist(
-                f"{default.path}: {default.link} would still have a default route of metric"
-                f" {default.metric}, which wins; remove it"
-            )
+    name = target.servicenet.name
+    if DefaultRoute(name, target.gateway, METRIC) not in defaults:
+        raise CannotPersist(f"{MAIN}: another line deletes the default route of {name}; remove it")
+    require_no_other_winner(defaults, name, target)

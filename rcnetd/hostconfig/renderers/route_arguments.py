@@ -13,11 +13,11 @@ The ifcfg format's `route-X` files contain the same arguments without `ip route 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 
 from rcnetd.basic.dataclass import dataclass
+from rcnetd.hostconfig.renderers.rendering import LOCAL_TYPES, address, number
 
 # iproute2's keywords, in the order in which it compares them: the first match wins. Those with a
 # `*` may be abbreviated. All but the last two take a value.
@@ -34,7 +34,6 @@ _TYPES = (
     *("local", "nat", "broadcast", "brd", "anycast", "multicast", "prohibit", "unreachable"),
     *("blackhole", "xresolve", "unicast", "throw"),
 )
-_LOCAL_TYPES = ("local", "nat", "broadcast", "brd", "anycast")  # belong to table local
 _TABLES = {"unspec": 0, "main": 254, "local": 255}
 # Tables that the kernel consults before or together with main; 0 means main.
 _EFFECTIVE_TABLES = (0, 254, 255)
@@ -73,12 +72,12 @@ def ip_default(words: Sequence[str], version: int | None = None) -> DefaultArgum
     common, *nexthops = _split_hops(pairs)
     values = dict(common)
     kind = values.get("type", "unicast")
-    table = "local" if kind in _LOCAL_TYPES else "main"
+    table = "local" if kind in (*LOCAL_TYPES, "brd") else "main"
     if "vrf" in values or _table(values.get("table", table)) not in _EFFECTIVE_TABLES:
         return None
     hops = [_hop(dict(hop)) for hop in nexthops] or [_hop(values)]
     return DefaultArguments(
-        version, *hops[0], _number(values.get("metric")), kind, "onlink" in values, tuple(hops)
+        version, *hops[0], number(values.get("metric")), kind, "onlink" in values, tuple(hops)
     )
 
 
@@ -125,9 +124,10 @@ def _versions(pairs: _Pairs) -> Iterator[int]:
     for key, value in pairs:
         if key == "family":
             yield _FAMILIES[value]
-        elif key in ("src", "via", "from", "to"):
-            with contextlib.suppress(ValueError):
-                yield 6 if ":" in value else ip_address(_dotted(value.partition("/")[0])).version
+        elif key in ("src", "via", "from", "to") and ":" in value:
+            yield 6
+        elif key in ("src", "via", "from", "to") and value[:1].isdigit():
+            yield 4
 
 
 def _split_hops(pairs: _Pairs) -> list[list[tuple[str, str]]]:
@@ -141,43 +141,27 @@ def _split_hops(pairs: _Pairs) -> list[list[tuple[str, str]]]:
 
 
 def _hop(values: dict[str, str]) -> tuple[IPv4Address | IPv6Address | None, str | None]:
-    return _address(values.get("via")), values.get("dev")
+    return address(values.get("via")), values.get("dev")
 
 
 def _is_zero(text: str, version: int) -> bool:
     """Whether a destination has prefix length 0, whatever its address."""
     if text in ("default", "all", "any"):
         return True
-    address, _, length = text.partition("/")
-    if (":" in address) != (version == 6):
+    network, _, length = text.partition("/")
+    if (":" in network) != (version == 6):
         return False
-    return _number(length) == 0 or length == "0.0.0.0"
+    return number(length) == 0 or length == "0.0.0.0"
 
 
 def _dotted(text: str) -> str:
     """Complete an IPv4 address that iproute2 accepts: `10` is 10.0.0.0."""
     parts = text.split(".")
-    return ".".join(str(_number(part)) for part in (*parts, "0", "0", "0")[:4])
+    return ".".join(str(number(part)) for part in (*parts, "0", "0", "0")[:4])
 
 
 def _table(text: str) -> int | None:
-    return _TABLES.get(text, _number(text))
-
-
-def _address(text: str | None) -> IPv4Address | IPv6Address | None:
-    with contextlib.suppress(ValueError):
-        return ip_address(text or "")
-    return None
-
-
-def _number(text: str | None) -> int | None:
-    """Parse a number as strtoul(3) does with base 0."""
-    if not text or not text.isascii() or not text.isalnum():
-        return None
-    base = 16 if text[:2] in ("0x", "0X") else 8 if text.startswith("0") else 10
-    with contextlib.suppress(ValueError):
-        return int(text, base)
-    return None
+    return _TABLES.get(text, number(text))
 
 
 def route_default(words: Sequence[str]) -> DefaultArguments | None:
@@ -189,10 +173,10 @@ def route_default(words: Sequence[str]) -> DefaultArguments | None:
     values = dict(_route_pairs(rest))
     if flag == "-host" or not _is_route_default(target, values, version, is_net=bool(flag)):
         return None
-    gateway, link = _address(values.get("gw")), values.get("dev")
+    gateway, link = address(values.get("gw")), values.get("dev")
     kind = "unreachable" if "reject" in values else "unicast"
     return DefaultArguments(
-        version, gateway, link, _number(values.get("metric")), kind, hops=((gateway, link),)
+        version, gateway, link, number(values.get("metric")), kind, hops=((gateway, link),)
     )
 
 

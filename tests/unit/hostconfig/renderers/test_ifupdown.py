@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rcnetd.basic.dataclass import replace
 from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
-from rcnetd.hostconfig.renderers.ifupdown import PATTERNS, read_defaults, render
+from rcnetd.hostconfig.renderers.ifupdown import PATTERNS, query_name, read_defaults, render
 from rcnetd.hostconfig.renderers.marked_edits import BEGIN, OFF, applied
 from rcnetd.hostconfig.renderers.model import (
     CannotPersist,
@@ -132,7 +132,7 @@ def test_refuses_public_routes_without_a_gateway() -> None:
     """Nobody knows the gateway of DHCP beforehand."""
     before = tree(SIMPLE.replace("    gateway 203.0.113.1\n", ""))
     target = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
-    with pytest.raises(CannotPersist, match="public_routes need the public link's old gateway"):
+    with pytest.raises(CannotPersist, match="'public_routes' need the public link's gateway"):
         render(before, target)
 
 
@@ -217,6 +217,95 @@ def test_a_line_keeps_its_other_commands() -> None:
     command = "up cd /; ip route add default via 10.180.0.1"
     text = rendered(tree(f"{SIMPLE}    {command}\n"))
     assert f"\n{OFF}    {command}\n    {BEGIN}\n    up cd /; true\n" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "remains"),
+    [
+        ("up ip route add default via 203.0.113.1", False),
+        ("up ip route add default dev eth0 metric 9", False),
+        ("up ip route add default via 10.180.0.1 dev eth1 metric 9", False),
+        ("up ip route add default via 192.0.2.1 dev eth2 metric 9", True),
+        ("up ip route add default dev $IFACE metric 9", True),
+        ("up ip -6 route add default dev eth0", True),
+        ("up ip route del default", False),
+        ("down route del default || true", False),
+        ("down ip route del default via 10.180.31.254", False),
+        ("up ip route del default dev eth0", False),
+        ("up ip route flush table main", False),
+        ("up ip route del default dev $IFACE || true", True),
+        ("up ip route del default via 192.0.2.1 || true", True),
+        ("up ip route del default table 7", True),
+    ],
+)
+def test_commands_of_other_links(line: str, remains: bool) -> None:
+    """Those that concern ServiceNet's or the public link, or could delete our route, go."""
+    text = rendered(tree(f"{SIMPLE}auto eth2\niface eth2 inet manual\n    {line}\n"))
+    assert remains == (f"\n    {line}\n" in text)
+    assert remains != (f"\n{OFF}    {line}\n" in text)
+
+
+def test_a_link_that_does_not_come_up_keeps_its_commands() -> None:
+    """Only a person can bring it up."""
+    text = rendered(tree(f"{SIMPLE}iface eth2 inet manual\n    up ip route del default\n"))
+    assert "\n    up ip route del default\n" in text
+
+
+def test_our_route_follows_dhcp_in_its_stanza() -> None:
+    """Only ifupdown 0.8 keeps the commands of several stanzas in order."""
+    before = tree(f"auto eth1\niface eth1 inet dhcp\nsource {DIRECTORY}/*\n")
+    assert {MAIN} == set(render(before, replace(NO_DEFAULT, public=())))
+    deleted, set_again = "up ip route del default dev eth1 ||", "up ip route replace default"
+    text = rendered(before, replace(NO_DEFAULT, public=()))
+    assert text.index(deleted) < text.index(set_again)
+
+
+def test_a_metric_of_both_families_stays() -> None:
+    """ifupdown2 and ifupdown-ng keep them in one stanza."""
+    before = tree(SIMPLE.replace(" inet static", "").replace(
+        "    gateway", "    metric 5\n    gateway 2001:db8::1\n    gateway", 1))  # fmt: skip
+    text = rendered(before)
+    assert "\n    metric 5\n    gateway 2001:db8::1\n#rcnetd#     gateway 203.0.113.1\n" in text
+
+
+@pytest.mark.parametrize("name", ["a`id`", "a b", "a;b", "$(id)", "", "é"])
+def test_refuses_names_that_are_not_plain(name: str) -> None:
+    """A shell runs our lines, and the kernel allows almost any name."""
+    strange = HostLink(name)
+    for target in (replace(NO_DEFAULT, servicenet=strange), replace(DOWN, public=(strange,))):
+        with pytest.raises(CannotPersist, match=r"the name of link .* has characters"):
+            render(tree(SIMPLE), target)
+
+
+def test_refuses_a_logical_name_that_is_not_plain() -> None:
+    """It would be written into our own file."""
+    before = tree(SIMPLE.replace("eth1\n", "eth1=a`id`\n", 1).replace("iface eth1", "iface a`id`"))
+    with pytest.raises(CannotPersist, match=f"{MAIN}:5: the name 'a`id`' has characters other"):
+        render(before, NO_DEFAULT)
+
+
+def test_files_that_are_not_read_do_not_matter() -> None:
+    """An editor's swap file beside the others."""
+    swap = {f"{DIRECTORY}/.interfaces.swp": File(b"b0VIM\0\0iface eth0")}
+    before = {**tree(f"{SIMPLE}source {DIRECTORY}/*\n"), **swap}
+    assert {MAIN, f"{DIRECTORY}/zz-rcnetd"} == set(render(before, NO_DEFAULT))
+
+
+def test_the_edits_of_a_file_that_is_not_read_any_more_go() -> None:
+    """Whoever reads it next finds it as it was."""
+    files = {"eth0": "iface eth0 inet static\n    gateway 203.0.113.1\n"}
+    before = tree("auto eth0 eth1\niface eth1 inet static\nsource interfaces.d/*\n", **files)
+    after = dict(applied(before, render(before, NO_DEFAULT)))
+    after[MAIN] = File(after[MAIN].data.replace(b"source", b"# source"))
+    assert files["eth0"].encode() == render(after, NO_DEFAULT)[f"{DIRECTORY}/eth0"].data
+
+
+@pytest.mark.parametrize(
+    ("word", "name"), [("eth1", "eth1"), ("eth1=home", "eth1=home"), ("/eth*=x", "eth1=x")]
+)
+def test_ifquery_wants_the_logical_name(word: str, name: str) -> None:
+    """`eth1=home` where the stanza is called so."""
+    assert name == query_name(tree(f"auto {word}\n"), SERVICENET)
 
 
 def test_reads_defaults_as_they_are() -> None:

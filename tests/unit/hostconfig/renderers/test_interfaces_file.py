@@ -6,7 +6,7 @@ import pytest
 
 from rcnetd.hostconfig.renderers.interfaces_file import MAIN, Interfaces, lines, matches, read
 from rcnetd.hostconfig.renderers.marked_edits import Document
-from rcnetd.hostconfig.renderers.model import File
+from rcnetd.hostconfig.renderers.model import CannotPersist, File
 
 DIRECTORY = f"{MAIN}.d"
 
@@ -61,6 +61,67 @@ def test_inherits(line: str, form: tuple[str, str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "form"),
+    [
+        ("iface eth0", ("eth0", "", "")),
+        ("iface eth0 inet", ("eth0", "inet", "")),
+        ("interface eth0", ("eth0", "", "")),
+        ("template eth0", ("eth0", "", "")),
+    ],
+)
+def test_family_and_method_may_be_missing(line: str, form: tuple[str, str, str]) -> None:
+    """As ifupdown2 and ifupdown-ng write stanzas."""
+    (found,) = interfaces(f"{line}\n address 192.0.2.1/24\n").stanzas
+    assert form == (found.name, found.family, found.method)
+
+
+def test_inherit_is_an_option_too() -> None:
+    """ifupdown-ng's form; a stanza of the same name is another one."""
+    found = interfaces("template t\n mtu 1\niface t\n inherit t\n mtu 2\n").stanzas[-1]
+    assert ["1", "2"] == [line.value for line in found.values("mtu")]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("iface eth[0-1]\n", ":1: 'eth[0-1]' names several links"),
+        ("iface eth0\n% for x in y:\n", ":2: only ifupdown2 can expand a template"),
+        ("<%def x/>\n", ":1: only ifupdown2 can expand a template"),
+        ("iface eth0 decnet\n", ":1: no ifupdown understands this 'iface' line"),
+        ("iface\n", ":1: no ifupdown understands this 'iface' line"),
+        ("iface eth0\n inherit eth0\n", ":2: inherits 'eth0', which is not defined before"),
+        ("iface a inherits\n", ":1: inherits '', which is not defined before"),
+    ],
+)
+def test_refuses(text: str, reason: str) -> None:
+    """One line with the place."""
+    with pytest.raises(CannotPersist) as caught:
+        interfaces(text)
+    assert str(caught.value).startswith(f"{MAIN}{reason}")
+
+
+@pytest.mark.parametrize(
+    ("source", "by_all"),
+    [
+        ("source /etc/network/interfaces.d/*", True),
+        ("source /etc/network/interfaces.d/a /etc/network/interfaces.d/b", True),
+        ("source /etc/network/interfaces.d/b /etc/network/interfaces.d/a", False),
+        ("source interfaces.d/*", False),
+        ("source-directory /etc/network/interfaces.d", False),
+    ],
+)
+def test_files_that_all_three_programs_find(source: str, by_all: bool) -> None:
+    """The first path of a `source` line, if it is absolute."""
+    assert by_all == (f"{DIRECTORY}/a" in interfaces(f"{source}\n", "a", "b").found_by_all)
+
+
+def test_a_value_keeps_its_white_space() -> None:
+    """A shell runs it."""
+    (line,) = lines(Document("f", b"  up  echo 'a  b'\t|| true \n"))
+    assert "echo 'a  b'\t|| true" == line.value
+
+
+@pytest.mark.parametrize(
     ("word", "name"),
     [
         ("eth0", "eth0"),
@@ -72,6 +133,7 @@ def test_inherits(line: str, form: tuple[str, str, str]) -> None:
         ("mac/AA:*=x", "x"),
         ("mac/bb:*", None),
         ("speed/10", "eth0"),
+        ("all", "eth0"),
     ],
 )
 def test_words_of_auto_match(word: str, name: str | None) -> None:

@@ -65,12 +65,25 @@ def target_of(renderer: str, case: str, policy: PublicInterface) -> Target:
     """Return the target of a case."""
     path = HERE / renderer / case / "target.yaml"
     said: dict[str, Any] = yaml.safe_load(path.read_bytes()) if path.exists() else {}
+    links = [_link(one) for one in said.get("public_links", [{}])]
+    servicenet = said.get("servicenet", {})
     return Target(
-        servicenet=SERVICENET,
+        servicenet=HostLink(
+            servicenet.get("name", SERVICENET.name),
+            SERVICENET.mac,
+            SERVICENET.addresses,
+            servicenet.get("kind"),
+        ),
         gateway=IPv4Address(said.get("gateway", str(GATEWAY))),
-        public=() if "public" in said else (PUBLIC,),
+        public=() if "public" in said else tuple(links),
         policy=policy,
         public_ipv6=PublicIPv6(said.get("public_ipv6", "keep")),
         public_routes=tuple(map(IPv4Network, said.get("public_routes", ()))),
         onlink=said.get("onlink", False),
     )
+
+
+def _link(said: dict[str, str]) -> HostLink:
+    if not said:
+        return PUBLIC
+    return HostLink(said["name"], said["mac"], PUBLIC.addresses, said.get("kind"))

@@ -37,6 +37,7 @@ from rcnetd.hostconfig.renderers.networkd_reader import (
 from rcnetd.hostconfig.renderers.rendering import (
     missing_name_servers,
     old_gateway,
+    require_editable,
     require_no_other_winner,
     require_plain_names,
     visible,
@@ -135,16 +136,7 @@ class _Rendering:
 
     def _comment_out(self, default: StaticDefault) -> None:
         for part in default.parts:
-            path = part.document.path
-            if not path.startswith(f"{ETC}/"):
-                what = (
-                    "this file is generated at each boot"
-                    if path.startswith("/run/")
-                    else "this file belongs to a package"
-                )
-                raise CannotPersist(
-                    f"{part.where}: {what}; copy it to {ETC}, where rcnetd can edit it"
-                )
+            require_editable(part.where, ETC)
             part.put_out()
             self._gone.append(part)
 

@@ -80,6 +80,16 @@ def fits(word: str, link: HostLink) -> bool:
     return word in (link.name, link.mac)
 
 
+def require_editable(where: str, directory: str) -> None:
+    """Refuse to edit what is not in *directory*, where an administrator's files are."""
+    if not where.startswith(f"{directory}/"):
+        generated = where.startswith("/run/")
+        what = "is generated at each boot" if generated else "belongs to a package"
+        raise CannotPersist(
+            f"{where}: this file {what}; copy it to {directory}, where rcnetd can edit it"
+        )
+
+
 def missing_name_servers(servicenet: Sequence[str], public: Iterable[str]) -> list[str]:
     """Return the IPv4 name servers of the public links that ServiceNet's link does not have."""
     return [

@@ -1,25 +1,23 @@
 """Marked edits of YAML that people wrote: pairs and items go, all other bytes stay.
 
-PyYAML composes the text into nodes that know where they are; what goes is cut out by that. In
-block style whole lines are put out. In flow style (`{…}`, `[…]`) the lines are put out, and lines
-of ours without the part stand in for them. A round-trip library would write the file anew.
+The nodes know where they are in the text, so that what goes can be cut out. In block style whole
+lines are commented out. In flow style (`{...}`, `[...]`) the lines are commented out, and lines of
+ours without the part replace them. A round-trip library would reformat the file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
-import yaml
 
 from rcnetd.hostconfig.renderers.marked_edits import Document
 from rcnetd.hostconfig.renderers.model import CannotPersist
-
-Mapping = yaml.nodes.MappingNode
-Sequence = yaml.nodes.SequenceNode
-Scalar = yaml.nodes.ScalarNode
-Node = Any  # one of these
-MAX_DEPTH = 50  # levels; more is no configuration, and would end in a RecursionError
+from rcnetd.hostconfig.renderers.yaml_reader import (
+    InvalidYaml,
+    Node,
+    Sequence,
+    compose,
+    is_collection,
+)
 
 
 class YamlDocument:
@@ -28,46 +26,46 @@ class YamlDocument:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.path = document.path
-        self._text = "".join(document.lines)
-        self.root: Node = None
+        # A byte order mark does not count in the positions of nodes.
+        self._lines = [line.removeprefix("\ufeff") for line in document.lines[:1]]
+        self._lines += document.lines[1:]
+        self._text = "".join(self._lines)
         try:
-            self.root = yaml.compose(self._text, Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, RecursionError) as error:
-            raise CannotPersist(f"{self.path}{_place(error)}: not valid YAML; mend it") from None
+            self.root: Node = compose(self._text)
+        except InvalidYaml as error:
+            raise CannotPersist(f"{self._line_of(error.line)}: {error}; fix it") from None
         self._parents: dict[int, tuple[Node, int]] = {}
         self._shared: set[int] = set()
         self._removed: dict[int, tuple[Node, set[int]]] = {}
         if self.root is not None:
-            self._know(self.root, 0)
+            self._index(self.root)
 
     def where(self, node: Node) -> str:
         """`path:line` of a node."""
-        if not self.document.lines:
-            return self.path
-        line = min(self._line(node.start_mark.index), len(self.document.lines) - 1)
-        return self.document.where(line)
+        return self._line_of(self._line(node.start_mark.index))
+
+    def require_unshared(self, *nodes: Node) -> None:
+        """Refuse nodes that are also used through an alias: they can only change together."""
+        for node in nodes:
+            for below in _below(node):
+                if id(below) in self._shared:
+                    raise CannotPersist(
+                        f"{self.where(below)}: is used through an alias as well; write it out twice"
+                    )
 
     def remove(self, parent: Node, position: int) -> None:
-        """Have the pair of a mapping, or the item of a sequence, go; a collection left empty too.
-
-        Refused for what is also used by another name (`*alias`).
-        """
-        child = parent.value[position]
-        parts = child if isinstance(child, tuple) else (child,)
-        for node in (
-            parent,
-            *self._above(parent),
-            *(one for part in parts for one in _below(part)),
-        ):
+        """Remove the pair of a mapping, or the item of a sequence, and a collection left empty."""
+        for node in (parent, *self._above(parent)):
             if id(node) in self._shared:
-                raise CannotPersist(f"{self.where(node)}: is used by an alias too; write it out")
+                self.require_unshared(node)
+        self.require_unshared(*_parts(parent.value[position]))
         _, positions = self._removed.setdefault(id(parent), (parent, set()))
         positions.add(position)
         if len(positions) == len(parent.value) and id(parent) in self._parents:
             self.remove(*self._parents[id(parent)])
 
     def finish(self) -> None:
-        """Make the edits of the document."""
+        """Make the edits."""
         lines: set[int] = set()
         cuts: list[tuple[int, int]] = []
         for parent, positions in self._removed.values():
@@ -82,17 +80,20 @@ class YamlDocument:
             if text:
                 self.document.insert_after(last, text)
 
-    def _know(self, node: Node, depth: int) -> None:
-        """Learn each node's parent, and which nodes have several."""
-        if depth > MAX_DEPTH:
-            raise CannotPersist(f"{self.where(node)}: nested too deeply")
-        for position, child in enumerate(node.value if _is_collection(node) else ()):
-            for part in child if isinstance(child, tuple) else (child,):
-                if id(part) in self._parents:
+    def _line_of(self, number: int | None) -> str:
+        if number is None or not self.document.lines:
+            return self.path
+        return self.document.where(min(number, len(self.document.lines) - 1))
+
+    def _index(self, node: Node) -> None:
+        """Note each node's parent, and which nodes have several."""
+        for position, child in enumerate(node.value if is_collection(node) else ()):
+            for part in _parts(child):
+                if id(part) in self._parents or part is self.root:
                     self._shared.add(id(part))
                     continue
                 self._parents[id(part)] = (node, position)
-                self._know(part, depth + 1)
+                self._index(part)
 
     def _above(self, node: Node) -> Iterator[Node]:
         while id(node) in self._parents:
@@ -103,20 +104,34 @@ class YamlDocument:
         return self._text.count("\n", 0, index)
 
     def _span(self, parent: Node, position: int) -> tuple[int, int]:
-        """Where a pair or an item begins and ends."""
-        child = parent.value[position]
-        first, last = child if isinstance(child, tuple) else (child, child)
+        """Return where a pair or an item begins and ends."""
+        parts = _parts(parent.value[position])
+        first, last = parts[0], parts[-1]
         return first.start_mark.index, max(_end(last), _end(first))
 
     def _block_lines(self, parent: Node, position: int) -> range:
         begin, end = self._span(parent, position)
         end = begin + len(self._text[begin:end].rstrip())
-        before = self._text[self._text.rfind("\n", 0, begin) + 1 : begin].strip()
-        if before != ("-" if isinstance(parent, Sequence) else ""):
-            node = parent.value[position]
-            where = self.where(node[0] if isinstance(node, tuple) else node)
-            raise CannotPersist(f"{where}: has to go, and is not on a line of its own; give it one")
+        if isinstance(parent, Sequence):
+            begin = self._dash(begin)
+        if self._text[self._text.rfind("\n", 0, begin) + 1 : begin].strip():
+            where = self.where(_parts(parent.value[position])[0])
+            raise CannotPersist(
+                f"{where}: has to be removed, but shares its line with something else; give it a"
+                " line of its own"
+            )
         return range(self._line(begin), self._line(end) + 1)
+
+    def _dash(self, begin: int) -> int:
+        """Return where the `-` of an item is, which may be some lines before the item."""
+        end = begin
+        while end:
+            first = self._text.rfind("\n", 0, end) + 1
+            line = self._text[first:end].partition("#")[0].rstrip()
+            if line:
+                return first + len(line) - 1 if line.endswith("-") else begin
+            end = max(first - 1, 0)
+        return begin
 
     def _flow_cuts(self, parent: Node, positions: set[int]) -> Iterator[tuple[int, int]]:
         kept = [number for number in range(len(parent.value)) if number not in positions]
@@ -132,7 +147,7 @@ class YamlDocument:
     def _replaced(
         self, cuts: list[tuple[int, int]], gone: set[int]
     ) -> Iterator[tuple[int, int, list[str]]]:
-        """Runs of lines with cuts in them, each with what stands in for it."""
+        """Return runs of lines with cuts in them, each with the lines that replace it."""
         runs: list[tuple[int, int, list[tuple[int, int]]]] = []
         for begin, end in cuts:
             first, last = self._line(begin), self._line(end)
@@ -144,69 +159,31 @@ class YamlDocument:
             else:
                 runs.append((first, last, [(begin, end)]))
         for first, last, inside in runs:
-            begin = len("".join(self.document.lines[:first]))
+            begin = len("".join(self._lines[:first]))
             text, at = "", begin
             for start, end in inside:
                 text += self._text[at : max(start, at)]
                 at = max(end, at)
-            text += self._text[at : begin + len("".join(self.document.lines[first : last + 1]))]
+            text += self._text[at : begin + len("".join(self._lines[first : last + 1]))]
             yield first, last, [line.rstrip() for line in text.split("\n") if line.strip()]
 
 
-def _is_collection(node: Node) -> bool:
-    return isinstance(node, (Mapping, Sequence))
+def _parts(child: Node) -> tuple[Node, ...]:
+    """Return key and value of a pair, or the one item."""
+    return child if isinstance(child, tuple) else (child,)
 
 
 def _below(node: Node) -> Iterator[Node]:
-    """A node and all that is in it."""
+    """Return a node and everything in it; endless if an alias is used inside of its own anchor."""
     yield node
-    for child in node.value if _is_collection(node) else ():
-        for part in child if isinstance(child, tuple) else (child,):
+    for child in node.value if is_collection(node) else ():
+        for part in _parts(child):
             yield from _below(part)
 
 
 def _end(node: Node) -> int:
-    """Where a node ends. A block collection's own mark is behind the comments that follow it."""
-    if not _is_collection(node) or node.flow_style:
+    """Return where a node ends. A block collection's own mark is behind the comments after it."""
+    if not is_collection(node) or node.flow_style:
         return int(node.end_mark.index)
-    ends = [
-        _end(part)
-        for child in node.value
-        for part in (child if isinstance(child, tuple) else (child,))
-    ]
+    ends = [_end(part) for child in node.value for part in _parts(child)]
     return max(ends, default=int(node.start_mark.index))
-
-
-def _place(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f":{mark.line + 1}" if mark is not None else ""
-
-
-def pairs(node: Node) -> Iterator[tuple[int, str, Node]]:
-    """Position, key and value of a mapping's pairs; none for any other node."""
-    if isinstance(node, Mapping):
-        for position, (key, value) in enumerate(node.value):
-            if isinstance(key, Scalar):
-                yield position, key.value, value
-
-
-def items(node: Node) -> Iterator[tuple[int, Node]]:
-    """Position and node of a sequence's items; none for any other node."""
-    if isinstance(node, Sequence):
-        yield from enumerate(node.value)
-
-
-def get(node: Node, *keys: str) -> Node:
-    """What a path of keys leads to, of equal keys the last; None if to nothing."""
-    for key in keys:
-        node = next(
-            (value for _, found, value in reversed(list(pairs(node))) if found == key), None
-        )
-    return node
-
-
-def text(node: Node) -> str | None:
-    """A scalar's text; None for any other node, and for a null."""
-    if not isinstance(node, Scalar) or node.tag == "tag:yaml.org,2002:null":
-        return None
-    return str(node.value)

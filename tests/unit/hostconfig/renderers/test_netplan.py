@@ -71,42 +71,40 @@ def test_our_file_is_for_root_alone() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("network: [", f"{FILE}:1: not valid YAML; mend it"),
-        ("network: {version: 2}\n--- {}\n", f"{FILE}:2: not valid YAML"),
-        ("\udcff", f"{FILE}: not valid YAML"),
-        ("[" * 60 + "]" * 60, f"{FILE}:1: nested too deeply"),
-        ("", "/etc/netplan: nothing configures eth1"),
-        ("network: 5\n", "/etc/netplan: nothing configures eth1"),
-        (SIMPLE.replace("eth1:", "eth7:"), "/etc/netplan: nothing configures eth1"),
-        (SIMPLE.replace("203.0.113.1\n", "gw\n"), f"{FILE}:6: 'gw' is not an address"),
         (
-            SIMPLE + "      routes: [{to: 0.0.0.0/0, via: 10.180.0.1, metric: x}]\n",
-            f"{FILE}:9: 'x' is not a metric",
+            "network: [",
+            f"/etc/netplan: no definition configures eth1; add one there; {FILE}:1: not valid YAML",
         ),
-        (
-            SIMPLE.replace("    eth0:", "    eth9: *one\n    eth0:"),
-            f"{FILE}:4: not valid YAML",
-        ),
+        ("\udcff", f"/etc/netplan: no definition configures eth1; add one there; {FILE}: not"),
+        ("[" * 60 + "]" * 60, "/etc/netplan: no definition configures eth1"),
+        ("", "/etc/netplan: no definition configures eth1; add one there"),
+        ("network: 5\n", "/etc/netplan: no definition configures eth1"),
+        (SIMPLE.replace("eth1:", "eth7:"), "/etc/netplan: no definition configures eth1"),
         (
             SIMPLE + "      routes: &r\n      - {to: default, via: 10.180.0.1}\n"
             "    eth2:\n      routes: *r\n",
-            f"{FILE}:9: is used by an alias too",
+            f"{FILE}:9: is used through an alias as well",
+        ),
+        (
+            SIMPLE + "      routes: &r\n      - {to: default, via: 10.180.0.1}\n      - *r\n",
+            f"{FILE}:9: is used through an alias as well",
         ),
         (
             SIMPLE.replace("gateway4", "? gateway4\n      "),
-            f"{FILE}:6: has to go, and is not on a line of its own",
+            f"{FILE}:6: has to be removed, but shares its line with something else",
         ),
         (
             SIMPLE + "    eth2:\n      addresses: [192.0.2.9/24]\n      gateway4: 192.0.2.1\n",
-            f"{FILE}: eth2 would have a default route of metric 0 still",
+            f"{FILE}: eth2 would still have a default route of metric 0",
         ),
         (
-            SIMPLE.replace("eth0", "eth9").replace("eth1:", "all:\n      match: {name: e*}"),
-            f"{FILE}:8: 'all' configures eth1 and a public interface",
+            SIMPLE.replace("eth0", "eth9").replace("eth1:", "00-all:\n      match: {name: e*}"),
+            f"{FILE}:8: '00-all' configures several links, eth1 among them; give eth1 a",
         ),
         (
-            SIMPLE + "    a: {match: {name: eth1}}\n  renderer: NetworkManager\n",
-            f"{FILE}:9: 'a' and 'eth1' both match eth1",
+            SIMPLE.replace("eth0", "eth9").replace("eth1:", "all:\n      match: {name: e*}")
+            + "  renderer: NetworkManager\n",
+            f"{FILE}:8: 'all' configures several links, eth1 among them",
         ),
     ],
 )  # fmt: skip
@@ -128,11 +126,13 @@ def test_refuses_to_keep_down_what_another_is_on_top_of(upper: str) -> None:
         render(before, DOWN)
 
 
-@pytest.mark.parametrize(("place", "reason"), [("run", "made anew"), ("lib", "a package's")])
+@pytest.mark.parametrize(
+    ("place", "reason"), [("run", "is generated"), ("lib", "belongs to a package")]
+)
 def test_refuses_to_edit_what_is_not_ours_to_edit(place: str, reason: str) -> None:
     """A file of /run would be as before at the next boot, one of /lib after an upgrade."""
     path = f"/{place}/netplan/50-x.yaml"
-    with pytest.raises(CannotPersist, match=f"{path}:6: is {reason}"):
+    with pytest.raises(CannotPersist, match=f"{path}:6: this file {reason}"):
         render({path: File(SIMPLE.encode())}, NO_DEFAULT)
 
 
@@ -140,7 +140,7 @@ def test_refuses_public_routes_without_a_gateway() -> None:
     """Nobody knows the gateway of DHCP beforehand."""
     before = tree(SIMPLE.replace("gateway4: 203.0.113.1", "dhcp4: true"))
     target = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
-    with pytest.raises(CannotPersist, match=f"{FILE}:5: public_routes need the public link's old"):
+    with pytest.raises(CannotPersist, match=f"{FILE}:5: 'public_routes' need the public link's"):
         render(before, target)
 
 
@@ -218,6 +218,7 @@ def test_reads_defaults_as_they_are() -> None:
         ("eth1", "10.180.0.1", 20),
         ("eth1", "None", 0),
         ("eth1", "10.180.0.2", 30),
+        ("eth1", "None", 0),
         ("eth1", "None", 100),
         ("lan", "None", 700),
     ] == found
@@ -234,12 +235,35 @@ def test_the_matching_definition_is_found() -> None:
         ("b", "name: enp*}, set-name: eth1, x: {"),
         ("c", "name: '*1'"),
         ("d", "driver: virtio_net"),
+        ("d", "driver: [virtio_net, xen]"),
     ):
         text = f"network:\n  ethernets:\n    {name}: {{match: {{{match}}}}}\n{others}"
         target = replace(NO_DEFAULT, public=())
         assert {name} == set(ours(tree(text), target)["ethernets"])
         both = f"{text}    zz: {{match: {{name: eth1}}}}\n"
         assert {name} == set(ours(tree(both), target)["ethernets"])
+
+
+def test_refuses_a_name_that_needs_quoting() -> None:
+    """The kernel takes almost any name for a link."""
+    with pytest.raises(CannotPersist, match="has characters other than letters, digits and"):
+        render(tree(), replace(NO_DEFAULT, servicenet=HostLink("eth1\n")))
+
+
+def test_a_damaged_neighbour_is_left_to_netplan() -> None:
+    """Its check finds out whether the boot can do without that file."""
+    assert render(tree(zz="network: ["), NO_DEFAULT) == render(tree(), NO_DEFAULT)
+
+
+def test_the_definition_with_the_address_is_copied() -> None:
+    """A distribution's pattern may sort before the one that was meant."""
+    glob = "    all: {match: {name: e*}, dhcp4: yes}\n"
+    made = ours(tree(SIMPLE + glob))["ethernets"]
+    assert {"00-rcnetd-eth1", "all"} == set(made)
+    assert ["10.180.1.2/19"] == made["00-rcnetd-eth1"]["addresses"]
+    assert "dhcp4" not in made["00-rcnetd-eth1"]
+    other = replace(NO_DEFAULT, servicenet=HostLink("eth1", SERVICENET.mac))
+    assert "dhcp4" in ours(tree(SIMPLE + glob), other)["ethernets"]["00-rcnetd-eth1"]
 
 
 def test_patterns_are_of_what_is_read() -> None:

@@ -7,7 +7,8 @@ import yaml
 
 from rcnetd.hostconfig.renderers.marked_edits import OFF, Document
 from rcnetd.hostconfig.renderers.model import CannotPersist
-from rcnetd.hostconfig.renderers.yaml_edits import YamlDocument, get, items, pairs, text
+from rcnetd.hostconfig.renderers.yaml_edits import YamlDocument
+from rcnetd.hostconfig.renderers.yaml_reader import LOADER, get, items, pairs
 
 
 def removed(source: str, *paths: tuple[str, ...]) -> str:
@@ -37,6 +38,12 @@ def removed(source: str, *paths: tuple[str, ...]) -> str:
         ("{\n a: 1, # one\n b: 2}\n", {"b": 2}),
         ("b: 2\nc: {a: 1}\n", {"b": 2, "c": {"a": 1}}),
         ("a: 1\nb: 2\na: 3\n", {"b": 2}),
+        ("b: 2\na:\t # one\n  c: 1\t# two\n", {"b": 2}),
+        ("\ufeffb: 2\na: 1\n", {"b": 2}),
+        ("b: 2\r\na: 1\r\nc: 3\r\n", {"b": 2, "c": 3}),
+        ("a: 1\nb: 2\n---\na: 3\n", {"b": 2}),
+        ("a: 1\nb: 2\n...\n", {"b": 2}),
+        ("---\na: \u00e4\u20ac\U0001f600\nb: 2\n---\n", {"b": 2}),
         ("a: 1\n", None),
         ("{a: 1}", {}),
     ],
@@ -44,7 +51,7 @@ def removed(source: str, *paths: tuple[str, ...]) -> str:
 def test_a_pair_goes_and_comes_back(source: str, left: object) -> None:
     """In block and flow style, with comments, over several lines; without marks it is back."""
     edited = removed(source, ("a",))
-    assert left == yaml.safe_load(edited)
+    assert left == next(yaml.load_all(edited, Loader=LOADER), None)
     assert Document("f", edited.encode()).data().decode() == source
 
 
@@ -67,16 +74,38 @@ def test_what_is_left_empty_goes_too() -> None:
 def test_an_alias_is_refused(source: str) -> None:
     """What is said once and meant twice cannot go once."""
     path = ("d", "a") if source.startswith("d") else ("a",)
-    with pytest.raises(CannotPersist, match="is used by an alias too"):
+    with pytest.raises(CannotPersist, match="is used through an alias as well"):
         removed(source, path)
 
 
-def test_reads_nodes() -> None:
-    """Of equal keys the last counts; what is of another kind is as if it were not there."""
-    root = YamlDocument(Document("f", b"a: {b: 1}\na: {b: ~, c: [x]}\n[1]: 2\n")).root
-    assert ["a", "a"] == [key for _, key, _ in pairs(root)]
-    assert text(get(root, "a", "b")) is None
-    assert ["x"] == [text(node) for _, node in items(get(root, "a", "c"))]
-    assert get(root, "a", "b", "c") is None
-    assert [] == list(items(root))
-    assert text(root) is None
+@pytest.mark.parametrize(
+    ("source", "left"),
+    [
+        ("a:\n  -\n    b: 1\n  - c: 2\n", {"a": [{"c": 2}]}),
+        (
+            "a:\n  -   # first\n\n    # of two\n    b: 1\n    d: 3\n  -\n    c: 2\n",
+            {"a": [{"c": 2}]},
+        ),
+        ("a:\n-\n  - 1\n  - 2\n- 3\n", {"a": [3]}),
+        ("a:\n  -\n    - b: 1\n", None),
+        ("a: [{b: 1}, {c: 2}]\n", {"a": [{"c": 2}]}),
+    ],
+)
+def test_an_item_goes_with_its_dash(source: str, left: object) -> None:
+    """The dash may be on a line of its own, some lines before the item."""
+    document = YamlDocument(Document("f", source.encode()))
+    sequence = get(document.root, "a")
+    document.remove(sequence, next(iter(items(sequence)))[0])
+    document.finish()
+    edited = document.document.data().decode()
+    assert left == yaml.safe_load(edited)
+    assert Document("f", edited.encode()).data().decode() == source
+
+
+def test_an_item_that_shares_its_line_is_refused() -> None:
+    """A sequence that begins on the line of another's dash."""
+    document = YamlDocument(Document("f", b"a:\n- - 1\n  - 2\n"))
+    sequence = get(document.root, "a").value[0]
+    document.remove(sequence, 0)
+    with pytest.raises(CannotPersist, match="f:2: has to be removed, but shares its line"):
+        document.finish()

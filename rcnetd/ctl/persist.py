@@ -128,7 +128,9 @@ def _write(host: HostConfig, prepared: Prepared, paths: Paths) -> None:
 
     made, name = prepared.changes, prepared.renderer.persist.value
     if made:
-        check(prepared.renderer.persist, applied(prepared.found, made), prepared.target)
+        after = applied(prepared.found, made)
+        for warning in check(prepared.renderer.persist, after, prepared.target):
+            print(f"rcnetctl: warning: {warning}", file=sys.stderr)
     record = host.write(prepared.found, made, lambda: _removed(paths))
     for path, change in sorted(made.items()):
         word = "removed" if change.data is None else "wrote"

@@ -1,7 +1,8 @@
-"""Has the backend's own tool read a copy of the files, and reads what it made of them.
+"""Checks new files before they are written: the backend's own tool reads a copy of them.
 
-Its exit code alone means little: netplan's `generate` ends with 0 for two defaults. So what it
-rendered is read too: exactly one winning default, ours.
+The tool's exit code alone means little: netplan exits with 0 for two default routes. So what it
+rendered is read as well, as the backend reads it: the best default route must be by our gateway on
+ServiceNet's link, whoever configured it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,18 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from rcnetd.core.model import METRIC
 from rcnetd.core.settings import Backend
 from rcnetd.hostconfig.renderers import ifupdown, network_manager, networkd
 from rcnetd.hostconfig.renderers.model import CannotPersist, DefaultRoute, File, Target, Tree
+from rcnetd.hostconfig.renderers.rendering import fits
 
-# Not its command line, which calls udevadm and daemon-reload even with --root-dir.
-NETPLAN = ("/usr/libexec/netplan/generate", "/lib/netplan/generate")
+# The program that renders: the first that there is. Since netplan 1.2 `generate` writes units only,
+# and `configure` renders. The command line would call udevadm and daemon-reload, even for a copy.
+NETPLAN = (
+    "/usr/libexec/netplan/configure", "/usr/libexec/netplan/generate", "/lib/netplan/generate",
+)  # fmt: skip
+# As netplan-configure.service sets it: files and definitions with errors are skipped.
+IGNORE_ERRORS = {"NETPLAN_PARSER_IGNORE_ERRORS": "1"}
 IFQUERY = "/sbin/ifquery"
 # Who reads ifcfg files: NetworkManager's plugin (gone from EL10), or the scripts of EL7 and 8.
 ROOT = Path("/")
@@ -31,22 +37,25 @@ IFCFG_READERS = (
 SOURCE = re.compile(rb"^([ \t]*source\S*[ \t]+)/(?=(?:etc|run)/network/)", re.MULTILINE)
 TIMEOUT = 30.0  # seconds
 MAX_SIZE = 256 * 1024  # bytes of a file that a tool has made
+PLACE = re.compile(r"/[^\s:]+:[0-9]+:[0-9]+: .*")
 
 
-def check(persist: Backend, tree: Tree, target: Target) -> None:
-    """Check that *tree* boots as *target* says. Raises `CannotPersist`, `OSError`.
+def check(persist: Backend, tree: Tree, target: Target) -> list[str]:
+    """Check that the next boot sets up what *target* says, and return the tool's warnings.
 
-    ifcfg has no tool that reads a copy, but it must have a reader; networkd has no tool at all.
+    Raises `CannotPersist`, `OSError`. There is no tool that reads a copy of networkd's files, of
+    keyfiles or of ifcfg files; but ifcfg files need a reader.
     """
     if persist is Backend.NETPLAN:
-        _netplan(tree, target)
-    elif persist is Backend.IFUPDOWN:
+        return _netplan(tree, target)
+    if persist is Backend.IFUPDOWN:
         _ifupdown(tree, target)
     elif persist is Backend.IFCFG and not any(any(ROOT.glob(name)) for name in IFCFG_READERS):
         raise CannotPersist(
             "nothing here reads ifcfg files: NetworkManager has no plugin for them (EL10), and"
             " there are no network-scripts; set 'persist' to 'network-manager'; nothing is written"
         )
+    return []
 
 
 @contextlib.contextmanager
@@ -61,8 +70,8 @@ def _copy(tree: Tree) -> Iterator[Path]:
         yield root
 
 
-def _run(*command: str) -> str:
-    """What a tool prints. Raises `CannotPersist` with its last word if it fails."""
+def _run(root: Path, *command: str, **environ: str) -> tuple[str, list[str]]:
+    """Run a tool; return its output and its messages. Raises `CannotPersist` if it fails."""
     name = Path(command[0]).name
     try:
         done = subprocess.run(
@@ -71,29 +80,52 @@ def _run(*command: str) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=TIMEOUT,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", **environ},
         )
     except FileNotFoundError:
         raise CannotPersist(f"'{command[0]}' is not installed; nothing is written") from None
     except subprocess.TimeoutExpired:
         raise CannotPersist(
-            f"{name} did not end within {TIMEOUT:g} s; nothing is written"
+            f"{name} did not finish within {TIMEOUT:g} s; nothing is written"
         ) from None
+    messages = _messages(done.stderr.decode("utf-8", "replace"), root)
     if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
-        word = "".join(char for char in said[-1] if char.isprintable())[:300]
-        raise CannotPersist(f"{name} rejects the new files, nothing is written; it says: {word}")
-    return done.stdout.decode("utf-8", "replace")
+        word = _reason(messages) or f"exit status {done.returncode}"
+        raise CannotPersist(f"{name} rejects the new files, nothing is written: {word}")
+    return done.stdout.decode("utf-8", "replace"), messages
 
 
-def _netplan(tree: Tree, target: Target) -> None:
-    generate = next((name for name in NETPLAN if Path(name).exists()), NETPLAN[0])
+def _messages(text: str, root: Path) -> list[str]:
+    """Return the lines of a tool's messages, without its copy's directory and what is not text."""
+    lines = (line.replace(str(root), "").strip() for line in text.splitlines())
+    return [
+        "".join(char for char in line if char.isprintable())[:300]
+        for line in lines
+        if line.strip("^~ ")  # a mark below the offending text
+    ]
+
+
+def _reason(messages: list[str]) -> str | None:
+    """Return the message that names a place in a file, or else the last one."""
+    places = [line for line in messages if PLACE.search(line)]
+    return next(iter(places or messages[-1:]), None)
+
+
+def _netplan(tree: Tree, target: Target) -> list[str]:
+    program = next((name for name in NETPLAN if Path(name).exists()), NETPLAN[-1])
+    environ = IGNORE_ERRORS if program.endswith("configure") else {}
     with _copy(tree) as root:
-        _run(generate, "--root-dir", str(root))
-        made = _made(root, "run/systemd/network/*.network")
+        _, messages = _run(root, program, "--root-dir", str(root), **environ)
+        units = _made(root, "run/systemd/network/*.network")
         profiles = _made(root, "run/NetworkManager/system-connections/*")
-    defaults = networkd.read_defaults(made) + network_manager.read_defaults(profiles)
-    _one_winner(defaults, target, "netplan")
+    links = (target.servicenet, *target.public)
+    defaults = networkd.read_defaults(units, links) + network_manager.read_defaults(profiles)
+    _require_winner(defaults, target)
+    return [
+        f"netplan skips what it cannot read: {found[0]}"
+        for found in map(PLACE.search, messages)
+        if found
+    ]
 
 
 def _made(root: Path, pattern: str) -> Tree:
@@ -106,32 +138,35 @@ def _made(root: Path, pattern: str) -> Tree:
     }
 
 
-def _one_winner(defaults: list[DefaultRoute], target: Target, name: str) -> None:
-    best = min((default.metric for default in defaults), default=METRIC)
-    # Each once: the same may be said twice.
-    winners = [one for one in dict.fromkeys(defaults) if one.metric <= max(best, METRIC)]
-    for default in winners:
-        if (default.gateway, default.metric) != (target.gateway, METRIC):
+def _require_winner(defaults: list[DefaultRoute], target: Target) -> None:
+    """Refuse what would make another default route the best one, or as good as ours."""
+    best = min((default.metric for default in defaults), default=None)
+    if best is None:
+        raise CannotPersist(
+            "with the new files netplan would set up no default route; nothing is written"
+        )
+    for default in defaults:
+        ours = default.gateway == target.gateway and fits(default.link, target.servicenet)
+        if default.metric == best and not ours:
             raise CannotPersist(
-                f"with the new files {name} would have another default route win"
-                f" ({default.path}: {default.link}, metric {default.metric}); nothing is written"
+                f"with the new files netplan would prefer another default route ({default.path}:"
+                f" {default.link}, metric {default.metric}); nothing is written"
             )
-    if len(winners) != 1:
-        raise CannotPersist(f"with the new files {name} would have {len(winners)} default routes by"
-                      f" {target.gateway}, not one; nothing is written")  # fmt: skip
 
 
 def _ifupdown(tree: Tree, target: Target) -> None:
-    """`ifquery` reads the copy; what that sources is named by absolute paths, here the copy's."""
+    """Have `ifquery` read the copy; absolute paths that it sources are made the copy's."""
     name = target.servicenet.name
     asked = ifupdown.query_name(tree, target.servicenet)
     with _copy(tree) as root:
         for path in root.glob("etc/network/**/*"):
             if path.is_file():
                 path.write_bytes(SOURCE.sub(rf"\1{root}/".encode(), path.read_bytes()))
-        said = _run(IFQUERY, "-i", str(root / "etc/network/interfaces"), asked)
+        said, _ = _run(root, IFQUERY, "-i", str(root / "etc/network/interfaces"), asked)
+    lines = said.splitlines()
     ours = f"ip route replace default via {target.gateway} dev {name}"
-    if sum(ours in line for line in said.splitlines()) != 1:
+    by_hand = f"gateway: {target.gateway}"
+    if sum(ours in line for line in lines) != 1 and by_hand not in lines:
         raise CannotPersist(
             f"ifquery does not find the default route of {name} in the new files; nothing is"
             " written"

@@ -1,10 +1,10 @@
-"""What real netplan makes of the rendered files: each release's `generate`, as at boot."""
+"""What real netplan makes of the rendered files: each release's program, as at boot."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,9 @@ from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface
 from rcnetd.hostconfig.renderers import network_manager, networkd
 from rcnetd.hostconfig.renderers.marked_edits import applied
-from rcnetd.hostconfig.renderers.model import DefaultRoute, Tree
+from rcnetd.hostconfig.renderers.model import DefaultRoute, HostLink, Tree
 from rcnetd.hostconfig.renderers.netplan import read_defaults, render
+from rcnetd.hostconfig.renderers.rendering import fits
 from rcnetd.hostconfig.verify import NETPLAN
 from tests.boot.conftest import disk
 from tests.boot.guest import chroot
@@ -22,6 +23,7 @@ from tests.boot.trees import RELEASES, tree
 from tests.support.trees import HERE, cases, read_tree, target_of
 
 PLACE = "srv"
+LEADS_NOWHERE = ("unreachable",)  # has a losing default on the public link, which refuses
 
 
 class Netplan:
@@ -31,8 +33,8 @@ class Netplan:
         self._root = root
         self._generate = next(name for name in NETPLAN if (root / name.lstrip("/")).exists())
 
-    def make(self, files: Tree) -> list[DefaultRoute]:
-        """The default routes in what it makes of these files. Fails if it rejects them."""
+    def make(self, files: Tree, links: Sequence[HostLink]) -> list[DefaultRoute]:
+        """Return the default routes that *links* get of these files. Fails if it rejects them."""
         place = self._root / PLACE
         shutil.rmtree(place)
         for path, file in files.items():
@@ -43,7 +45,7 @@ class Netplan:
         place.mkdir(exist_ok=True)
         chroot(self._root, self._generate, "--root-dir", f"/{PLACE}")
         made = read_tree(place)
-        found = networkd.read_defaults(_below(made, "/run/systemd/network/"))
+        found = networkd.read_defaults(_below(made, "/run/systemd/network/"), links)
         found += network_manager.read_defaults(_below(made, "/run/NetworkManager/"))
         return list(dict.fromkeys(found))
 
@@ -63,19 +65,22 @@ def netplan(request: pytest.FixtureRequest, workplace: Path) -> Iterator[Netplan
 def test_netplan_makes_what_is_rendered(netplan: Netplan, case: str) -> None:
     """The winning default is ours and the only winner, whatever other defaults there were."""
     before = read_tree(HERE / "netplan" / case / "before")
+    first = target_of("netplan", case, PublicInterface.NO_DEFAULT)
+    links = (first.servicenet, *first.public)
     try:
-        found = netplan.make(before)
+        found = netplan.make(before, links)
     except AssertionError as error:
         pytest.skip(f"this release's netplan rejects the tree as it was: {error}")
     # NetworkManager's metrics are others, where none is said.
-    known = {default.gateway for default in read_defaults(before)}
+    known = {default.gateway for default in read_defaults(before, links)}
     assert known == {default.gateway for default in found}
 
     for policy in PublicInterface:
         target = target_of("netplan", case, policy)
-        defaults = netplan.make(applied(before, render(before, target)))
+        defaults = netplan.make(applied(before, render(before, target)), links)
         best = min(default.metric for default in defaults)
         (winner,) = [default for default in defaults if default.metric == best]
         assert (target.gateway, METRIC) == (winner.gateway, winner.metric)
-        if policy is PublicInterface.NO_DEFAULT:
+        assert fits(winner.link, target.servicenet)
+        if policy is PublicInterface.NO_DEFAULT and case not in LEADS_NOWHERE:
             assert {winner.link} == {default.link for default in defaults}

@@ -30,6 +30,7 @@ from rcnetd.hostconfig.renderers.networkd_reader import (
     ETC,
     FALSE,
     Configuration,
+    Match,
     StaticDefault,
     Unit,
     read,
@@ -105,9 +106,15 @@ class _Rendering:
             f"Metric={METRIC}", f"Protocol={PROTOCOL}", *onlink,
         )  # fmt: skip
 
+    def _unit_of(self, link: HostLink) -> Unit | None:
+        unit = self.found.of(link)
+        if unit is not None:
+            Match(unit).require_no_condition(link)
+        return unit
+
     def _servicenet(self) -> Unit:
         name = self.target.servicenet.name
-        unit = self.found.of(self.target.servicenet)
+        unit = self._unit_of(self.target.servicenet)
         if unit is None:
             raise CannotPersist(f"{ETC}: no file configures {name}; add a .network file there")
         if unit.is_unmanaged:
@@ -117,7 +124,7 @@ class _Rendering:
     def _public_units(self) -> list[Unit]:
         units: list[Unit] = []
         for link in self.target.public:
-            unit = self.found.of(link)
+            unit = self._unit_of(link)
             if unit is not None and unit not in units:
                 units.append(unit)
         return units

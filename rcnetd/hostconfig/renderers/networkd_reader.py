@@ -211,7 +211,7 @@ class Match:
         )
 
     def fits(self, link: HostLink) -> bool:
-        """Whether this file may configure *link*. Refused if only networkd can tell."""
+        """Whether this file may configure *link*: what cannot be seen is taken to match."""
         if not all(_fits_patterns(self._words(key), link.name) for key in _NAMES):
             return False
         if not _fits_patterns(self._words("Type"), _device_type(link)):
@@ -223,8 +223,16 @@ class Match:
             virtual = key == "PermanentMACAddress" and link.kind in VIRTUAL_KINDS
             if macs and (virtual or link.mac not in macs):
                 return False
-        self._require_no_condition(link)
         return True
+
+    def require_no_condition(self, link: HostLink) -> None:
+        """Refuse a file of which only networkd can tell whether it configures *link*."""
+        for key in CONDITIONS:
+            for entry in self.unit.entries("Match", key):
+                raise CannotPersist(
+                    f"{entry.where}: only networkd can tell whether '{key}=' matches {link.name};"
+                    " match by Name= or MACAddress= instead"
+                )
 
     def _words(self, key: str) -> list[str]:
         """Return the words of a key. A `!` before the first word of a line is for all of it."""
@@ -236,14 +244,6 @@ class Match:
             inverted = "!" if entry.value.startswith("!") else ""
             words += [inverted + word for word in entry.value.removeprefix("!").split()]
         return words
-
-    def _require_no_condition(self, link: HostLink) -> None:
-        for key in CONDITIONS:
-            for entry in self.unit.entries("Match", key):
-                raise CannotPersist(
-                    f"{entry.where}: only networkd can tell whether '{key}=' matches {link.name};"
-                    " match by Name= or MACAddress= instead"
-                )
 
 
 def _fits_patterns(words: Sequence[str], text: str) -> bool:

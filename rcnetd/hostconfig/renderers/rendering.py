@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from rcnetd.core.model import METRIC
@@ -76,8 +77,8 @@ def address(text: str | None) -> IPv4Address | IPv6Address | None:
 
 
 def fits(word: str, link: HostLink) -> bool:
-    """Whether *word*, a link's name or MAC address, is this link's."""
-    return word in (link.name, link.mac)
+    """Whether *word* is a link's MAC address, its name, or a pattern that fits its name."""
+    return word == link.mac or fnmatchcase(link.name, word)
 
 
 def require_editable(where: str, directory: str) -> None:

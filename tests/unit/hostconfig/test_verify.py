@@ -1,6 +1,6 @@
 """The managers' own tools read a copy of the new files, before one is written.
 
-The real tools run in the boot tests; here they are programs that say what a test needs.
+The real tools run in the boot tests; here they are programs that answer what a test needs.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from rcnetd.hostconfig.renderers.model import CannotPersist, File, HostLink, Tar
 from rcnetd.hostconfig.verify import check
 
 GATEWAY = IPv4Address("10.180.31.254")
-WISH = Target(HostLink("eth1", None, (IPv4Interface("10.180.1.2/19"),)), GATEWAY)
+TARGET = Target(HostLink("eth1", None, (IPv4Interface("10.180.1.2/19"),)), GATEWAY)
 TREE: Tree = {"/etc/netplan/a.yaml": File(b"the new files\n")}
 OURS = "[Match]\nName=eth1\n[Route]\nDestination=0.0.0.0/0\nGateway=10.180.31.254\nMetric=1\n"
 THEIRS = "[Match]\nName=eth0\n[Route]\nDestination=0.0.0.0/0\nGateway=203.0.113.1\n"
 LATER = THEIRS + "Metric=100\n"
 DHCP = "[Match]\nName=eth0\n[Network]\nDHCP=yes\n"
+BY_HAND = OURS.replace("Metric=1\n", "")
 
 
 def tool(path: Path, script: str) -> str:
@@ -41,22 +42,35 @@ def netplan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *units: str) -> Non
     monkeypatch.setattr(checking, "NETPLAN", (tool(tmp_path / "generate", "\n".join(lines)),))
 
 
-@pytest.mark.parametrize("units", [(OURS,), (OURS, LATER), (OURS, DHCP), (OURS, OURS)])
+@pytest.mark.parametrize(
+    "units",
+    [
+        (OURS,),
+        (OURS, LATER),
+        (OURS, DHCP),
+        (OURS, OURS),
+        (BY_HAND,),
+        (BY_HAND + "Metric=50\n", DHCP),
+        (OURS, THEIRS.replace("eth0", "eth1")),  # networkd uses the first file
+    ],
+)
 def test_one_winner_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, units: tuple[str, ...]
 ) -> None:
-    """Our default, and none that would win against it."""
+    """By our gateway on our link, of any metric, and none that would win against it."""
     netplan(tmp_path, monkeypatch, *units)
-    check(Backend.NETPLAN, TREE, WISH)
+    assert check(Backend.NETPLAN, TREE, TARGET) == []
 
 
 @pytest.mark.parametrize(
     ("units", "reason"),
     [
-        ((), "would have 0 default routes"),
-        ((LATER,), "another default route win"),
-        ((OURS, THEIRS), "another default route win .*: eth0, metric 0"),
-        ((OURS.replace("254", "253"),), "another default route win"),
+        ((), "would set up no default route"),
+        ((LATER,), "would prefer another default route .*: eth0, metric 100"),
+        ((OURS, THEIRS), "would prefer another default route .*: eth0, metric 0"),
+        ((OURS, LATER.replace("100", "1")), "would prefer another default route .*: eth0"),
+        ((OURS.replace("254", "253"),), "would prefer another default route"),
+        ((OURS.replace("eth1", "eth0"),), "would prefer another default route .*: eth0"),
     ],
 )
 def test_another_winner_is_refused(
@@ -67,30 +81,62 @@ def test_another_winner_is_refused(
     with pytest.raises(
         CannotPersist, match=f"with the new files netplan .*{reason}.*nothing is written"
     ):
-        check(Backend.NETPLAN, TREE, WISH)
+        check(Backend.NETPLAN, TREE, TARGET)
 
 
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ('printf "long story\\nunknown\\033 key\\n" >&2; exit 1', "unknown key"),
+        ("exit 3", "exit status 3"),
+        (
+            'f=$2/etc/netplan/a.yaml; { echo "WARNING: $f is too open"; echo "$f:7:9: Error in'
+            ' network definition: unknown key"; echo "    x: true"; echo "    ^"; } >&2; exit 1',
+            "/etc/netplan/a.yaml:7:9: Error in network definition: unknown key",
+        ),
+    ],
+)
 def test_a_tool_that_rejects_them_has_the_last_word(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
-    """Its last line, printable."""
-    path = tool(tmp_path / "generate", 'printf "long story\\nunknown\\033 key\\n" >&2; exit 1')
-    monkeypatch.setattr(checking, "NETPLAN", (path,))
-    with pytest.raises(
-        CannotPersist, match=r"^generate rejects the new files, .*; it says: unknown key$"
-    ):
-        check(Backend.NETPLAN, TREE, WISH)
+    """The line with the place in the real file, or else the last one, printable."""
+    monkeypatch.setattr(checking, "NETPLAN", (tool(tmp_path / "generate", script),))
+    with pytest.raises(CannotPersist) as caught:
+        check(Backend.NETPLAN, TREE, TARGET)
+    expected = f"generate rejects the new files, nothing is written: {reason}"
+    assert str(caught.value) == expected
+
+
+def test_netplan_reads_as_at_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since 1.2 `configure` renders, and skips definitions with errors, which are warnings here."""
+    skipped = "/etc/netplan/60.yaml:5:7: Error in network definition: unknown key 'gatway4'"
+    unit = tmp_path / "unit"
+    unit.write_text(OURS)
+    lines = [
+        "[ $NETPLAN_PARSER_IGNORE_ERRORS = 1 ] || exit 9",
+        f'echo "** (configure:7): WARNING **: 08:38: Skipping definition. eth0: $2{skipped}" >&2',
+        'echo "  gatway4: 203.0.113.1" >&2',
+        'echo "  ^" >&2',
+        f"mkdir -p $2/run/systemd/network; cp {unit} $2/run/systemd/network/10-x.network",
+    ]
+    configure = tool(tmp_path / "configure", "\n".join(lines))
+    generate = tool(tmp_path / "generate", "exit 9")
+    monkeypatch.setattr(checking, "NETPLAN", (configure, generate))
+    warnings = check(Backend.NETPLAN, TREE, TARGET)
+    assert [f"netplan skips what it cannot read: {skipped}"] == warnings
 
 
 def test_a_tool_that_is_not_there_or_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written unchecked."""
     monkeypatch.setattr(checking, "NETPLAN", (str(tmp_path / "none"),))
     with pytest.raises(CannotPersist, match="none' is not installed; nothing is written"):
-        check(Backend.NETPLAN, TREE, WISH)
+        check(Backend.NETPLAN, TREE, TARGET)
     monkeypatch.setattr(checking, "NETPLAN", (tool(tmp_path / "slow", "exec sleep 60"),))
     monkeypatch.setattr(checking, "TIMEOUT", 0.1)
-    with pytest.raises(CannotPersist, match=r"slow did not end within 0\.1 s; nothing is written"):
-        check(Backend.NETPLAN, TREE, WISH)
+    with pytest.raises(
+        CannotPersist, match=r"slow did not finish within 0\.1 s; nothing is written"
+    ):
+        check(Backend.NETPLAN, TREE, TARGET)
 
 
 def test_ifquery_reads_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,10 +149,16 @@ def test_ifquery_reads_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     }
     script = 'cat $(sed -n "s/^source //p" $2) | sed "s/$/ via 10.180.31.254 dev $3/"'
     monkeypatch.setattr(checking, "IFQUERY", tool(tmp_path / "ifquery", script))
-    check(Backend.IFUPDOWN, tree, WISH)
+    assert check(Backend.IFUPDOWN, tree, TARGET) == []
+    by_hand = tool(
+        tmp_path / "by-hand", 'echo "address: 10.180.1.2"; echo "gateway: 10.180.31.254"'
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(checking, "IFQUERY", by_hand)
+        assert check(Backend.IFUPDOWN, tree, TARGET) == []
     tree["/etc/network/interfaces.d/eth1"] = File(b"# nothing\n")
     with pytest.raises(CannotPersist, match="ifquery does not find the default route of eth1"):
-        check(Backend.IFUPDOWN, tree, WISH)
+        check(Backend.IFUPDOWN, tree, TARGET)
 
 
 def test_ifquery_is_asked_by_the_logical_name(
@@ -125,14 +177,15 @@ def test_ifcfg_needs_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """EL10's NetworkManager has none: what is written there nobody reads."""
     monkeypatch.setattr(checking, "ROOT", tmp_path)
     with pytest.raises(CannotPersist, match="nothing here reads ifcfg files"):
-        check(Backend.IFCFG, TREE, WISH)
+        check(Backend.IFCFG, TREE, TARGET)
     plugin = tmp_path / "usr/lib64/NetworkManager/1.46.0-8.el9/libnm-settings-plugin-ifcfg-rh.so"
     plugin.parent.mkdir(parents=True)
     plugin.touch()
-    check(Backend.IFCFG, TREE, WISH)
+    assert check(Backend.IFCFG, TREE, TARGET) == []
 
 
 @pytest.mark.parametrize("kind", [Backend.NETWORKD, Backend.NETWORK_MANAGER])
-def test_what_no_tool_reads_is_not_checked(kind: Backend) -> None:
-    """networkd and NetworkManager have none that reads a copy."""
-    check(kind, TREE, WISH)
+def test_what_no_tool_reads_is_not_checked(monkeypatch: pytest.MonkeyPatch, kind: Backend) -> None:
+    """networkd and NetworkManager have none that reads a copy; none is run."""
+    monkeypatch.setattr(checking, "subprocess", None)
+    assert check(kind, TREE, TARGET) == []

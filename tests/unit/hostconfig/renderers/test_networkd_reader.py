@@ -10,7 +10,7 @@ from rcnetd.basic.dataclass import replace
 from rcnetd.hostconfig.renderers.marked_edits import Document
 from rcnetd.hostconfig.renderers.model import CannotPersist, File, HostLink, Tree
 from rcnetd.hostconfig.renderers.networkd import read_defaults
-from rcnetd.hostconfig.renderers.networkd_reader import read
+from rcnetd.hostconfig.renderers.networkd_reader import Match, read
 from tests.support.trees import PUBLIC, SERVICENET
 
 DIRECTORY = "/etc/systemd/network"
@@ -75,13 +75,13 @@ def test_a_virtual_link_has_no_permanent_address() -> None:
 
 @pytest.mark.parametrize("key", ["Driver", "Host", "Path", "Virtualization"])
 def test_what_only_networkd_can_tell_is_refused(key: str) -> None:
-    """But only where the rest of [Match] fits."""
+    """But only where the rest of [Match] fits; until then it is taken to fit."""
     files = tree(a=f"[Match]\nName=eth0\n{key}=x\n", b="[Match]\nName=eth1\n")
-    assert unit_of(SERVICENET, files) == "b.network"
-    with pytest.raises(
-        CannotPersist, match=f"a.network:3: only networkd can tell whether '{key}='"
-    ):
-        unit_of(PUBLIC, files)
+    assert (unit_of(PUBLIC, files), unit_of(SERVICENET, files)) == ("a.network", "b.network")
+    unit, other = read({path: Document(path, file.data) for path, file in files.items()}).units
+    Match(other).require_no_condition(SERVICENET)
+    with pytest.raises(CannotPersist, match=f"a.network:3: only networkd can tell.*{key}="):
+        Match(unit).require_no_condition(PUBLIC)
 
 
 def test_a_damaged_file_is_ignored_with_all_of_its_drop_ins() -> None:

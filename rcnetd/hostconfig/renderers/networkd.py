@@ -30,7 +30,6 @@ from rcnetd.hostconfig.renderers.networkd_reader import (
     ETC,
     FALSE,
     Configuration,
-    Match,
     StaticDefault,
     Unit,
     read,
@@ -109,7 +108,7 @@ class _Rendering:
     def _unit_of(self, link: HostLink) -> Unit | None:
         unit = self.found.of(link)
         if unit is not None:
-            Match(unit).require_no_condition(link)
+            unit.match.require_no_condition(link)
         return unit
 
     def _servicenet(self) -> Unit:

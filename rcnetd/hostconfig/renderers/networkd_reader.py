@@ -30,7 +30,6 @@ runs, and does not edit it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address
 from posixpath import basename, dirname
 
@@ -38,9 +37,9 @@ from rcnetd.basic.dataclass import dataclass
 from rcnetd.hostconfig.renderers.ini_edits import Entry, Section, sections
 from rcnetd.hostconfig.renderers.marked_edits import Document
 from rcnetd.hostconfig.renderers.model import CannotPersist, DefaultRoute, HostLink
+from rcnetd.hostconfig.renderers.networkd_match import KEYS, Match
 from rcnetd.hostconfig.renderers.rendering import (
     LOCAL_TYPES,
-    VIRTUAL_KINDS,
     address,
     number,
     zero_prefix_version,
@@ -61,11 +60,6 @@ TYPES = (
 )  # fmt: skip
 TABLES = {"default": 253, "main": 254, "local": 255}
 MAIN, LOCAL = 254, 255
-# What this process cannot see: only networkd can tell whether it fits.
-CONDITIONS = (
-    "Architecture", "BSSID", "Credential", "Driver", "Firmware", "Host", "KernelCommandLine",
-    "KernelVersion", "Path", "Property", "SSID", "Version", "Virtualization", "WLANInterfaceType",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -139,15 +133,14 @@ class Unit:
         return DHCP_METRIC if metric is None else metric
 
     @property
+    def match(self) -> Match:
+        """Its [Match]."""
+        return Match({key: self.entries("Match", key) for key in KEYS})
+
+    @property
     def link(self) -> str:
-        """The first name or MAC address in [Match], or else the name of the file."""
-        names = self.entries("Match", "Name") + self.entries("Match", "OriginalName")
-        if names:
-            return names[0].value.split()[0]
-        macs = [
-            mac for key in _MACS for entry in self.entries("Match", key) for mac in _macs(entry)
-        ]
-        return macs[0] if macs else self.name
+        """What it calls its link: a name, a pattern or a MAC address; or else the file's name."""
+        return self.match.first or self.name
 
     def static_defaults(self, version: int) -> Iterator[StaticDefault]:
         """Return the default routes that the files have."""
@@ -190,88 +183,6 @@ class Unit:
         return _table(table) == MAIN if table else not self.get(("Network",), "VRF")
 
 
-_NAMES = ("Name", "OriginalName")
-_MACS = ("MACAddress", "PermanentMACAddress")
-
-
-@dataclass(frozen=True)
-class Match:
-    """A [Match] section: all its conditions must hold."""
-
-    unit: Unit
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether networkd ignores the whole file: it has no valid condition."""
-        keys = {
-            entry.key for one in self.unit.sections if one.name == "Match" for entry in one.entries
-        }
-        return not any(
-            self._words(key) for key in keys & {*_NAMES, *_MACS, "Type", "Kind", *CONDITIONS}
-        )
-
-    def fits(self, link: HostLink) -> bool:
-        """Whether this file may configure *link*: what cannot be seen is taken to match."""
-        if not all(_fits_patterns(self._words(key), link.name) for key in _NAMES):
-            return False
-        if not _fits_patterns(self._words("Type"), _device_type(link)):
-            return False
-        if not _fits_patterns(self._words("Kind"), link.kind or ""):
-            return False
-        for key in _MACS:
-            macs = self._words(key)
-            virtual = key == "PermanentMACAddress" and link.kind in VIRTUAL_KINDS
-            if macs and (virtual or link.mac not in macs):
-                return False
-        return True
-
-    def require_no_condition(self, link: HostLink) -> None:
-        """Refuse a file of which only networkd can tell whether it configures *link*."""
-        for key in CONDITIONS:
-            for entry in self.unit.entries("Match", key):
-                raise CannotPersist(
-                    f"{entry.where}: only networkd can tell whether '{key}=' matches {link.name};"
-                    " match by Name= or MACAddress= instead"
-                )
-
-    def _words(self, key: str) -> list[str]:
-        """Return the words of a key. A `!` before the first word of a line is for all of it."""
-        words: list[str] = []
-        for entry in self.unit.entries("Match", key):
-            if key in _MACS:
-                words += _macs(entry)
-                continue
-            inverted = "!" if entry.value.startswith("!") else ""
-            words += [inverted + word for word in entry.value.removeprefix("!").split()]
-        return words
-
-
-def _fits_patterns(words: Sequence[str], text: str) -> bool:
-    """Whether one of the patterns fits and no inverted one does; all fit where none is given."""
-    if any(word[0] == "!" and fnmatchcase(text, word[1:]) for word in words):
-        return False
-    positive = [word for word in words if word[0] != "!"]
-    return not positive or any(fnmatchcase(text, word) for word in positive)
-
-
-def _device_type(link: HostLink) -> str:
-    """udev's DEVTYPE where a kind of links has one, as networkd compares it with Type=."""
-    return link.kind if link.kind in ("bond", "bridge", "vlan", "vxlan", "wireguard") else "ether"
-
-
-def _macs(entry: Entry) -> list[str]:
-    """Return the valid MAC addresses of a list, which may have colons, hyphens or dots."""
-    found = []
-    for word in entry.value.split():
-        groups, width = word.lower().replace("-", ":").split(":"), 2
-        if len(groups) == 1:
-            groups, width = word.lower().split("."), 4
-        digits = "".join(group.zfill(width) for group in groups)
-        if len(digits) == 12 and all(char in "0123456789abcdef" for char in digits):
-            found.append(":".join(digits[at : at + 2] for at in range(0, 12, 2)))
-    return found
-
-
 def _route_version(section: Section) -> int | None:
     """Return the IP version of a [Route] that is a default route, None for any other."""
     destination = section.get("Destination")
@@ -304,7 +215,7 @@ class Configuration:
 
     def of(self, link: HostLink) -> Unit | None:
         """Return the unit that configures a link: the first that fits."""
-        return next((unit for unit in self.units if Match(unit).fits(link)), None)
+        return next((unit for unit in self.units if unit.match.fits(link)), None)
 
     def defaults(self, links: Sequence[HostLink]) -> Iterator[DefaultRoute]:
         """Return the default routes that *links* get, and those for links that are not among them.
@@ -314,7 +225,7 @@ class Configuration:
         used = [(link, self.of(link)) for link in links]
         for unit in self.units:
             names = [link.name for link, its in used if its is unit]
-            if not names and any(Match(unit).fits(link) for link in links):
+            if not names and any(unit.match.fits(link) for link in links):
                 continue
             for default in unit.defaults():
                 for name in names or [default.link]:
@@ -347,4 +258,4 @@ def _unit(name: str, path: str, parts: Sequence[Document]) -> list[Unit]:
     except CannotPersist:
         return []
     unit = Unit(name, path, merged)
-    return [] if Match(unit).is_empty else [unit]
+    return [] if unit.match.is_empty else [unit]

@@ -6,11 +6,10 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from rcnetd.basic.dataclass import replace
 from rcnetd.hostconfig.renderers.marked_edits import Document
-from rcnetd.hostconfig.renderers.model import CannotPersist, File, HostLink, Tree
+from rcnetd.hostconfig.renderers.model import File, HostLink, Tree
 from rcnetd.hostconfig.renderers.networkd import read_defaults
-from rcnetd.hostconfig.renderers.networkd_reader import Match, read
+from rcnetd.hostconfig.renderers.networkd_reader import read
 from tests.support.trees import PUBLIC, SERVICENET
 
 DIRECTORY = "/etc/systemd/network"
@@ -26,62 +25,6 @@ def unit_of(link: HostLink, files: Tree) -> str | None:
     """Return the name of the file that configures a link."""
     unit = read({path: Document(path, file.data) for path, file in files.items()}).of(link)
     return unit.name if unit else None
-
-
-@pytest.mark.parametrize(
-    ("match", "fits"),
-    [
-        ("Name=eth1", True),
-        ("Name=eth0 eth*", True),
-        ("Name=eth0", False),
-        ("Name=!eth0", True),
-        ("Name=!eth0 eth1", False),
-        ("Name=eth0\nName=\nName=eth1", True),
-        ("Name=e*\nName=!eth1", False),
-        ("Name=!eth2 eth3", True),
-        ("OriginalName=eth1", True),
-        ("Name=eth0\nName=eth1", True),
-        ("MACAddress=00:00:00:00:00:01 BC-76-4E-20-6C-5B", True),
-        ("MACAddress=00:00:00:00:00:01", False),
-        ("Type=ether\nName=e*", True),
-        ("Type=wlan", False),
-        ("Driver=x\nName=eth0", False),
-        ("MACAddress=bc76.4e20.6c5b", True),
-        ("MACAddress=bc:76:4e:20:6c:5b:00 nonsense", False),
-        ("PermanentMACAddress=BC:76:4E:20:6C:5B\nName=eth1", True),
-        ("Kind=veth\nName=eth1", False),
-        ("Kind=!vlan\nName=eth1", True),
-        ("Name=", False),
-        ("", False),
-        ("DNS=x", False),
-    ],
-)
-def test_matches_as_networkd_does(match: str, fits: bool) -> None:
-    """The first file that fits configures the link; one without a valid condition never fits."""
-    files = tree(a=f"[Match]\n{match}\n[Network]\nDHCP=yes\n")
-    assert fits is (unit_of(SERVICENET, files) is not None)
-
-
-def test_a_virtual_link_has_no_permanent_address() -> None:
-    """A VLAN has the address of the link below, but the driver of that link alone says so."""
-    vlan = replace(SERVICENET, name="vlan401", kind="vlan")
-    files = tree(
-        a="[Match]\nPermanentMACAddress=bc:76:4e:20:6c:5b\n",
-        b="[Match]\nMACAddress=bc:76:4e:20:6c:5b\nType=ether\n",
-        c="[Match]\nMACAddress=bc:76:4e:20:6c:5b\nKind=vlan\nType=vlan\n",
-    )
-    assert ("a.network", "c.network") == (unit_of(SERVICENET, files), unit_of(vlan, files))
-
-
-@pytest.mark.parametrize("key", ["Driver", "Host", "Path", "Virtualization"])
-def test_what_only_networkd_can_tell_is_refused(key: str) -> None:
-    """But only where the rest of [Match] fits; until then it is taken to fit."""
-    files = tree(a=f"[Match]\nName=eth0\n{key}=x\n", b="[Match]\nName=eth1\n")
-    assert (unit_of(PUBLIC, files), unit_of(SERVICENET, files)) == ("a.network", "b.network")
-    unit, other = read({path: Document(path, file.data) for path, file in files.items()}).units
-    Match(other).require_no_condition(SERVICENET)
-    with pytest.raises(CannotPersist, match=f"a.network:3: only networkd can tell.*{key}="):
-        Match(unit).require_no_condition(PUBLIC)
 
 
 def test_a_damaged_file_is_ignored_with_all_of_its_drop_ins() -> None:

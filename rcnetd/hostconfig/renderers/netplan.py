@@ -30,14 +30,8 @@ from rcnetd.hostconfig.renderers.model import (
     Target,
     Tree,
 )
-from rcnetd.hostconfig.renderers.netplan_reader import (
-    DIRECTORIES,
-    NETWORKD,
-    Configuration,
-    Definition,
-    StaticDefault,
-    read,
-)
+from rcnetd.hostconfig.renderers.netplan_definition import NETWORKD, Definition, StaticDefault
+from rcnetd.hostconfig.renderers.netplan_reader import DIRECTORIES, Configuration, read
 from rcnetd.hostconfig.renderers.rendering import (
     missing_name_servers,
     old_gateway,

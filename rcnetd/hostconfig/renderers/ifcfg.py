@@ -1,23 +1,33 @@
-"""ifcfg: /etc/sysconfig/network-scripts, as NetworkManager's ifcfg-rh plugin (EL9) reads it.
+"""ifcfg: /etc/sysconfig/network-scripts, as its two readers have it (sysconfig.txt).
 
-What its reader (nms-ifcfg-rh-reader.c, shvar.c) does, and the scripts of EL7 and 8 do alike:
+The readers are NetworkManager's ifcfg-rh plugin (EL 8 and 9: nms-ifcfg-rh-reader.c, shvar.c) and
+the network-scripts (EL 7 and 8). Our route is in `route-X`, which belongs to `ifcfg-X`: routes
+there are added with `BOOTPROTO=dhcp` and with `DEFROUTE=no`, too, and have a metric of their own,
+while the metric of `GATEWAY=` (`IPV4_ROUTE_METRIC`) is that of all routes.
 
-- `GATEWAY` in /etc/sysconfig/network is every static connection's that has none of its own, and
-  `GATEWAYDEV` there overrides `DEFROUTE`: both go.
-- `route-X` belongs to `ifcfg-X`. If a line in it is `ADDRESSn=…` it is read as variables, up to
-  the first n that is missing; else each line is what `ip route add` takes, and a word that the
-  plugin does not know (`proto`) loses the line.
-- Such routes hold with `BOOTPROTO=dhcp` and with `DEFROUTE=no` too, and have their own metric. So
-  our default route is there: `GATEWAY=` would only hold for static addresses, and its metric
-  (`IPV4_ROUTE_METRIC`) is all routes'. EL7's and 8's scripts do not know `METRICn`: there a route
-  in variables comes without.
-- With a `rule-X` the plugin leaves `route-X` to a dispatcher script: refused.
+These are all ways to a default route, and what rcnetd does about them on a public link (policy
+`no-default`):
+
+    GATEWAY=, GATEWAYn= in ifcfg-X, ifcfg-X:1   commented out; on ServiceNet's link, too
+    GATEWAY= in /etc/sysconfig/network          commented out: it is that of every static profile
+    GATEWAYDEV= there                           commented out, since it overrides DEFROUTE; profiles
+                                                that it kept from a default route lose theirs
+    BOOTPROTO=dhcp                              DEFROUTE=no
+    route-X, X.route, in both forms             default routes commented out (ifcfg_routes.py)
+    /etc/sysconfig/static-routes                default routes commented out; network-scripts only
+    rule-X                                      left alone on a public link: a diversion. On
+                                                ServiceNet's it is refused, since the plugin does
+                                                not read route-X beside it
+    IPV4_ROUTE_TABLE=                           left alone; our route names table main
+
+`DEFROUTE=no` is written only for DHCP: with static addresses it changes nothing once the gateway is
+gone, and nova-agent, which writes `ifcfg-X` again, would keep it while it drops our marks.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from posixpath import basename
 
@@ -25,422 +35,304 @@ from rcnetd.basic.dataclass import dataclass
 from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
 from rcnetd.hostconfig.renderers.ifcfg_reader import read_defaults
+from rcnetd.hostconfig.renderers.ifcfg_routes import Route, Routes
+from rcnetd.hostconfig.renderers.ifcfg_variables import Variables
 from rcnetd.hostconfig.renderers.marked_edits import Document, applied, changes, documents, own
 from rcnetd.hostconfig.renderers.model import CannotPersist, Changes, HostLink, Target, Tree
+from rcnetd.hostconfig.renderers.route_arguments import route_default
 
-__all__ = ["PATTERNS", "read_defaults", "render"]
+__all__ = ["PATTERNS", "is_read", "read_defaults", "render"]
 
 GLOBAL = "/etc/sysconfig/network"
+STATIC_ROUTES = "/etc/sysconfig/static-routes"
 DIRECTORY = "/etc/sysconfig/network-scripts"
 PATTERNS = (
     GLOBAL,
+    STATIC_ROUTES,
     *(f"{DIRECTORY}/{kind}-*" for kind in ("ifcfg", "route", "route6", "rule", "rule6")),
+    f"{DIRECTORY}/*.route",
 )
-# What the plugin takes for a backup (utils_should_ignore_file); `.rpmsave` it reads.
-IGNORED = re.compile(r".(~|\.(bak|orig|rej|rpmnew|augnew|augtmp))$|;[0-9a-f]{8}$", re.IGNORECASE)
-_ASSIGNMENT = re.compile(r"[ \t\r\v\f]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
-_PART = re.compile(
-    r"""'([^']*)'|"((?:[^"\\$`]|\\.)*)"|\\(.)|([^ \t\r\v\f'"\\$`;|&()<>]+)""", re.DOTALL
-)
-_END = re.compile(r"[ \t\r\v\f]*;?[ \t\r\v\f]*(?:(?<![^ \t\r\v\f;])#.*)?")
-_NEW_FORM = re.compile(r"[ \t\r\v\f]*ADDRESS[0-9]+=")
+# What the plugin takes for a backup (utils_should_ignore_file); it reads `.rpmsave`.
+_IGNORED = re.compile(r".(~|\.(bak|orig|rej|rpmnew|augnew|augtmp))$|;[0-9a-f]{8}$", re.IGNORECASE)
 _GATEWAY = re.compile(r"GATEWAY[0-9]*")
 _DNS = re.compile(r"DNS([0-9]+)")
-_NO = ("no", "false", "f", "n", "0")
-_DEFAULTS = ("default", "0/0", "0.0.0.0/0", "::/0", "::")
+_CONTROLLERS = ("MASTER", "TEAM_MASTER", "BRIDGE")
+_ALL = IPv4Network("0.0.0.0/0")
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """`KEY=value`. *raw* is the value as it is written."""
-
-    key: str
-    raw: str
-    index: int
-
-
-class Variables:
-    """A document of assignments; of several to one key the last counts."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.assignments: list[Assignment] = []
-        for index, line in enumerate(document.lines):
-            match = _ASSIGNMENT.fullmatch(line.removesuffix("\n"))
-            if match:
-                self.assignments.append(Assignment(match[1], match[2], index))
-                self._unquote(self.assignments[-1], must=False)
-
-    def get(self, key: str) -> str | None:
-        """The value, None for none. Refused: one that only a shell could tell."""
-        found = [item for item in self.assignments if item.key == key]
-        return self._unquote(found[-1], must=True) if found else None
-
-    def where(self, key: str) -> str:
-        """`path:line` of the assignment that counts."""
-        found = [item for item in self.assignments if item.key == key]
-        return self.document.where(found[-1].index)
-
-    def says_no(self, key: str) -> bool:
-        """Whether it is set to a word for false."""
-        return (self.get(key) or "").lower() in _NO
-
-    def keys(self, pattern: re.Pattern[str]) -> list[str]:
-        """The keys of this form, each once, in their order."""
-        found = [item.key for item in self.assignments if pattern.fullmatch(item.key)]
-        return list(dict.fromkeys(found))
-
-    def put_out(self, *keys: str) -> None:
-        """Put all assignments to these keys out of effect."""
-        self.document.put_out(item.index for item in self.assignments if item.key in keys)
-
-    def set(self, key: str, value: str) -> None:
-        """Have it set, in place of what there is."""
-        self.put_out(key)
-        self.document.append([f"{key}={value}"])
-
-    def _unquote(self, assignment: Assignment, *, must: bool) -> str:
-        text, value = assignment.raw, ""
-        where = self.document.where(assignment.index)
-        while match := _PART.match(text):
-            quoted = match[2] and re.sub(r"\\([$`\"\\])", r"\1", match[2])
-            value += match[1] or quoted or match[3] or match[4] or ""
-            text = text[match.end() :]
-        if _END.fullmatch(text):
-            return value
-        if text == "\\" or (text[0] in "'\"" and not re.match(r"\"(?:[^\"\\]|\\.)*\"", text)):
-            raise CannotPersist(f"{where}: {assignment.key}= is not closed at the end of the line")
-        if must:
-            raise CannotPersist(
-                f"{where}: only a shell can tell what {assignment.key}= is; write it out"
-            )
-        return ""
+def is_read(path: str) -> bool:
+    """Whether the plugin looks into a file of this name."""
+    return not basename(path).startswith(".") and not _IGNORED.search(basename(path))
 
 
 @dataclass(frozen=True)
 class Profile:
-    """An `ifcfg-X` of a link, and what its `ifcfg-X:1` add."""
+    """An `ifcfg-X`, and the `ifcfg-X:1` that add addresses to it."""
 
     name: str  # X
     variables: Variables
     aliases: tuple[Variables, ...] = ()
 
+    @property
+    def device(self) -> str:
+        """The link that the profile names."""
+        return self.variables.get("DEVICE") or self.name
+
+    @property
+    def is_dhcp(self) -> bool:
+        """Whether addresses come from DHCP."""
+        return self.variables.word("BOOTPROTO") in ("dhcp", "bootp")
+
+    @property
+    def at_boot(self) -> bool:
+        """Whether the link is brought up at boot."""
+        return not self.variables.is_no("ONBOOT")
+
+    def is_of(self, link: HostLink) -> bool:
+        """Whether the profile is of a link: by DEVICE, else by HWADDR, else by its name."""
+        device, mac = self.variables.get("DEVICE"), self.variables.get("HWADDR")
+        if device:
+            return device == link.name
+        if mac and link.mac:
+            return mac.lower() == link.mac
+        return link.name in (self.name, self.variables.get("NAME"))
+
+    @property
+    def name_servers(self) -> list[str]:
+        """The IPv4 name servers, in order."""
+        keys = sorted(self.variables.keys(_DNS), key=lambda key: int(key[3:]))
+        servers = [self.variables.get(key) for key in keys]
+        return [server for server in servers if server and ":" not in server]
+
 
 def render(tree: Tree, target: Target) -> Changes:
-    """The changes that make NetworkManager come up as *target* says."""
-    given = {path: file for path, file in tree.items() if not IGNORED.search(basename(path))}
-    rendering = _Rendering(documents(given), target)
+    """The changes that make the next boot come up as *target* says."""
+    counted = {path: file for path, file in tree.items() if is_read(path)}
+    rendering = _Rendering(documents(counted), target)
     rendering.run()
-    made = changes(given, rendering.documents, rendering.own)
-    _check(applied(tree, made), target, rendering.route_paths)
+    made = changes(counted, rendering.documents, rendering.own)
+    _check(applied(counted, made), target, rendering.our_paths)
     return made
 
 
 class _Rendering:
-    """The edits for one wish."""
+    """The edits for one target."""
 
     def __init__(self, found: dict[str, Document], target: Target) -> None:
         self.documents, self.target = found, target
         self.own: dict[str, bytes] = {}
-        self.route_paths: set[str] = set()
-        self._parsed = {
-            path: Variables(document)
-            for path, document in found.items()
-            if basename(path).startswith("ifcfg-")
-        }
+        self.our_paths: set[str] = set()
+        self._route_files: dict[str, Routes] = {}
+        self.profiles = list(_profiles(found))
+        self.servicenet = self._require_servicenet()
+        self.public = [one for link in target.public for one in self._profiles_of(link)]
 
     def run(self) -> None:
-        target = self.target
-        servicenet = self._servicenet()
-        public = [profile for nic in target.public for profile in self._profiles(nic)]
-        of_all = self._clean_global(public)
-        for profile in servicenet:
-            self._clean(profile)
-        if target.policy is PublicInterface.DOWN:
-            for profile in public:
-                if not profile.variables.says_no("ONBOOT"):
+        """Make all edits."""
+        old = self._clean_global()
+        self._clean_static_routes()
+        for profile in self.servicenet:
+            self._remove_defaults(profile, keep=self._our_route(profile))
+        if self.target.policy is PublicInterface.DOWN:
+            for profile in self.public:
+                if profile.at_boot:
                     profile.variables.set("ONBOOT", "no")
-            self._move_dns(public, servicenet)
+            self._move_dns()
         else:
-            old = [item for profile in public for item in self._no_default(profile)]
-            self._public_routes(old + of_all)
-        for profile in servicenet:
-            route = Route("0.0.0.0/0", target.gateway, METRIC, target.onlink)
-            self._add_routes(profile, target.servicenet.name, [route])
-            self.route_paths.add(f"{DIRECTORY}/route-{profile.name}")
+            old = [item for profile in self.public for item in self._no_default(profile)] + old
+            self._public_routes(old)
+        for profile in self.servicenet:
+            self._add_our_route(profile)
 
     # Which profiles
 
-    def _profiles(self, nic: HostLink) -> list[Profile]:
-        found = []
-        for path, variables in self._parsed.items():
-            name = basename(path).partition("-")[2]
-            if self._is_alias(name) or not _is_of(variables, name, nic):
-                continue
-            aliases = tuple(
-                self._parsed[other] for other in self._parsed if other.startswith(f"{path}:")
-            )
-            found.append(Profile(name, variables, aliases))
-        return found
+    def _profiles_of(self, link: HostLink) -> list[Profile]:
+        """The profiles of a link, and of the bond, team or bridge that it is a port of."""
+        found = [profile for profile in self.profiles if profile.is_of(link)]
+        controllers = {profile.variables.get(key) for profile in found for key in _CONTROLLERS}
+        found += [one for one in self.profiles if one.device in controllers and one not in found]
+        return [profile for profile in found if profile not in self.servicenet]
 
-    def _is_alias(self, name: str) -> bool:
-        """`eth0:1` is an alias if there is an `ifcfg-eth0`."""
-        base, colon, _ = name.rpartition(":")
-        return bool(colon) and f"{DIRECTORY}/ifcfg-{base}" in self._parsed
-
-    def _servicenet(self) -> list[Profile]:
-        nic = self.target.servicenet
-        if all(basename(path) == "ifcfg-lo" for path in self._parsed):
+    def _require_servicenet(self) -> list[Profile]:
+        link = self.target.servicenet
+        if all(profile.name == "lo" for profile in self.profiles):
             raise CannotPersist(
-                f"{DIRECTORY}: no ifcfg files there; where NetworkManager has keyfiles it is"
-                " 'persist: network-manager'"
+                f"{DIRECTORY}: there are no ifcfg files; if NetworkManager uses keyfiles, set"
+                " 'persist' to 'network-manager'"
             )
-        found = self._profiles(nic)
+        found = [profile for profile in self.profiles if profile.is_of(link)]
         if not found:
-            raise CannotPersist(f"{DIRECTORY}: no ifcfg file there is {nic.name}'s; add one")
-        at_boot = [profile for profile in found if not profile.variables.says_no("ONBOOT")]
+            raise CannotPersist(f"{DIRECTORY}: there is no ifcfg file for {link.name}; add one")
+        at_boot = [profile for profile in found if profile.at_boot]
         if not at_boot:
             path = found[0].variables.document.path
-            raise CannotPersist(
-                f"{path}: {nic.name} is not brought up at boot; it needs ONBOOT=yes"
-            )
+            raise CannotPersist(f"{path}: {link.name} is not brought up at boot; set ONBOOT=yes")
         for profile in at_boot:
-            for kind in ("rule", "rule6"):
-                path = f"{DIRECTORY}/{kind}-{profile.name}"
-                if path in self.documents:
-                    raise CannotPersist(
-                        f"{path}: NetworkManager does not read route-{profile.name} beside this;"
-                        " it has to go"
-                    )
+            self._refuse_rules(profile)
         return at_boot
+
+    def _refuse_rules(self, profile: Profile) -> None:
+        for kind in ("rule", "rule6"):
+            path = f"{DIRECTORY}/{kind}-{profile.name}"
+            if path in self.documents:
+                raise CannotPersist(
+                    f"{path}: NetworkManager does not read route-{profile.name} beside it; move the"
+                    f" rules to ROUTING_RULE_n= in ifcfg-{profile.name}"
+                )
 
     # What goes
 
-    def _clean_global(self, public: Sequence[Profile]) -> list[tuple[Profile, IPv4Address]]:
-        """Put the global gateway out of effect; it was the public link's."""
+    def _clean_global(self) -> list[tuple[Profile, IPv4Address]]:
+        """Remove the global gateway, which was the public link's; returns it."""
         if GLOBAL not in self.documents:
             return []
         variables = Variables(self.documents[GLOBAL])
-        old = _address(variables, "GATEWAY")
-        variables.put_out("GATEWAY")
+        old = variables.address("GATEWAY")
+        variables.put_out(["GATEWAY"])
         device = variables.get("GATEWAYDEV")
-        if device != self.target.servicenet.name:
-            variables.put_out("GATEWAYDEV")
+        if device and device != self.target.servicenet.name:
+            variables.put_out(["GATEWAYDEV"])
+            self._clean_silenced(device)
         if self._no_ipv6:
-            variables.put_out("IPV6_DEFAULTGW", "IPV6_DEFAULTDEV")
-        return [(profile, old) for profile in public[:1] if old]
+            variables.put_out(["IPV6_DEFAULTGW", "IPV6_DEFAULTDEV"])
+        return [(profile, old) for profile in self.public[:1] if old]
+
+    def _clean_silenced(self, device: str) -> None:
+        """Remove the default routes that `GATEWAYDEV` kept other links from having."""
+        for profile in self.profiles:
+            if profile.device != device and profile not in (*self.servicenet, *self.public):
+                for variables in (profile.variables, *profile.aliases):
+                    variables.put_out(variables.keys(_GATEWAY))
+                self._refuse_dhcp_default(profile)
 
     @property
     def _no_ipv6(self) -> bool:
         target = self.target
-        return (
-            target.public_ipv6 is PublicIPv6.NO_DEFAULT
-            and target.policy is not PublicInterface.DOWN
-            and bool(target.public)
-        )
+        stays_up = target.policy is not PublicInterface.DOWN and bool(target.public)
+        return target.public_ipv6 is PublicIPv6.NO_DEFAULT and stays_up
 
-    def _clean(self, profile: Profile) -> list[IPv4Address]:
-        """Put a profile's IPv4 default routes out of effect; returns their gateways."""
-        old = []
+    def _remove_defaults(self, profile: Profile, keep: Route | None = None) -> list[IPv4Address]:
+        """Remove the IPv4 default routes of a profile except DHCP's; returns their gateways."""
+        old: list[IPv4Address] = []
         for variables in (profile.variables, *profile.aliases):
-            for key in variables.keys(_GATEWAY):
-                address = _address(variables, key)
-                old += [address] if address else []
-                variables.put_out(key)
-        document = self.documents.get(f"{DIRECTORY}/route-{profile.name}")
-        return old + (Routes(document).put_out_defaults() if document else [])
+            keys = variables.keys(_GATEWAY)
+            old += [address for key in keys if (address := variables.address(key))]
+            variables.put_out(keys)
+        for routes in self._routes_of(profile):
+            old += routes.remove_defaults(keep)
+        return old
+
+    def _routes_of(self, profile: Profile, kind: str = "route") -> list[Routes]:
+        """The route files of a profile that exist."""
+        version = 6 if kind == "route6" else 4
+        paths = [path for path in _route_paths(profile, kind) if path in self.documents]
+        for path in paths:
+            if path not in self._route_files:
+                self._route_files[path] = Routes(self.documents[path], version=version)
+        return [self._route_files[path] for path in paths]
 
     def _no_default(self, profile: Profile) -> list[tuple[Profile, IPv4Address]]:
-        old = self._clean(profile)
-        if not profile.variables.says_no("DEFROUTE"):
-            profile.variables.set("DEFROUTE", "no")
+        """Remove the default routes of a public link; returns the old gateways."""
+        old = self._remove_defaults(profile)
+        self._refuse_dhcp_default(profile)
         if self._no_ipv6:
-            profile.variables.put_out("IPV6_DEFAULTGW")
-            if not profile.variables.says_no("IPV6_DEFROUTE"):
+            profile.variables.put_out(["IPV6_DEFAULTGW"])
+            if not profile.variables.is_no("IPV6_DEFROUTE"):
                 profile.variables.set("IPV6_DEFROUTE", "no")
-            document = self.documents.get(f"{DIRECTORY}/route6-{profile.name}")
-            if document:
-                Routes(document).put_out_defaults()
+            for routes in self._routes_of(profile, "route6"):
+                routes.remove_defaults()
         return [(profile, gateway) for gateway in old]
+
+    def _refuse_dhcp_default(self, profile: Profile) -> None:
+        if profile.is_dhcp and not profile.variables.is_no("DEFROUTE"):
+            profile.variables.set("DEFROUTE", "no")
+
+    def _clean_static_routes(self) -> None:
+        """`any net 0.0.0.0 netmask 0.0.0.0 gw G`: the arguments of `route add -`."""
+        document = self.documents.get(STATIC_ROUTES)
+        for index, line in enumerate(document.lines if document else []):
+            link, *words = line.partition("#")[0].split() or [""]
+            is_ours = link == self.target.servicenet.name
+            if words and not is_ours and route_default(["add", f"-{words[0]}", *words[1:]]):
+                assert document
+                document.put_out([index])
 
     # What comes
 
-    def _move_dns(self, public: Sequence[Profile], servicenet: Sequence[Profile]) -> None:
-        theirs = [server for profile in public for server in _name_servers(profile)]
-        for profile in servicenet:
-            variables, mine = profile.variables, _name_servers(profile)
+    def _move_dns(self) -> None:
+        """Add the public links' name servers after ServiceNet's."""
+        theirs = [server for profile in self.public for server in profile.name_servers]
+        for profile in self.servicenet:
+            variables, mine = profile.variables, profile.name_servers
             added = [server for server in dict.fromkeys(theirs) if server not in mine]
             if not added:
                 continue
-            numbers = [int(key[3:]) for key in variables.keys(_DNS)]
-            first = max(numbers, default=0) + 1
-            variables.document.append(
-                [f"DNS{number}={server}" for number, server in enumerate(added, first)]
-            )
-            # The scripts take DNS1 as little as DHCP's then; of a static profile it says nothing.
-            if (variables.get("BOOTPROTO") or "").lower() not in ("dhcp", "bootp"):
-                variables.put_out("PEERDNS")
+            first = 1 + max((int(key[3:]) for key in variables.keys(_DNS)), default=0)
+            lines = [f"DNS{number}={server}" for number, server in enumerate(added, first)]
+            variables.document.append(lines)
+            # With PEERDNS=no the scripts do not write resolv.conf at all. For a static profile
+            # the key has no other meaning.
+            if not profile.is_dhcp:
+                variables.put_out(["PEERDNS"])
+
+    def _our_route(self, profile: Profile) -> Route:
+        table = profile.variables.get("IPV4_ROUTE_TABLE") or "0"
+        target = self.target
+        return Route(_ALL, target.gateway, METRIC, target.onlink, table not in ("0", "254"))
+
+    def _add_our_route(self, profile: Profile) -> None:
+        self.our_paths.update(_route_paths(profile))
+        route = self._our_route(profile)
+        if not any(routes.has(route) for routes in self._routes_of(profile)):
+            self._add_routes(profile, self.target.servicenet.name, [route])
 
     def _public_routes(self, old: Sequence[tuple[Profile, IPv4Address]]) -> None:
         networks = self.target.public_routes
-        if not networks:
-            return
-        if not old:
+        if networks and not old:
             raise CannotPersist(
                 f"{DIRECTORY}: public_routes need the public link's old gateway, and there is no"
-                " GATEWAY there; add the routes to its route file"
+                " GATEWAY= for it; add the routes to its route file"
             )
-        profile, gateway = old[0]
-        link = profile.variables.get("DEVICE") or profile.name
-        self._add_routes(profile, link, [Route(str(network), gateway) for network in networks])
+        if networks:
+            profile, gateway = old[0]
+            routes = [Route(network, gateway) for network in networks]
+            self._add_routes(profile, profile.device, routes)
 
     def _add_routes(self, profile: Profile, link: str, routes: Sequence[Route]) -> None:
         path = f"{DIRECTORY}/route-{profile.name}"
-        if path in self.documents:
-            Routes(self.documents[path]).add(link, routes)
-        else:
+        if path not in self.documents:
             self.own[path] = own([route.line(link) for route in routes])
+        for existing in self._routes_of(profile):
+            if existing.document.path == path:
+                existing.add(link, routes)
 
 
-@dataclass(frozen=True)
-class Route:
-    """A route of ours, in both forms."""
-
-    network: str
-    gateway: IPv4Address
-    metric: int | None = None
-    onlink: bool = False
-
-    def line(self, link: str) -> str:
-        """As `ip route add` takes it."""
-        metric = "" if self.metric is None else f" metric {self.metric}"
-        onlink = " onlink" if self.onlink else ""
-        return f"{self.network} via {self.gateway} dev {link}{metric}{onlink}"
-
-    def variables(self, number: int) -> Iterator[str]:
-        """As `ADDRESSn` and so on."""
-        network = IPv4Network(self.network)
-        yield f"ADDRESS{number}={network.network_address}"
-        yield f"NETMASK{number}={network.netmask}"
-        yield f"GATEWAY{number}={self.gateway}"
-        if self.metric is not None:
-            yield f"METRIC{number}={self.metric}"
-        if self.onlink:
-            yield f"OPTIONS{number}=onlink"
+def _profiles(found: dict[str, Document]) -> Iterable[Profile]:
+    """The profiles; `ifcfg-eth0:1` belongs to `ifcfg-eth0`, if there is one."""
+    start = f"{DIRECTORY}/ifcfg-"
+    parsed = {path: Variables(found[path]) for path in found if path.startswith(start)}
+    for path, variables in parsed.items():
+        if path.rpartition(":")[0] in parsed:
+            continue
+        aliases = tuple(parsed[other] for other in parsed if other.startswith(f"{path}:"))
+        yield Profile(path[len(start) :], variables, aliases)
 
 
-class Routes:
-    """A route file in either form."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self._variables: Variables | None = None
-        self._kept: list[Mapping[str, Assignment]] = []  # in variables: those that stay, in order
-        if any(_NEW_FORM.match(line) for line in document.lines):
-            self._variables = Variables(document)
-            self._kept = list(self._numbered(self._variables))
-
-    @staticmethod
-    def _numbered(variables: Variables) -> Iterator[Mapping[str, Assignment]]:
-        """The routes up to the first number that is missing, by `ADDRESS`, `NETMASK` …."""
-        last = {item.key: item for item in variables.assignments}
-        number = 0
-        while variables.get(f"ADDRESS{number}"):
-            yield {
-                key: last[f"{key}{number}"]
-                for key in ("ADDRESS", "NETMASK", "GATEWAY", "METRIC", "OPTIONS")
-                if f"{key}{number}" in last
-            }
-            number += 1
-
-    def put_out_defaults(self) -> list[IPv4Address]:
-        """Put default routes of table main out of effect; returns their gateways."""
-        if self._variables is None:
-            indexes = range(len(self.document.lines))
-            return [gateway for index in indexes for gateway in self._put_out_line(index)]
-        variables, gateways = self._variables, []
-        kept = [route for route in self._kept if not self._is_default(route)]
-        gone = [route for route in self._kept if route not in kept]
-        first = next((n for n, route in enumerate(self._kept) if route not in kept), None)
-        if first is None:
-            return []
-        for route in gone:
-            if "GATEWAY" in route:
-                address = _address(variables, route["GATEWAY"].key)
-                gateways += [address] if address else []
-        # The others move up: what follows a missing number is not read.
-        keys = [item.key for route in self._kept[first:] for item in route.values()]
-        variables.put_out(*keys)
-        moved = [
-            f"{key}{number}={item.raw.rstrip()}"
-            for number, route in enumerate(kept[first:], first)
-            for key, item in route.items()
-        ]
-        if moved:
-            self.document.append(moved)
-        return gateways
-
-    def _is_default(self, route: Mapping[str, Assignment]) -> bool:
-        assert self._variables is not None
-        values = {key: self._variables.get(item.key) for key, item in route.items()}
-        other_table = "table" in (values.get("OPTIONS") or "").split()
-        return values["ADDRESS"] == values.get("NETMASK") == "0.0.0.0" and not other_table
-
-    def _put_out_line(self, index: int) -> Iterator[IPv4Address]:
-        words = [word for word in self.document.lines[index].split() if word != "to"]
-        if not words or words[0] not in _DEFAULTS:
-            return
-        values = dict(zip(words, words[1:]))
-        if values.get("table", "main") not in ("main", "254"):
-            return
-        self.document.put_out([index])
-        try:
-            yield IPv4Address(values.get("via", ""))
-        except ValueError:
-            return
-
-    def add(self, link: str, routes: Sequence[Route]) -> None:
-        """Add routes, in the file's form."""
-        if self._variables is None:
-            self.document.append([route.line(link) for route in routes])
-            return
-        start = sum(not self._is_default(route) for route in self._kept)
-        for number, route in enumerate(routes, start):
-            self.document.append(list(route.variables(number)))
+def _route_paths(profile: Profile, kind: str = "route") -> list[str]:
+    """The route files of a profile. The scripts also read those that are named by the link."""
+    names = dict.fromkeys((profile.name, profile.device))
+    paths = [f"{DIRECTORY}/{kind}-{name}" for name in names]
+    return paths + [f"{DIRECTORY}/{name}.route" for name in names if kind == "route"]
 
 
-def _is_of(variables: Variables, name: str, nic: HostLink) -> bool:
-    """Whether a profile is of a link: by DEVICE, else by HWADDR, else by its name."""
-    device, mac = variables.get("DEVICE"), variables.get("HWADDR")
-    if device:
-        return device == nic.name
-    if mac and nic.mac:
-        return mac.lower() == nic.mac
-    return nic.name in (name, variables.get("NAME"))
-
-
-def _address(variables: Variables, key: str) -> IPv4Address | None:
-    value = variables.get(key)
-    try:
-        return IPv4Address(value) if value else None
-    except ValueError:
-        raise CannotPersist(f"{variables.where(key)}: {key}={value} is not an address") from None
-
-
-def _name_servers(profile: Profile) -> list[str]:
-    keys = sorted(profile.variables.keys(_DNS), key=lambda key: int(key[3:]))
-    servers = [profile.variables.get(key) for key in keys]
-    return [server for server in servers if server and ":" not in server]
-
-
-def _check(tree: Tree, target: Target, paths: set[str]) -> None:
-    """Read what was made, by the other reader: exactly one winning default, ours."""
+def _check(tree: Tree, target: Target, our_paths: set[str]) -> None:
+    """Read the new files by the other reader: ours is the only default route that wins."""
     defaults = read_defaults(tree)
     best = min(default.metric for default in defaults)
     for default in defaults:
-        is_ours = default.path in paths and default.gateway == target.gateway
+        is_ours = default.path in our_paths and default.gateway == target.gateway
         if default.metric == best and not is_ours:
             raise CannotPersist(
-                f"{default.path}: {default.link} would have a default route of metric"
-                f" {default.metric} still; remove it"
+                f"{default.path}: {default.link} would still have a default route of metric"
+                f" {default.metric}; remove it"
             )

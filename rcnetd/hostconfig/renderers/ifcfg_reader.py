@@ -1,7 +1,8 @@
-"""A second reading of ifcfg files, apart from the renderer's: which default routes they make.
+"""Reads which default routes ifcfg files make, apart from the renderer.
 
-There is no Enterprise Linux to ask; two readings of NetworkManager's source that agree are what
-there is. By line: shvar.c's svUnescape; by profile: nms-ifcfg-rh-reader.c's make_ip4_setting.
+Enterprise Linux has no tool that reads a copy of the files, so the renderer's result is read again
+here, by other code. A line is read as shvar.c's svUnescape reads it, a profile as make_ip4_setting
+in nms-ifcfg-rh-reader.c does.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from rcnetd.hostconfig.renderers.model import CannotPersist, DefaultRoute, Tree
+from rcnetd.hostconfig.renderers.route_arguments import ip_default
 
 _ROOT = "/etc/sysconfig/"
 _SCRIPTS = _ROOT + "network-scripts/"
@@ -37,7 +39,7 @@ def read_defaults(tree: Tree) -> list[DefaultRoute]:
 
 
 def _is_left_out(tree: Tree, path: str) -> bool:
-    """Backups, and aliases: their base reads those."""
+    """Whether it is a backup, or an alias, which belongs to another profile."""
     base = path.rpartition(":")[0]
     return path.lower().endswith(_BACKUPS) or bool(base and base in tree)
 
@@ -49,11 +51,11 @@ def _connection(
     never = not _flag(values, "DEFROUTE", default=True)
     if everywhere.get("GATEWAYDEV") and values.get("DEVICE"):
         never = everywhere["GATEWAYDEV"] != values["DEVICE"]
-    method = values.get("BOOTPROTO", "").lower()
-    if method in ("dhcp", "bootp"):
-        if not never and _flag(values, "PEERROUTES", default=True):
-            yield DefaultRoute(link, None, _metric(values), path)
+    if values.get("IPV4_ROUTE_TABLE", "0") not in ("0", "254"):
         return
+    method = values.get("BOOTPROTO", "").lower()
+    if method in ("dhcp", "bootp") and not never and _flag(values, "PEERROUTES", default=True):
+        yield DefaultRoute(link, None, _metric(values), path)
     if not any(key.startswith("IPADDR") for key in values):
         return
     gateways = [values.get(f"GATEWAY{n}") for n in ("", *range(256))]
@@ -69,31 +71,35 @@ def _connection(
 
 
 def _routes(tree: Tree, name: str, values: _Values) -> Iterator[DefaultRoute]:
-    """Those of the route file, which a rule file beside it makes another's business."""
+    """The default routes of the route file, which the plugin does not read beside a rule file."""
     path = f"{_SCRIPTS}route-{name}"
     if path not in tree or any(f"{_SCRIPTS}{kind}-{name}" in tree for kind in ("rule", "rule6")):
         return
-    link, metric = _link(name, values), _metric(values)
-    routes = _values(tree, path, must=False)
-    number = 0
-    while routes.get(f"ADDRESS{number}"):
-        gateway = IPv4Address(routes.get(f"GATEWAY{number}") or "0.0.0.0")
-        target = routes[f"ADDRESS{number}"], routes.get(f"NETMASK{number}")
-        if target == ("0.0.0.0", "0.0.0.0") and "table" not in routes.get(f"OPTIONS{number}", ""):
-            yield DefaultRoute(link, gateway, int(routes.get(f"METRIC{number}", metric)), path)
-        number += 1
-    if any(key.startswith("ADDRESS") and key[7:].isdigit() for key in routes):
-        return
-    for line in _text(tree, path).split("\n"):
-        words = line.replace("\t", " ").split(" ")
-        words = [word for word in words if word not in ("", "to")]
-        if words[:1] in (["default"], ["0.0.0.0/0"], ["0/0"]) and "table" not in words:
-            given = dict(zip(words[1::2], words[2::2]))
-            try:
-                gateway = IPv4Address(given.get("via", "0.0.0.0"))
-                yield DefaultRoute(link, gateway, int(given.get("metric", metric)), path)
-            except ValueError:  # the plugin leaves such a line out
-                continue
+    variables = _values(tree, path, must=False)
+    if any(key.startswith("ADDRESS") and key[7:].isdigit() for key in variables):
+        lines = list(_numbered_lines(variables))
+    else:
+        lines = [line.partition("#")[0] for line in _text(tree, path).split("\n")]
+    for line in lines:
+        default = ip_default(line.split(), 4)
+        if default and default.version == 4:
+            gateway = default.gateway if isinstance(default.gateway, IPv4Address) else None
+            metric = _metric(values) if default.metric is None else default.metric
+            yield DefaultRoute(_link(name, values), gateway, metric, path)
+
+
+def _numbered_lines(variables: _Values) -> Iterator[str]:
+    """Numbered routes as the arguments of `ip route add`, up to the first missing number."""
+    for number in range(len(variables)):
+        address = variables.get(f"ADDRESS{number}")
+        if not address:
+            return
+        netmask = variables.get(f"NETMASK{number}") or "255.255.255.255"
+        words = [f"{address}/{netmask}", variables.get(f"OPTIONS{number}", "")]
+        for key, word in (("GATEWAY", "via"), ("METRIC", "metric")):
+            value = variables.get(f"{key}{number}")
+            words += [word, value] if value else []
+        yield " ".join(words)
 
 
 def _link(path: str, values: _Values) -> str:
@@ -115,7 +121,10 @@ def _text(tree: Tree, path: str) -> str:
 
 
 def _values(tree: Tree, path: str, *, must: bool = True) -> _Values:
-    """The variables of a file. A value that is no single word counts as none; *must* refuses it."""
+    """The variables of a file. A value that is not one word counts as empty.
+
+    *must*: raise `CannotPersist` if a quote is not closed.
+    """
     values: _Values = {}
     for number, line in enumerate(_text(tree, path).split("\n") if path in tree else [], 1):
         key, equals, rest = line.strip().removeprefix("export ").strip().partition("=")
@@ -125,7 +134,9 @@ def _values(tree: Tree, path: str, *, must: bool = True) -> _Values:
             words = shlex.split(rest.split(" #")[0].rstrip("; \t\r"))
         except ValueError:
             if must:
-                raise CannotPersist(f"{path}:{number}: {key}= is not closed") from None
+                raise CannotPersist(
+                    f"{path}:{number}: {key}= does not end on its line; write it on one line"
+                ) from None
             words = []
         values[key] = words[0] if len(words) == 1 and not rest.startswith(" ") else ""
     return values

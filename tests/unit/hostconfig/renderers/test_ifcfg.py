@@ -1,12 +1,12 @@
 """The ifcfg renderer, on trees of files kept in the repository and on made-up ones.
 
-There is no Enterprise Linux here to ask: what was made is judged by a second reading
-(`test_ifcfg_reader.py`), and by the kept trees.
+Enterprise Linux has no tool that reads a copy of the files. A second reader judges the results
+(`ifcfg_reader.py`).
 """
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from rcnetd.basic.dataclass import replace
 from rcnetd.core.settings import PublicInterface, PublicIPv6
-from rcnetd.hostconfig.renderers.ifcfg import PATTERNS, read_defaults, render
+from rcnetd.hostconfig.policy import taken_back
+from rcnetd.hostconfig.renderers.ifcfg import PATTERNS, is_read, read_defaults, render
 from rcnetd.hostconfig.renderers.marked_edits import OFF, applied
 from rcnetd.hostconfig.renderers.model import CannotPersist, File, HostLink, Target, Tree
 from tests.support.properties import check, examples
@@ -57,26 +58,35 @@ def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> 
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({"ifcfg_eth0": "", "ifcfg_eth1": ""}, f"{SCRIPTS}: no ifcfg files there; where Network"),
+        ({"ifcfg_eth0": "", "ifcfg_eth1": ""}, f"{SCRIPTS}: there are no ifcfg files; if Network"),
         (
             {"ifcfg_eth0": "", "ifcfg_eth1": "", "ifcfg_lo": "DEVICE=lo\n"},
-            f"{SCRIPTS}: no ifcfg files there",
+            f"{SCRIPTS}: there are no ifcfg files",
         ),
-        ({"ifcfg_eth1": ""}, f"{SCRIPTS}: no ifcfg file there is eth1's"),
+        ({"ifcfg_eth1": ""}, f"{SCRIPTS}: there is no ifcfg file for eth1"),
         ({"ifcfg_eth1": ETH1 + "ONBOOT=No\n"}, f"{SCRIPTS}/ifcfg-eth1: eth1 is not brought up"),
         ({"rule_eth1": "from all lookup 7\n"}, f"{SCRIPTS}/rule-eth1: NetworkManager does not"),
         ({"rule6_eth1": "from all lookup 7\n"}, f"{SCRIPTS}/rule6-eth1: NetworkManager does"),
-        ({"ifcfg_eth0": ETH0 + "NAME='a\nX=b'\n"}, f"{SCRIPTS}/ifcfg-eth0:6: NAME= is not closed"),
-        ({"ifcfg_eth0": 'A="\\"\n'}, f"{SCRIPTS}/ifcfg-eth0:1: A= is not closed"),
-        ({"ifcfg_eth0": "A=b\\\n"}, f"{SCRIPTS}/ifcfg-eth0:1: A= is not closed"),
-        ({"ifcfg_eth0": "\nDEVICE=$X\n"}, f"{SCRIPTS}/ifcfg-eth0:2: only a shell can tell what D"),
-        ({"ifcfg_eth0": 'DEVICE="`x`"\n'}, f"{SCRIPTS}/ifcfg-eth0:1: only a shell can tell"),
-        ({"ifcfg_eth0": "DEVICE=a b\n"}, f"{SCRIPTS}/ifcfg-eth0:1: only a shell can tell"),
+        ({"ifcfg_eth0": ETH0 + "NAME='a\nX=b'\n"}, f"{SCRIPTS}/ifcfg-eth0:6: NAME= does not end"),
+        ({"ifcfg_eth0": 'A="\\"\n'}, f"{SCRIPTS}/ifcfg-eth0:1: A= does not end"),
+        ({"ifcfg_eth0": "A=b\\\n"}, f"{SCRIPTS}/ifcfg-eth0:1: A= does not end"),
+        (
+            {"ifcfg_eth0": "\nDEVICE=$X\n"},
+            f"{SCRIPTS}/ifcfg-eth0:2: DEVICE= has a value that only a shell can tell; write it out",
+        ),
+        (
+            {"ifcfg_eth0": 'DEVICE="`x`"\n'},
+            f"{SCRIPTS}/ifcfg-eth0:1: DEVICE= has a value that only a shell can tell",
+        ),
+        (
+            {"ifcfg_eth0": "DEVICE=a b\n"},
+            f"{SCRIPTS}/ifcfg-eth0:1: DEVICE= has a value that only a shell can tell",
+        ),
         ({"ifcfg_eth0": "\nA=\0\n"}, f"{SCRIPTS}/ifcfg-eth0:2: a NUL byte"),
         ({"ifcfg_eth0": ETH0 + "GATEWAY0=gw\n"}, f"{SCRIPTS}/ifcfg-eth0:6: GATEWAY0=gw is not"),
         (
             {"ifcfg_eth2": "DEVICE=eth2\nBOOTPROTO=dhcp\nIPV4_ROUTE_METRIC=1\n"},
-            f"{SCRIPTS}/ifcfg-eth2: eth2 would have a default route of metric 1 still",
+            f"{SCRIPTS}/ifcfg-eth2: eth2 would still have a default route of metric 1",
         ),
     ],
 )
@@ -89,7 +99,7 @@ def test_refuses(files: dict[str, str], reason: str) -> None:
 
 
 def test_refuses_public_routes_without_a_gateway() -> None:
-    """Nobody knows the gateway of DHCP beforehand."""
+    """Nobody knows the gateway that DHCP will give."""
     target = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
     with pytest.raises(CannotPersist, match="public_routes need the public link's old gateway"):
         render(tree(ifcfg_eth0="DEVICE=eth0\nBOOTPROTO=dhcp\n"), target)
@@ -97,24 +107,61 @@ def test_refuses_public_routes_without_a_gateway() -> None:
 
 @pytest.mark.parametrize("value", ["$(hostname)", "`x`", '"$X"', "a b", "a|b"])
 def test_what_only_a_shell_can_tell_does_not_matter_elsewhere(value: str) -> None:
-    """Keys that nothing depends on survive whatever they are."""
+    """A key that nothing depends on may have any value."""
     before = tree(ifcfg_eth0=f"{ETH0}DHCP_HOSTNAME={value}\n")
     assert f"\nDHCP_HOSTNAME={value}\n" in rendered(before)["ifcfg-eth0"]
 
 
 @pytest.mark.parametrize("kept", ["eth1", '"eth1"'])
 def test_a_global_device_that_is_servicenet_stays(kept: str) -> None:
-    """Only another link's would take the default away."""
+    """Only another link's takes the default route away."""
     assert "network" not in rendered(tree(network=f"GATEWAYDEV={kept}\n"))
 
 
 def test_the_last_of_several_counts() -> None:
     """All of them go, and one comes."""
-    text = rendered(tree(ifcfg_eth0=f"{ETH0}DEFROUTE=no\nDEFROUTE=yes\n"))["ifcfg-eth0"]
+    dhcp = "DEVICE=eth0\nBOOTPROTO=dhcp\n"
+    text = rendered(tree(ifcfg_eth0=f"{dhcp}DEFROUTE=no\nDEFROUTE=yes\n"))["ifcfg-eth0"]
     assert f"{OFF}DEFROUTE=no\n{OFF}DEFROUTE=yes\n" in text
-    assert "ifcfg-eth0" not in rendered(
-        tree(ifcfg_eth0=f"{ETH0}DEFROUTE=yes\nDEFROUTE=no\n".replace("GATEWAY", "#"))
-    )
+    assert "ifcfg-eth0" not in rendered(tree(ifcfg_eth0=f"{dhcp}DEFROUTE=yes\nDEFROUTE=no\n"))
+
+
+def test_a_static_profile_needs_no_defroute() -> None:
+    """nova-agent would keep it when it writes the gateway again, and there would be no route."""
+    assert "DEFROUTE" not in rendered(tree())["ifcfg-eth0"]
+
+
+def test_a_profile_that_is_written_again_is_edited_again() -> None:
+    """nova-agent drops our marks and our route; `revert` then leaves its file as it is."""
+    after = applied(tree(), render(tree(), NO_DEFAULT))
+    again = {**after, f"{SCRIPTS}/ifcfg-eth0": File(ETH0.encode())}
+    assert applied(again, render(again, NO_DEFAULT)) == after
+    assert applied(again, taken_back(again)) == tree()
+
+
+@pytest.mark.parametrize("lines", [
+    "10.176.0.0/12 via 10.180.0.1\n0.0.0.0/0 via 10.180.31.254 metric 1 dev eth1\n",
+    "ADDRESS0=0.0.0.0\nNETMASK0=0.0.0.0\nGATEWAY0=10.180.31.254\nMETRIC0=1\n",
+])  # fmt: skip
+def test_our_route_is_known_without_our_marks(lines: str) -> None:
+    """`nmcli connection modify` keeps our values, but no comments; nothing is written again."""
+    before = tree(ifcfg_eth0=ETH0.replace("GATEWAY", "#"), route_eth1=lines)
+    assert rendered(before) == {}
+
+
+def test_numbered_routes_need_only_what_the_scripts_read() -> None:
+    """They read ADDRESSn, NETMASKn and GATEWAYn; each gateway is reachable when it is needed."""
+    gateway = IPv4Address("10.200.0.1")
+    target = replace(NO_DEFAULT, gateway=gateway, onlink=True)
+    lines = "ADDRESS0=10.176.0.0\nNETMASK0=255.240.0.0\nGATEWAY0=10.180.0.1\n"
+    text = rendered(tree(route_eth1=lines), target)["route-eth1"]
+    values = dict(line.split("=") for line in text.splitlines() if not line.startswith("#"))
+    reachable = [IPv4Network("10.180.0.0/19")]
+    for number in range(3):
+        via = values.get(f"GATEWAY{number}")
+        assert via is None or any(IPv4Address(via) in network for network in reachable)
+        reachable.append(IPv4Network((values[f"ADDRESS{number}"], values[f"NETMASK{number}"])))
+    assert reachable[-1].prefixlen == 0
 
 
 @pytest.mark.parametrize(
@@ -155,9 +202,31 @@ def test_a_route_of_another_table_stays_in_both_forms() -> None:
 
 
 def test_patterns_are_of_what_is_read() -> None:
-    """The shell gives these files, and no others are asked for."""
-    assert (NETWORK, *(f"{SCRIPTS}/{kind}-*" for kind in
-                       ("ifcfg", "route", "route6", "rule", "rule6"))) == PATTERNS  # fmt: skip
+    """The shell reads these files, and no others."""
+    kinds = ("ifcfg", "route", "route6", "rule", "rule6")
+    assert (
+        NETWORK,
+        "/etc/sysconfig/static-routes",
+        *(f"{SCRIPTS}/{kind}-*" for kind in kinds),
+        f"{SCRIPTS}/*.route",
+    ) == PATTERNS
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ifcfg-eth0", True),
+        ("ifcfg-eth0.rpmsave", True),
+        ("ifcfg-eth0.bak", False),
+        ("ifcfg-eth0.ORIG", False),
+        ("ifcfg-eth0~", False),
+        ("route-eth0;5a3c0f1e", False),
+        (".eth0.route", False),
+    ],
+)
+def test_names_that_count(name: str, expected: bool) -> None:
+    """NetworkManager's plugin ignores backups."""
+    assert is_read(f"{SCRIPTS}/{name}") is expected
 
 
 # Made-up trees

@@ -1,6 +1,6 @@
-"""Where the boot's time went: the lines of `timeline.jsonl` into phases, requests, changes. Pure.
+"""Reads `timeline.jsonl` as phases, requests, repairs and changes. Pure.
 
-The file may have lost its older half, and any line of it may be damaged: what can be read is used.
+The file may have lost its older half, and any line may be damaged; whatever can be read is used.
 Points in time are CLOCK_MONOTONIC seconds, as in the file: 0 is the kernel's boot.
 """
 
@@ -13,18 +13,19 @@ from statistics import median
 from typing import Any
 
 from rcnetd.basic.dataclass import dataclass, field
+from rcnetd.basic.text import plain
 from rcnetd.core.states import State
 
-FIRST = State.WAITING_FOR_SERVICENET  # what a daemon begins with; it is no change of state
+FIRST = State.WAITING_FOR_SERVICENET  # a daemon's first state, for which there is no event
 WITH_ROUTE = {"WAITING_FOR_DEPLOYED", "READY", "FAILED"}
 STATES = {state.name: state.value for state in State}
-MAX_TEXT_LENGTH = 200  # characters of a text that is shown
-MAX_COUNT = 10**9  # more repairs than this are not believed
+MAX_TEXT_LENGTH = 200  # characters of a shown text
+MAX_COUNT = 10**9  # repairs; a larger number is damage
 
 
 @dataclass
 class Span:
-    """A state from *begin* to *end*; the last one of a daemon that runs has no end yet."""
+    """A state from *begin* to *end*; the current state of a running daemon has no end."""
 
     state: str
     begin: float
@@ -33,7 +34,7 @@ class Span:
 
 @dataclass
 class Request:
-    """A request, and its answer if there was one."""
+    """A request, and its answer if there is one."""
 
     operation: str
     begin: float
@@ -50,7 +51,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Mark:
-    """What happened at once: *kind* is started, change, repair, ready, stopping or error."""
+    """A single event: *kind* is started, change, repair, ready, stopping or error."""
 
     at: float
     kind: str
@@ -69,15 +70,15 @@ class Repair:
 
 @dataclass
 class Analysis:
-    """All that happened, in order. *begin* is the first daemon's start."""
+    """Everything that happened, in order. *begin* is the first daemon's start."""
 
     begin: float = 0.0
-    end: float = 0.0  # of what is told
+    end: float = 0.0  # the last event, or now while the daemon runs
     version: str = ""
     starts: int = 0
     route_at: float | None = None
     ready_at: float | None = None
-    is_cut: bool = False  # the file begins in the middle
+    is_cut: bool = False  # the file has lost its beginning
     spans: list[Span] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
@@ -86,12 +87,12 @@ class Analysis:
 
     @property
     def changes(self) -> list[Mark]:
-        """Routes and links that were changed."""
+        """The changes of routes and links."""
         return [mark for mark in self.marks if mark.kind == "change"]
 
 
 def analyze(lines: Iterable[str], now: float | None = None) -> Analysis | None:
-    """What *lines* tell; None if nothing. *now* is the end of the last phase if the daemon runs."""
+    """Analyse *lines*; None if they contain no event. *now* is given while the daemon runs."""
     events = sorted(_events(lines), key=lambda event: event["at"])
     if not events:
         return None
@@ -119,8 +120,7 @@ def _events(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
 
 def _text(event: dict[str, Any], key: str) -> str:
     value = event.get(key)
-    text = value[:MAX_TEXT_LENGTH] if isinstance(value, str) else ""
-    return "".join(char if char.isprintable() else " " for char in text)
+    return plain(value, MAX_TEXT_LENGTH) if isinstance(value, str) else ""
 
 
 def _started(found: Analysis, event: dict[str, Any]) -> None:
@@ -129,7 +129,7 @@ def _started(found: Analysis, event: dict[str, Any]) -> None:
     found.counted = 0
     found.version = _text(event, "version")
     found.spans.append(Span(FIRST.name, event["at"]))
-    word = "rcnetd was started" + (" again" if found.starts > 1 else "")
+    word = "rcnetd started" + (" again" if found.starts > 1 else "")
     found.marks.append(Mark(event["at"], "started", word))
 
 
@@ -156,7 +156,7 @@ def _answer(found: Analysis, event: dict[str, Any]) -> None:
     name = _text(event, "operation") or "?"
     waiting = [request for request in found.requests[-4:] if request.operation == name]
     if not waiting or waiting[-1].end is not None:
-        return  # its request is in the half that is gone
+        return  # its request was in the half that is lost
     request = waiting[-1]
     request.end, request.answer = event["at"], _text(event, "answer")
     request.outcome, request.status = _text(event, "outcome"), _text(event, "status")
@@ -194,7 +194,7 @@ def _stopping(found: Analysis, event: dict[str, Any]) -> None:
 
 
 def _ignore(found: Analysis, event: dict[str, Any]) -> None:
-    """Of a later version: not known here."""
+    """Ignore an event of a later version."""
 
 
 _TAKE = {
@@ -210,12 +210,12 @@ _TAKE = {
 }
 
 
-# Summed up
+# Summaries
 
 
 @dataclass(frozen=True)
 class Phase:
-    """All times of one state: when it began first, and how long it took in all."""
+    """One state: when it first began, and how long it took altogether."""
 
     state: str
     began: float
@@ -225,12 +225,12 @@ class Phase:
 
     @property
     def text(self) -> str:
-        """The state in words."""
+        """The state's own sentence."""
         return STATES[self.state]
 
 
 def phases(found: Analysis) -> list[Phase]:
-    """The states in the order in which they came first."""
+    """Return the states in the order in which they first occurred."""
     result = []
     for state in dict.fromkeys(span.state for span in found.spans):
         spans = [span for span in found.spans if span.state == state]
@@ -241,8 +241,8 @@ def phases(found: Analysis) -> list[Phase]:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """All requests of one operation. *took* has the least, the median and the most, in seconds."""
+class OperationSummary:
+    """All requests of one operation. *took*: minimum, median and maximum, in seconds."""
 
     operation: str
     sent: int
@@ -251,8 +251,8 @@ class Asked:
     took: tuple[float, float, float] | None
 
 
-def asked(found: Analysis) -> list[Asked]:
-    """The requests by operation, in the order in which they came first."""
+def operations(found: Analysis) -> list[OperationSummary]:
+    """Return the requests by operation, in the order in which they first occurred."""
     result = []
     for operation in dict.fromkeys(request.operation for request in found.requests):
         requests = [request for request in found.requests if request.operation == operation]
@@ -261,16 +261,19 @@ def asked(found: Analysis) -> list[Asked]:
         counts = Counter(request.answer for request in answered if request.ok)
         failed = sum(not request.ok for request in answered)
         took = (times[0], median(times), times[-1]) if times else None
-        entry = Asked(operation, len(requests), failed, tuple(counts.most_common(8)), took)
+        entry = OperationSummary(
+            operation, len(requests), failed, tuple(counts.most_common(8)), took
+        )
         result.append(entry)
     return result
 
 
 def document(found: Analysis) -> dict[str, Any]:
-    """The form of `rcnetctl analyze --format json`, version 1. Times are seconds from `begin`.
+    """Return the document of `rcnetctl analyze --format json`, version 1.
 
-    begin is in CLOCK_MONOTONIC seconds; route, ready and the `took` of what is not over are null
-    until they come; complete is false where the timeline has lost its beginning.
+    Times are seconds from `begin`, which is in CLOCK_MONOTONIC seconds. `route` and `ready` are
+    null until they happen, as is the `took` of a phase that is not over. `complete` is false if the
+    timeline has lost its beginning.
     """
 
     def after(at: float | None) -> float | None:
@@ -302,7 +305,7 @@ def document(found: Analysis) -> dict[str, Any]:
                 "answers": dict(entry.answers),
                 "took": entry.took and dict(zip(("min", "median", "max"), entry.took)),
             }
-            for entry in asked(found)
+            for entry in operations(found)
         ],
         "repairs": [
             {

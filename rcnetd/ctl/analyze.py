@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rcnetd.basic.files import read_bounded, write_atomic
 from rcnetd.ctl import status
-from rcnetd.ctl.analysis import Analysis, analyze, asked, document, phases
+from rcnetd.ctl.analysis import Analysis, analyze, document, operations, phases
 from rcnetd.ctl.command import NOT_RUNNING, CommandError, add_format, host_paths
 from rcnetd.ctl.terminal import Terminal
 from rcnetd.store.paths import Paths
@@ -91,7 +91,7 @@ def _write(name: str, text: str) -> None:
 def _show(found: Analysis, terminal: Terminal) -> None:
     terminal.print(_first_line(found))
     if found.is_cut:
-        terminal.print("The timeline is bounded and has lost its beginning.")
+        terminal.print("The beginning is missing: the timeline is limited in size.")
     rows = [("", "began", "took")]
     for phase in phases(found):
         times = f", {phase.times} times" if phase.times > 1 else ""
@@ -99,7 +99,7 @@ def _show(found: Analysis, terminal: Terminal) -> None:
         rows.append((phase.text, _seconds(phase.began - found.begin), took))
     _table(rows, terminal)
     rows = [("", "sent", "answers")]
-    for entry in asked(found):
+    for entry in operations(found):
         answers = [f"{count} × {text}" for text, count in entry.answers]
         answers += [f"{entry.failed} × failed"] if entry.failed else []
         if entry.took:
@@ -139,7 +139,7 @@ def _changes(found: Analysis, terminal: Terminal) -> None:
     if changes:
         terminal.print("")
     if found.repairs:
-        terminal.print(f"  The route was put back {_times(found)}.")
+        terminal.print(f"  The route was repaired {_times(found)}.")
     shown = [(_seconds(mark.at - found.begin), mark.text) for mark in changes[:MAX_CHANGES]]
     width = max((len(at) for at, _ in shown), default=0)
     for at, text in shown:
@@ -149,7 +149,7 @@ def _changes(found: Analysis, terminal: Terminal) -> None:
 
 
 def _times(found: Analysis) -> str:
-    """How often the route was put back, and why: "3 times (2 lost, 1 takeover)"."""
+    """How often the route was repaired, and why."""
     kinds: Counter[str] = Counter()
     for repair in found.repairs:
         kinds[repair.kind or "other"] += repair.times
@@ -159,7 +159,7 @@ def _times(found: Analysis) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    """As systemd-analyze has it: 1.234s, 2min 3.456s."""
+    """Format a time as systemd-analyze does: 1.234s, 2min 3.456s."""
     if round(seconds, 3) < 60:
         return f"{seconds:.3f}s"
     minutes, rest = divmod(round(seconds, 3), 60)

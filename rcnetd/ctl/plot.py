@@ -1,7 +1,7 @@
 """A boot as a picture: an SVG, light or dark, in the manner of `systemd-analyze plot`. Pure.
 
-A row for each state and each kind of request, and below them what happened at once. Bars that share
-a pixel are one, so that an hour of polls is no larger than a minute of them.
+It has a row for each state and each operation, and marks for single events below them. Bars that
+share a pixel are merged, so that an hour of polls makes no larger file than a minute of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ WIDTH, LEFT, RIGHT = 1100, 310, 90  # pixels
 TOP, ROW, BAR, LABEL = 84, 24, 14, 17
 CHARACTER = 6.6  # pixels, of the labels' font
 MAX_MARKS, MAX_TEXT_LENGTH = 24, 70
-AFTERWARDS = 1.08  # how much of what came after READY is shown, unless all is
+AFTERWARDS = 1.08  # the picture ends at this multiple of the time to READY
 
 TONES = {
     "READY": "good",
@@ -28,14 +28,14 @@ TONES = {
 }
 STATUS_TONES = {"DEPLOYING": "wait", "FAILED": "bad", "UNPROCESSABLE": "bad"}
 LEGEND = (
-    ("wait", "waiting; not yet"),
+    ("wait", "waiting"),
     ("work", "working"),
     ("good", "ready; answered"),
     ("bad", "failed"),
 )
 STYLE = """\
 svg { background: #fff; font: 12px system-ui, sans-serif; }
-/* A rim of the background's colour keeps what is behind a text from crossing it. */
+/* A rim in the background's colour keeps lines from crossing a text. */
 text { fill: #222; stroke: #fff; stroke-width: 3px; paint-order: stroke; }
 .faint { fill: #666; } .title { font-size: 16px; font-weight: 600; }
 .grid { stroke: #ddd; } .line { stroke: #888; }
@@ -51,7 +51,7 @@ Bar_ = tuple[float, float, str]  # from, to (seconds), tone
 
 
 def picture(found: Analysis, *, everything: bool = False) -> str:
-    """The SVG. It ends soon after READY, unless *everything* is to be seen."""
+    """Return the SVG. It ends soon after READY unless *everything* is asked for."""
     return _Picture(found, everything=everything).svg()
 
 
@@ -111,7 +111,7 @@ class _Picture:
                 (request.begin, self._end if request.end is None else request.end, _tone(request))
                 for request in mine
             ]
-            yield operation, bars, f"{len(mine)} asked"
+            yield operation, bars, f"{len(mine)} requests"
 
     def _row(self, name: str, bars: list[Bar_], note: str) -> None:
         middle = self._y + ROW / 2
@@ -128,7 +128,7 @@ class _Picture:
         self._y += ROW
 
     def _merged(self, bars: list[Bar_]) -> Iterator[tuple[float, float, str]]:
-        """The bars in pixels, each at least two wide; neighbours of one tone that touch are one."""
+        """The bars in pixels, at least two wide; touching neighbours of one tone are merged."""
         pending: tuple[float, float, str] | None = None
         for begin, end, tone in sorted(bars):
             left = self._x(begin)
@@ -146,7 +146,7 @@ class _Picture:
     # Marks
 
     def _marks(self, bottom: float) -> tuple[list[str], list[str], float]:
-        """Each with its label, in the first line below *bottom* where there is room for it."""
+        """The marks with their labels, each in the first line below *bottom* with room for it."""
         lines: list[str] = []
         labels: list[str] = []
         ends: list[float] = []
@@ -154,7 +154,7 @@ class _Picture:
         for mark in marks[:MAX_MARKS]:
             x, text = self._x(mark.at), _label(mark)
             width = len(text) * CHARACTER
-            # What would leave the picture on the right stands to the left of its line.
+            # A label that would leave the picture on the right is put to the left of its line.
             is_left = x + 6 + width > WIDTH - 4
             left = x - 6 - width if is_left else x + 6
             line = next((n for n, end in enumerate(ends) if end + 8 <= left), len(ends))
@@ -173,7 +173,7 @@ class _Picture:
             height += LABEL
         return lines, labels, height
 
-    # Around them
+    # Title, axis, legend
 
     def _title(self) -> str:
         found = self._found
@@ -188,8 +188,8 @@ class _Picture:
         found = self._found
         self._text(20, 30, self._title(), "title")
         more = f", started {found.starts} times" if found.starts > 1 else ""
-        cut = "; the beginning is lost" if found.is_cut else ""
-        text = f"0 is rcnetd's start, {_seconds(found.begin)} after the kernel's{more}{cut}"
+        cut = "; the beginning is missing" if found.is_cut else ""
+        text = f"0 is the start of rcnetd, {_seconds(found.begin)} after the kernel's{more}{cut}"
         self._text(20, 50, text, "faint")
 
     def _axis(self, bottom: float) -> None:
@@ -235,7 +235,7 @@ def _label(mark: Mark) -> str:
 
 
 def _step(seconds: float) -> float:
-    """The distance of two ticks: some ten of them, at a number that people count in."""
+    """The distance between two ticks, for about ten of them at round numbers."""
     for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200,
                  1800, 3600, 7200, 14400, 43200):  # fmt: skip
         if seconds / step <= 11:

@@ -1,7 +1,6 @@
-"""Which SSH sessions come in by an address: what a switch of the default route would cut.
+"""Which SSH sessions use an address: those that a switch of the default route would cut. Pure.
 
-Pure: `text` is the kernel's `/proc/net/tcp` (proc(5)); its addresses are in the machine's order of
-bytes.
+The text is the kernel's `/proc/net/tcp` (proc(5)), whose addresses are in host byte order.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ SSH = 22
 def ssh_sessions(
     text: str, local: Collection[IPv4Address]
 ) -> list[tuple[IPv4Address, IPv4Address]]:
-    """The established sessions to port 22 of these addresses: ours, theirs."""
+    """Return the established sessions to port 22 of these addresses, each as (ours, theirs)."""
     found = []
     for line in text.splitlines()[1:]:
         words = line.split()

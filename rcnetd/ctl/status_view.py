@@ -1,4 +1,4 @@
-"""The status for people: `status.json` in words. Pure."""
+"""The rows of `rcnetctl status`, from the content of `status.json`. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Row = tuple[str, str, str]  # name, text, tone (of `terminal.COLOURS`, or none)
 
 
 def headline(content: dict[str, Any], *, running: bool) -> tuple[str, str]:
-    """The first line, and its tone: good, busy or bad."""
+    """Return the first line and its tone: good, busy or bad."""
     if running:
         tone = "good" if content["ready"] else "bad" if content["state"] in FAILED else "busy"
         return content["headline"], tone
@@ -20,8 +20,10 @@ def headline(content: dict[str, Any], *, running: bool) -> tuple[str, str]:
 
 
 def rows(content: dict[str, Any], now: float, *, running: bool) -> list[Row]:
-    """What is known, a row each; what is not known has none. Of a daemon that has ended: what was
-    when it ended."""
+    """Return a row for each thing that is known.
+
+    If the daemon has ended, they show what was true when it ended.
+    """
     found = [_state(content, now, running)]
     if content["exit"]:
         found.append(("Exit code", str(content["exit"]["code"]), "bad"))
@@ -35,17 +37,17 @@ def rows(content: dict[str, Any], now: float, *, running: bool) -> list[Row]:
 
 
 def written(outcome: dict[str, Any] | None) -> list[Row]:
-    """How the writing of the host's own configuration went (`persist.json`), None: it did not."""
+    """Return a row for the result of the last `rcnetctl persist`, if there is one."""
     if outcome is None:
         return []
     if not outcome["ok"]:
-        return [("Written", f"not: {outcome['reason']}", "bad")]
-    files = ", ".join(outcome["files"]) or "nothing, it has the route by itself"
-    return [("Written", f"{outcome['renderer']}: {files}", "")]
+        return [("Persisted", f"no: {outcome['reason']}", "bad")]
+    files = ", ".join(outcome["files"]) or "nothing to write, the route was there already"
+    return [("Persisted", f"{outcome['renderer']}: {files}", "")]
 
 
 def live(content: dict[str, Any], now: float) -> str:
-    """One line for somebody who waits: what is awaited, since when, when is asked next."""
+    """Return one line for a person who waits: the state, since when, the next request."""
     parts = [content["headline"], f"since {duration(now - content['since'])}"]
     requests = content["requests"]
     if requests["next_at"] and not content["ready"]:
@@ -89,7 +91,7 @@ def _network(content: dict[str, Any], now: float) -> list[Row]:
     if gateway["address"]:
         remembered = ", remembered" if gateway["remembered"] else ""
         found.append(("Gateway", f"{gateway['address']}{remembered}", ""))
-        times = f", put back {route['repairs']} times" if route["repairs"] else ""
+        times = f", repaired {_times(route['repairs'])}" if route["repairs"] else ""
         word = "in effect" if route["in_effect"] else "not in effect"
         tone = "good" if route["in_effect"] else "bad"
         found.append(("Route", f"{word}{times}", tone))
@@ -100,9 +102,9 @@ def _network(content: dict[str, Any], now: float) -> list[Row]:
     repair = route.get("last_repair")  # an older daemon's status has none
     if repair:
         text = f"{duration(now - repair['at'])} ago: {repair['reason']}"
-        found.append(("Put back", text, "busy" if route["in_effect"] else "bad"))
+        found.append(("Repaired", text, "busy" if route["in_effect"] else "bad"))
     if route["fighting"]:
-        text = "another program keeps taking the route, which is put back every 10 s"
+        text = "another program keeps replacing the route; rcnetd repairs it every 10 s"
         found.append(("Fight", text, "bad"))
     found += [("Diverted", text, "bad") for text in route["diversions"]]
     return found
@@ -112,7 +114,7 @@ NAMES = {"gateway_ip": "Gateway", "automation_status": "Automation"}
 
 
 def _answers(content: dict[str, Any], now: float) -> list[Row]:
-    """The last answers: the automation's, and the gateway's while there is none in use."""
+    """The last automation status, and the last answer about the gateway while none is in use."""
     found: list[Row] = []
     answers, shown = content["answers"], content["gateway"]
     for operation, name in NAMES.items():
@@ -126,6 +128,10 @@ def _answers(content: dict[str, Any], now: float) -> list[Row]:
     if source:
         found.append(("Automation", f"DEPLOYED {source}", "busy"))
     return found
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def _requests(content: dict[str, Any], now: float, running: bool) -> list[Row]:

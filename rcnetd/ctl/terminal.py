@@ -1,4 +1,4 @@
-"""What a terminal can show that a pipe should not get: colour, and one line that is live."""
+"""Colours and a live progress line, on a terminal only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CLEAR = "\r\x1b[K"
 
 
 class Terminal:
-    """A stream for people: painted on a terminal only, and not where NO_COLOR is set.
+    """A stream for people: coloured only on a terminal, and not if NO_COLOR is set.
 
     https://no-color.org: "when present and not an empty string (regardless of its value)".
     """
@@ -23,16 +23,16 @@ class Terminal:
         self._shown = ""
 
     def paint(self, tone: str, text: str) -> str:
-        """*text* in the colour of *tone* (of `COLOURS`), if this terminal is to have colours."""
+        """Return *text* in the colour of *tone* (of `COLOURS`), if this terminal has colours."""
         return f"\x1b[{COLOURS[tone]}m{text}\x1b[0m" if self._paints and text else text
 
     def print(self, text: str) -> None:
-        """Print a line for good, in the place of the live one."""
+        """Print a line; it replaces the live one."""
         self.progress("")
         print(text, file=self.stream)
 
     def progress(self, text: str) -> None:
-        """Show *text* as the live line, cut to the width, in the place of the one before."""
+        """Show *text* as the live line, cut to the width; it replaces the previous one."""
         if self.is_live and text != self._shown:
             self._shown = text
             print(f"{CLEAR}{text[: self._width()]}", end="", file=self.stream, flush=True)

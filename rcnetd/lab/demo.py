@@ -1,8 +1,8 @@
 """`rcnetctl demo`: a whole boot behind RackConnect, in network namespaces of this process.
 
 The real daemon, a real kernel's routes, the emulated API over verified TLS, and a real
-NOTIFY_SOCKET. Exit codes: 0 only if READY=1 came and the kernel uses the route; 1 if not; 77 if
-this machine does not let us make namespaces.
+NOTIFY_SOCKET. Exit codes: 0 only if READY=1 was sent and the kernel uses the route; 1 if not; 77 if
+this machine does not allow network namespaces.
 """
 
 from __future__ import annotations
@@ -41,10 +41,9 @@ from rcnetd.lab.topology import (
 )
 from rcnetd.netlink.kernel import Kernel
 
-EX_NOPERM = 77  # sysexits.h
 FAULT_FOR = "6s"
 PORT = 80
-PATIENCE = 10.0  # seconds for what takes a moment
+PATIENCE = 10.0  # seconds for each step that normally takes a moment
 STOP_PATIENCE = 5.0  # seconds for a process that was told to stop
 
 SETTINGS = f"""\
@@ -55,14 +54,14 @@ ca_file: %s
 
 
 class Stage:
-    """What the audience sees: a line for each thing that happens, with the time since the start."""
+    """Prints what happens, a line each, with the time since the start."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._begin = time.monotonic()
 
     def say(self, who: str, text: str, at: float | None = None) -> None:
-        """One line: who does it, and what, at a monotonic point in time."""
+        """Print one line: who does what. *at* is in monotonic seconds."""
         seconds = (time.monotonic() if at is None else at) - self._begin
         if self._as_json:
             print(json.dumps({"seconds": round(seconds, 3), "who": who, "text": text}), flush=True)
@@ -71,25 +70,25 @@ class Stage:
 
 
 def run(*, scenario: Path | None, fault: str | None, as_json: bool, timeout: float) -> int:
-    """Run the demonstration."""
+    """Run the demonstration; return the exit code."""
     if not may_make_namespaces():
         try:
             become_root_of_nothing()
         except OSError as error:
             print(
-                f"rcnetctl: no network namespaces here ({error.strerror}): run the demo as root,"
-                " or allow user namespaces (sysctl user.max_user_namespaces,"
+                f"rcnetctl: Failed to create network namespaces: {error.strerror}; run the demo as"
+                " root, or allow user namespaces (sysctl user.max_user_namespaces,"
                 " kernel.apparmor_restrict_unprivileged_userns)",
                 file=sys.stderr,
             )
-            return EX_NOPERM
+            return os.EX_NOPERM
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rcnetd-demo-")))
         try:
             topology = stack.enter_context(Topology())
         except (OSError, subprocess.CalledProcessError) as error:
-            print(f"rcnetctl: Failed to make the demo's network: {error}", file=sys.stderr)
-            return EX_NOPERM
+            print(f"rcnetctl: Failed to create the demo's network: {error}", file=sys.stderr)
+            return os.EX_NOPERM
         demo = _Demo(topology, directory, Stage(as_json=as_json), stack)
         return demo.play(scenario, fault, timeout)
 
@@ -105,7 +104,7 @@ class _Demo:
 
     def play(self, scenario: Path | None, fault: str | None, timeout: float) -> int:
         stage = self._stage
-        stage.say("demo", f"a server: eth0 {PUBLIC} (public), eth1 {SERVICENET} (ServiceNet)")
+        stage.say("demo", f"the server: eth0 {PUBLIC} (public), eth1 {SERVICENET} (ServiceNet)")
         stage.say("demo", f"its default route: via {PUBLIC_ROUTER} dev eth0, the public router")
         self._server_down()
         self._stack.enter_context(self._internet_host())
@@ -122,9 +121,9 @@ class _Demo:
         self._connect("after")
         self._stop(daemon)
         stays = self._kernel_uses_route()
-        stage.say("demo", f"rcnetd is stopped; its route {'stays' if stays else 'is not there'}")
+        stage.say("demo", f"rcnetd has stopped; its route {'stays' if stays else 'is gone'}")
         done = self._ready and ours and stays
-        stage.say("demo", "done: READY came, the kernel uses the route" if done else "failed")
+        stage.say("demo", "done: READY=1 was sent, the kernel uses the route" if done else "failed")
         return 0 if done else 1
 
     def _server_down(self) -> None:
@@ -140,7 +139,7 @@ class _Demo:
 
     @contextlib.contextmanager
     def _internet_host(self) -> Iterator[None]:
-        """A host that tells each visitor by which address it sees them."""
+        """A host that tells each client the address it comes from."""
         with self._topology.internet:
             listener = socket.create_server((str(INTERNET), PORT))
 
@@ -163,24 +162,24 @@ class _Demo:
             thread.join(PATIENCE)
 
     def _connect(self, when: str) -> None:
-        """One TCP connection from the server to the internet host: which way did it go?"""
+        """Connect from the server to the internet host, and say which way that went."""
         try:
             with self._topology.server:
                 connection = socket.create_connection((str(INTERNET), PORT), timeout=PATIENCE)
             with connection:
                 seen = connection.recv(64).decode()
         except OSError as error:
-            self._stage.say("internet", f"{when}: {INTERNET} is not reached ({error})")
+            self._stage.say("internet", f"{when}: {INTERNET} cannot be reached ({error})")
             return
         ways = {
-            str(PUBLIC.ip): f"by the public router {PUBLIC_ROUTER}",
-            str(SERVICENET.ip): f"by the RackConnect gateway {GATEWAY}",
+            str(PUBLIC.ip): f"via the public router {PUBLIC_ROUTER}",
+            str(SERVICENET.ip): f"via the RackConnect gateway {GATEWAY}",
         }
-        way = ways.get(seen, "by an unknown way")
+        way = ways.get(seen, "via an unknown router")
         self._stage.say("internet", f"{when}: {INTERNET} sees the server as {seen}, {way}")
 
     def _start_emulator(self, scenario: Path | None, fault: str | None) -> bool:
-        """The emulated API on the API host, with TLS; True once it listens."""
+        """Start the emulated API on the API host, with TLS; True once it listens."""
         ca_file = self._directory / "ca.pem"
         if scenario is None:
             scenario = Path(str(resources.files("rcnetd.emulator"))) / "demo.yaml"
@@ -197,7 +196,7 @@ class _Demo:
         line = emulator.stdout.readline().strip()
         if not line:
             emulator.wait(PATIENCE)
-            return False  # it has said why on stderr
+            return False  # it has printed why
         self._stage.say("API", line)
         return True
 
@@ -215,7 +214,7 @@ class _Demo:
             "NOTIFY_SOCKET": str(self._directory / "notify"),
             "RUNTIME_DIRECTORY": str(run),
             "STATE_DIRECTORY": str(self._directory),
-            "RCNETD_METADATA": str(self._directory / "no-instance.json"),
+            "RCNETD_METADATA": str(self._directory / "no-metadata.json"),
         }
         log = self._stack.enter_context((self._directory / "log").open("wb"))
         with self._topology.server:
@@ -223,7 +222,7 @@ class _Demo:
                 [sys.executable, "-m", "rcnetd", "--config", str(config)], env=environ, stderr=log
             )
         self._stack.callback(self._stop, daemon)
-        self._stage.say("demo", f"rcnetd is started, process {daemon.pid}")
+        self._stage.say("demo", f"rcnetd starts, process {daemon.pid}")
         self._wait_for_first_status(run, daemon)
         return daemon
 
@@ -236,7 +235,7 @@ class _Demo:
                 watch.wait(0.5)
 
     def _watch(self, daemon: subprocess.Popen[bytes], timeout: float) -> None:
-        """Show what the daemon does and says, until READY=1 or its end."""
+        """Show what the daemon does, until READY=1 or its end."""
         end = time.monotonic() + timeout
         told = 0
         with selectors.DefaultSelector() as selector:
@@ -247,7 +246,7 @@ class _Demo:
                 self._take_notifications()
         self._tell_timeline(told)
         if daemon.poll() is not None:
-            self._stage.say("rcnetd", f"has ended with exit code {daemon.returncode}")
+            self._stage.say("rcnetd", f"exited with code {daemon.returncode}")
             log = (self._directory / "log").read_text(encoding="utf-8", errors="replace")
             for line in log.splitlines()[-5:]:
                 self._stage.say("rcnetd", line)
@@ -267,7 +266,7 @@ class _Demo:
                     return
 
     def _tell_timeline(self, told: int) -> int:
-        """Show the lines of the daemon's timeline that are new; returns how many there are."""
+        """Show the new lines of the daemon's timeline; return how many lines it has."""
         try:
             data = (self._directory / "run" / "timeline.jsonl").read_bytes()
         except OSError:
@@ -282,7 +281,7 @@ class _Demo:
         return len(whole)
 
     def _kernel_uses_route(self) -> bool:
-        """The kernel's own verdict for an outside address, and its default routes."""
+        """Whether the kernel's own lookup of an outside address takes rcnetd's route."""
         with self._topology.server:
             network = Kernel().read(Query(destinations=(OUTSIDE,)))
         found = network.lookup(OUTSIDE)
@@ -295,7 +294,7 @@ class _Demo:
         return found.gateway == GATEWAY and name == "eth1"
 
     def _stop(self, process: subprocess.Popen[Any]) -> None:
-        """Stop one of our own processes, by its id, and reap it."""
+        """Stop one of our own processes, and reap it."""
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
@@ -308,7 +307,7 @@ class _Demo:
 
 
 def _for_people(entry: dict[str, Any]) -> str:
-    """One line of the timeline in words; "" for what the audience need not see."""
+    """One line of the timeline in words; "" if it is not shown."""
     event = entry["event"]
     if event == "answer":
         return f"{entry['operation']}: {entry['answer']} ({entry['took'] * 1000:.0f} ms)"

@@ -50,7 +50,7 @@ def test_a_whole_boot() -> None:
 
     assert (0, "") == (done.returncode, done.stderr)
     story = (
-        r"before: 198\.51\.100\.10 sees the server as 203\.0\.113\.10, by the public router",
+        r"before: 198\.51\.100\.10 sees the server as 203\.0\.113\.10, via the public router",
         r"ServiceNet comes up on eth1",
         r"gateway_ip: not assigned yet \(404\)",
         r"gateway_ip: 10\.180\.31\.254",
@@ -58,9 +58,9 @@ def test_a_whole_boot() -> None:
         r"automation_status: DEPLOYED",
         r"systemd\s+READY=1, STATUS=ready",
         r"kernel\s+would go to the internet via 10\.180\.31\.254 dev eth1",
-        r"after: 198\.51\.100\.10 sees the server as 10\.180\.1\.2, by the RackConnect gateway",
-        r"rcnetd is stopped; its route stays",
-        r"done: READY came, the kernel uses the route",
+        r"after: 198\.51\.100\.10 sees the server as 10\.180\.1\.2, via the RackConnect gateway",
+        r"rcnetd has stopped; its route stays",
+        r"done: READY=1 was sent, the kernel uses the route",
     )
     assert re.search("(?s)" + ".*".join(story), done.stdout), done.stdout
 
@@ -72,7 +72,7 @@ def test_json_is_one_object_a_line(quick: Path) -> None:
     assert 0 == done.returncode, done.stderr
     entries = [json.loads(line) for line in done.stdout.splitlines()]
     assert all({"seconds", "who", "text"} == set(entry) for entry in entries)
-    assert "done: READY came, the kernel uses the route" == entries[-1]["text"]
+    assert "done: READY=1 was sent, the kernel uses the route" == entries[-1]["text"]
 
 
 @pytest.mark.parametrize("fault", ["hang", "expired", "rate-limit"])

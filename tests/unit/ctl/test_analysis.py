@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcnetd.core.states import State
-from rcnetd.ctl.analysis import Analysis, analyze, asked, document, phases
+from rcnetd.ctl.analysis import Analysis, analyze, document, operations, phases
 from tests.support.timelines import BOOT, RESTARTED, lines, repair, request
 
 
@@ -34,7 +34,7 @@ def test_a_boot() -> None:
         ("WAITING_FOR_DEPLOYED", 46.0, 6.0),
         ("READY", 52.0, 0.0),
     ] == [(phase.state, phase.began, phase.took) for phase in phases(boot)]
-    features, gateway, status = asked(boot)
+    features, gateway, status = operations(boot)
     assert ("automation_features", 2, 1) == (features.operation, features.sent, features.failed)
     assert (("not assigned yet (404)", 1), ("10.180.31.254", 1)) == gateway.answers
     assert (("DEPLOYED", 1),) == status.answers
@@ -82,7 +82,7 @@ def test_the_wording_of_the_log_is_no_interface() -> None:
     other = found([*BOOT, log, *answers])
 
     assert [] == other.repairs
-    assert 1 == asked(other)[1].failed
+    assert 1 == operations(other)[1].failed
 
 
 def test_a_timeline_without_its_beginning() -> None:

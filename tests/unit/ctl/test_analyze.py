@@ -61,7 +61,7 @@ def test_restarts_and_what_is_not_over(timeline: Path, capsys: pytest.CaptureFix
     assert 0 == main(["analyze"])
     out = capsys.readouterr().out
     assert out.startswith("Not ready 0.000s after rcnetd's start (41.000s after boot).\n")
-    assert "has lost its beginning" in out
+    assert "The beginning is missing" in out
 
 
 def test_many_changes_are_summed_up(timeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,12 +77,12 @@ def test_repairs_are_counted_by_kind(timeline: Path, capsys: pytest.CaptureFixtu
     """A line of the timeline may stand for several repairs."""
     timeline.write_text("\n".join(lines([*BOOT, repair(60.0, "lost", 1)])))
     assert 0 == main(["analyze"])
-    assert "  The route was put back once (1 lost).\n" in capsys.readouterr().out
+    assert "  The route was repaired once (1 lost).\n" in capsys.readouterr().out
 
     more = [repair(60.0, "lost", 3), repair(61.0, "takeover", 4)]
     timeline.write_text("\n".join(lines([*BOOT, *more])))
     assert 0 == main(["analyze"])
-    text = "put back 4 times (3 lost, 1 taken over by another route)."
+    text = "repaired 4 times (3 lost, 1 taken over by another route)."
     assert text in capsys.readouterr().out
 
 

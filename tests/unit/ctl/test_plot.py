@@ -104,8 +104,8 @@ def test_what_it_says() -> None:
     texts = [text.text for text in parse(picture(found(BOOT))).iter(f"{SVG}text")]
 
     assert "rcnetd 0.1.0: route in effect after 6.000 s, ready after 12.0 s" == texts[0]
-    for text in ("waiting for ServiceNet", "gateway_ip", "2 asked", "added x", "removed y",
-                 "READY", "3.500 s", "rcnetd was started", "failed"):  # fmt: skip
+    for text in ("waiting for ServiceNet", "gateway_ip", "2 requests", "added x", "removed y",
+                 "READY", "3.500 s", "rcnetd started", "failed"):  # fmt: skip
         assert text in texts
 
 

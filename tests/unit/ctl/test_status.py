@@ -123,7 +123,7 @@ def test_how_the_host_s_files_were_written(
     paths.persisted.parent.mkdir()
     paths.persisted.write_text(json.dumps({"version": 1, **outcome}))
     main(["status"])
-    assert "  Written    netplan: /etc/a\n" in capsys.readouterr().out
+    assert "  Persisted  netplan: /etc/a\n" in capsys.readouterr().out
     main(["status", "--json"])
     shown = json.loads(capsys.readouterr().out)
     assert outcome == shown["persisted"]
@@ -131,11 +131,11 @@ def test_how_the_host_s_files_were_written(
 
     paths.persisted.write_text(json.dumps({**outcome, "ok": False, "reason": "disk full"}))
     main(["status"])
-    assert "  Written    not: disk full\n" in capsys.readouterr().out
+    assert "  Persisted  no: disk full\n" in capsys.readouterr().out
     for text in ("", "[]", "{}", json.dumps({**outcome, "files": 5})):
         paths.persisted.write_text(text)
         assert 0 == main(["status"])
-        assert "Written" not in capsys.readouterr().out
+        assert "Persisted" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -125,9 +125,11 @@ def test_troubles_are_seen() -> None:
 
     assert "gateway 10.180.31.255 is the broadcast address" == shown["Rejected"]
     assert "10.180.31.254, remembered" == shown["Gateway"]
-    assert "not in effect, put back 2 times" == shown["Route"]
-    assert f"1min 5s ago: '{taken}' took over the default route" == shown["Put back"]
-    assert "another program keeps taking the route, which is put back every 10 s" == shown["Fight"]
+    assert "not in effect, repaired 2 times" == shown["Route"]
+    assert f"1min 5s ago: '{taken}' took over the default route" == shown["Repaired"]
+    assert (
+        "another program keeps replacing the route; rcnetd repairs it every 10 s" == shown["Fight"]
+    )
     assert "traffic is refused (blackhole)" == shown["Diverted"]
     assert "DEPLOYED is remembered from an earlier boot" == shown["Automation"]
 

@@ -237,6 +237,9 @@ class Chroot:
                 descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=place.directory)
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            error.filename = self.shown(directory)
+            raise
         try:
             with os.scandir(descriptor) as entries:
                 names = []

@@ -9,11 +9,15 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import stat
 import sys
-from pathlib import Path
 
+from rcnetd.basic.chroot_files import Chroot
 from rcnetd.ctl.command import CommandError, add_root, host_paths
 from rcnetd.store.paths import Paths
+
+MACHINE_ID = "/etc/machine-id"
+MAX_SIZE = 1024  # bytes of it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,50 +36,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Remove rcnetd's own files below the root, and show which."""
-    paths = host_paths().below(args.root)
+    paths, tree = host_paths(), Chroot(args.root)
     try:
-        if _is_running(paths):
+        if _is_running(tree, paths):
             text = "rcnetd is running and would recreate these files; 'systemctl stop rcnetd' first"
             raise CommandError(text)
+        failures = _unreverted(tree, paths)
     except PermissionError:
         raise CommandError("only root may remove rcnetd's files; run it as root") from None
-    failures = []
-    if (paths.undo / "undo/record.json").exists():
-        failures.append(
-            "the host's network configuration contains this server's route; run 'rcnetctl revert'"
-            " first"
-        )
     for path in paths.bound_to_this_machine:
-        failures += _remove(path, dry_run=args.dry_run)
-    for line in failures + _warnings(args.root / "etc/machine-id"):
+        failures += _remove(tree, str(path), dry_run=args.dry_run)
+    for line in failures + _warnings(tree):
         print(f"rcnetctl: {line}", file=sys.stderr)
     return 1 if failures else 0
 
 
-def _remove(path: Path, *, dry_run: bool) -> list[str]:
-    """Remove a file, or a link itself; return why not, if it cannot be removed."""
-    if not path.is_symlink() and not path.exists():
+def _unreverted(tree: Chroot, paths: Paths) -> list[str]:
+    if not tree.exists(str(paths.undo / "undo/record.json")):
         return []
-    if path.is_dir() and not path.is_symlink():
-        return [f"'{path}' is a directory, which rcnetd does not create; leaving it"]
+    text = "the host's network configuration contains this server's route"
+    return [f"{text}; run 'rcnetctl revert' first"]
+
+
+def _remove(tree: Chroot, path: str, *, dry_run: bool) -> list[str]:
+    """Remove a file, or a link itself; return why not, if it cannot be removed."""
+    shown = tree.shown(path)
     try:
-        if not dry_run:
-            path.unlink()
+        with tree.locate(path, follow=False) as place:
+            if stat.S_ISDIR(place.stat().st_mode):
+                return [f"'{shown}' is a directory, which rcnetd does not create; leaving it"]
+            if not dry_run:
+                place.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     except OSError as error:
-        return [f"Failed to remove '{path}': {error.strerror}"]
-    print(f"{'would remove' if dry_run else 'removed'} {path}")
+        return [f"Failed to remove '{shown}': {error.strerror}"]
+    print(f"{'would remove' if dry_run else 'removed'} {shown}")
     return []
 
 
-def _warnings(machine_id: Path) -> list[str]:
-    if not _is_set(machine_id):
-        return []
-    return [f"'{machine_id}' is not empty: servers of this image would share it; empty it"]
-
-
-def _is_running(paths: Paths) -> bool:
+def _warnings(tree: Chroot) -> list[str]:
     try:
-        descriptor = os.open(paths.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        data, _ = tree.read(MACHINE_ID, MAX_SIZE)
+    except (OSError, ValueError):
+        return []
+    if data.strip() in (b"", b"uninitialized"):
+        return []
+    shown = tree.shown(MACHINE_ID)
+    return [f"'{shown}' is not empty: servers of this image would share it; empty it"]
+
+
+def _is_running(tree: Chroot, paths: Paths) -> bool:
+    try:
+        with tree.locate(str(paths.lock)) as place:
+            descriptor = place.open(os.O_RDONLY)
     except FileNotFoundError:
         return False  # it has not run since boot
     try:
@@ -85,13 +99,3 @@ def _is_running(paths: Paths) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def _is_set(path: Path) -> bool:
-    try:
-        return path.read_text(encoding="ascii", errors="replace").strip() not in (
-            "",
-            "uninitialized",
-        )
-    except OSError:
-        return False

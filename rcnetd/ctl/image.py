@@ -9,13 +9,14 @@ import contextlib
 import os
 import re
 import ssl
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from rcnetd.basic.files import read_bounded
+from rcnetd.basic.chroot_files import Chroot
 from rcnetd.basic.process import run
 from rcnetd.config import fragments
 from rcnetd.config.fragments import ConfigError
@@ -31,13 +32,13 @@ MAX_SIZE = 4 * 1024 * 1024  # bytes; a bundle of authorities has some 200 KiB
 MAX_SECONDS = 20.0
 ROOT = Path("/")
 BUNDLES = (
-    "etc/ssl/certs/ca-certificates.crt",
-    "etc/pki/tls/certs/ca-bundle.crt",
-    "etc/ssl/ca-bundle.pem",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
 )
-UNIT_DIRECTORIES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
-PACKAGE_DIRECTORIES = ("usr/lib/python3*/*-packages", "usr/lib64/python3*/*-packages",
-                       "usr/local/lib/python3*/*-packages")  # fmt: skip
+UNIT_DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+PACKAGES = ("/usr/lib/python3*/*-packages", "/usr/lib64/python3*/*-packages",
+                       "/usr/local/lib/python3*/*-packages")  # fmt: skip
 BINDING = ("Requires=", "Requisite=", "BindsTo=")
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ class ImageReader:
     """
 
     def __init__(self, root: Path, *, is_booted: bool) -> None:
-        self._root = root
+        self._root, self._tree = root, Chroot(root)
         self._is_booted = is_booted and root == ROOT
         self._hidden: dict[str, str] = {}
 
@@ -90,9 +91,9 @@ class ImageReader:
             dbus_machine_id=self._try("machine-bound", self._has_dbus_copy) or False,
             state=self._try("machine-bound", self._state),
             persisted=self._try("persisted", self._is_persisted),
-            cloud_init=self._exists("usr/bin/cloud-init", "usr/local/bin/cloud-init"),
+            cloud_init=self._exists("/usr/bin/cloud-init", "/usr/local/bin/cloud-init"),
             cloud_init_network=self._try("cloud-init", self._cloud_init_network) is not False,
-            nova_agent=self._exists("usr/bin/nova-agent", "usr/sbin/nova-agent"),
+            nova_agent=self._exists("/usr/bin/nova-agent", "/usr/sbin/nova-agent"),
             dependents=self._try("dependents", self._dependents) or (),
             authorities=self._try("authorities", self._authorities),
             name_service=self._try("name-service", self._name_service) or "",
@@ -114,36 +115,36 @@ class ImageReader:
     def _exists(self, *names: str) -> bool:
         for name in names:
             with contextlib.suppress(PermissionError):
-                if (self._root / name).exists():
+                if self._tree.exists(name):
                     return True
         return False
 
     def _text(self, name: str) -> str:
         """The text of a file of the image, "" if there is none. Raises `OSError`, `ValueError`."""
         try:
-            return read_bounded(self._root / name, MAX_SIZE).decode("utf-8", "replace")
-        except FileNotFoundError:
+            return self._tree.read(name, MAX_SIZE)[0].decode("utf-8", "replace")
+        except (FileNotFoundError, NotADirectoryError):
             return ""
 
     def _python(self) -> tuple[int, ...] | None:
-        """The version of the image's python3: its own link says it. None where there is none."""
+        """The version of the image's python3: its name tells. None if there is none."""
         if self._root == ROOT:
             return tuple(sys.version_info[:3])
-        for name in ("usr/bin/python3", "usr/local/bin/python3"):
-            path = self._root / name
-            if path.is_symlink():
-                target = str(path.readlink())
-                match = re.search(r"python(\d+)\.(\d+)$", target)
-                if match is None:
-                    raise ValueError(f"'{path}' leads to '{target}', which names no version")
-                return int(match[1]), int(match[2])
+        for name in ("/usr/bin/python3", "/usr/local/bin/python3"):
+            if not self._tree.exists(name):
+                continue
+            with self._tree.locate(name) as place:
+                match = re.search(r"/python(\d+)\.(\d+)$", place.path)
+            if match is None:
+                raise ValueError(f"'{name}' is '{place.path}', which names no version")
+            return int(match[1]), int(match[2])
         return None
 
     def _libraries(self) -> dict[str, str | None]:
-        if self._root == ROOT:
-            path = sys.path
-        else:
-            path = [str(place) for name in PACKAGE_DIRECTORIES for place in self._root.glob(name)]
+        path = sys.path
+        if self._root != ROOT:
+            found = [name for pattern in PACKAGES for name in self._tree.glob(pattern)]
+            path = [self._tree.shown(name) for name in found]
         return {name: _version(name, path) for name in MIN_LIBRARIES}
 
     def _units(self) -> Mapping[str, str]:
@@ -169,37 +170,37 @@ class ImageReader:
             paths += [f"/{path.relative_to(self._root)}" for path in found]
         if settings is not None and settings.ca_file is not None:
             paths.append(str(settings.ca_file))
-        user = User.find(USER, self._text("etc/passwd"), self._text("etc/group"))
+        user = User.find(USER, self._text("/etc/passwd"), self._text("/etc/group"))
         obstacles = [obstacle(self._root, user, path) for path in paths]
         return tuple(dict.fromkeys(entry for entry in obstacles if entry is not None))
 
     def _machine_id(self) -> str:
-        text = self._text("etc/machine-id").strip()
+        text = self._text("/etc/machine-id").strip()
         return "" if text == "uninitialized" else text  # machine-id(5): a first boot is to come
 
     def _has_dbus_copy(self) -> bool:
-        path = self._root / "var/lib/dbus/machine-id"
-        return path.exists() and not path.is_symlink()
+        try:
+            with self._tree.locate("/var/lib/dbus/machine-id", follow=False) as place:
+                return not stat.S_ISLNK(place.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def _state(self) -> tuple[str, ...]:
-        path = self._root / "var/lib/rcnetd"
-        if not path.is_dir():
-            return ()
-        return tuple(sorted(f"/var/lib/rcnetd/{entry.name}" for entry in path.iterdir()))
+        return tuple(self._tree.glob("/var/lib/rcnetd/*"))
 
     def _is_persisted(self) -> bool:
-        return (self._root / "var/lib/rcnetd-persist/undo/record.json").exists()
+        return self._tree.exists("/var/lib/rcnetd-persist/undo/record.json")
 
     def _cloud_init_network(self) -> bool:
         """Whether cloud-init configures the network: it does unless a file disables that."""
         import yaml
 
-        if self._exists("etc/cloud/cloud-init.disabled"):
+        if self._exists("/etc/cloud/cloud-init.disabled"):
             return False
         configured = True
-        for path in sorted((self._root / "etc/cloud/cloud.cfg.d").glob("*.cfg")):
+        for path in self._tree.glob("/etc/cloud/cloud.cfg.d/*.cfg"):
             try:
-                content = yaml.safe_load(self._text(str(path.relative_to(self._root))))
+                content = yaml.safe_load(self._text(path))
             except (yaml.YAMLError, RecursionError):
                 continue
             network = content.get("network") if isinstance(content, dict) else None
@@ -211,49 +212,48 @@ class ImageReader:
         """Units of others that require the daemon itself."""
         found = set()
         for path in self._unit_files():
-            if path.name.startswith("rcnetd"):
+            top, _, name = path.rpartition("/")
+            if name.startswith("rcnetd"):
                 continue
             try:
-                text = read_bounded(path, MAX_SIZE).decode("utf-8", "replace")
+                text = self._text(path)
             except (OSError, ValueError):
-                continue  # masked, or a dangling link
+                continue  # masked
             lines = (line.strip() for line in text.splitlines())
             if any(line.startswith(BINDING) and "rcnetd.service" in line.split("=", 1)[1].split()
                    for line in lines):  # fmt: skip
-                found.add(path.parent.name[:-2] if path.suffix == ".conf" else path.name)
+                is_drop_in = name.endswith(".conf")
+                found.add(top.rpartition("/")[2].removesuffix(".d") if is_drop_in else name)
         return tuple(sorted(found))
 
-    def _unit_files(self) -> Iterator[Path]:
+    def _unit_files(self) -> Iterator[str]:
         for directory in UNIT_DIRECTORIES:
-            top = self._root / directory
             for pattern in ("*.service", "*.target", "*.service.d/*.conf", "*.target.d/*.conf"):
-                yield from top.glob(pattern)
+                yield from self._tree.glob(f"{directory}/{pattern}")
 
     def _authorities(self) -> str | None:
         names = [*BUNDLES]
         default = ssl.get_default_verify_paths().cafile
         if self._root == ROOT and default:
-            names.append(default.lstrip("/"))
-        for name in names:
-            if "BEGIN CERTIFICATE" in self._text(name):
-                return f"/{name}"
-        return None
+            names.append(default)
+        return next((name for name in names if "BEGIN CERTIFICATE" in self._text(name)), None)
 
     def _name_service(self) -> str:
         """What is wrong with it, "" if nothing is."""
-        switch = self._text("etc/nsswitch.conf")
+        switch = self._text("/etc/nsswitch.conf")
         hosts = [line for line in switch.splitlines() if line.startswith("hosts:")]
         if hosts and not {"dns", "resolve"} & set(hosts[-1].split()):
             return "'hosts:' in /etc/nsswitch.conf names neither dns nor resolve"
-        path = self._root / "etc/resolv.conf"
-        if path.is_symlink() and not self._is_booted:
-            return ""  # its target is created at boot
-        servers = "nameserver" in self._text("etc/resolv.conf")
+        if not self._is_booted:
+            with self._tree.locate("/etc/resolv.conf", follow=False) as place:
+                if place.exists() and stat.S_ISLNK(place.stat().st_mode):
+                    return ""  # its target is created at boot
+        servers = "nameserver" in self._text("/etc/resolv.conf")
         return "" if servers else "no DNS server is configured"
 
     def _ipv6_default(self) -> str | None:
         """The link of the IPv6 default route, None if there is none."""
-        for line in self._text("proc/net/ipv6_route").splitlines():
+        for line in self._text("/proc/net/ipv6_route").splitlines():
             fields = line.split()
             is_default = len(fields) == 10 and fields[:2] == ["0" * 32, "00"]
             if is_default and fields[9] != "lo":  # there it is the kernel's own "unreachable"

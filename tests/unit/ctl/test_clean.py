@@ -116,6 +116,31 @@ def test_links_are_not_followed(paths: Paths, tmp_path: Path) -> None:
     assert (tmp_path / "precious").exists()
 
 
+@pytest.mark.parametrize("link", ["var/lib/rcnetd", "var/lib", "run/rcnetd", "run/rcnetd-metadata"])
+@pytest.mark.parametrize("is_absolute", [True, False])
+def test_nothing_outside_of_the_root_is_removed(
+    paths: Paths, tmp_path_factory: pytest.TempPathFactory, link: str, is_absolute: bool
+) -> None:
+    """A stranger's tree: its links lead where they do after a chroot, never out of it."""
+    root, outside = paths.run.parents[1], tmp_path_factory.mktemp("outside")
+    place = root / link
+    place.rename(outside / "moved")
+    victims = [path for path in outside.rglob("*") if path.is_file()]
+    target = outside / "moved"
+    place.symlink_to(target if is_absolute else f"{'../' * 30}{str(target).lstrip('/')}")
+
+    assert 0 == clean(paths)
+    assert victims
+    assert all(path.exists() for path in victims)
+
+    inside = root / str(outside).lstrip("/")  # where the link leads, seen from within
+    inside.parent.mkdir(parents=True)
+    outside.rename(inside)
+    assert 0 == clean(paths)
+    kept = [path for path in inside.rglob("*") if path.is_file()]
+    assert [path.name for path in kept] == (["lock"] if link == "run/rcnetd" else [])
+
+
 def test_what_cannot_be_removed_is_a_line(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     """The rest goes all the same."""
     paths.last_good.unlink()

@@ -120,6 +120,19 @@ def test_settings_that_the_daemon_cannot_read(
     assert found["settings-access"].endswith(f"'chmod {remedy}'")
 
 
+def test_links_lead_where_they_do_at_boot(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An absolute one begins at the image's root, not at that of the machine that builds it."""
+    bundle = image / "etc/ssl/certs/ca-certificates.crt"
+    bundle.unlink()
+    bundle.symlink_to(__file__)  # which has the words below, outside of the image
+    (image / "etc/nsswitch.conf").rename(image / "etc/real.conf")
+    (image / "etc/nsswitch.conf").symlink_to("/etc/real.conf")
+    assert {"authorities"} == checks(image, capsys).keys()
+
+    write(image, __file__.lstrip("/"), "-----BEGIN CERTIFICATE-----\n")
+    assert {} == checks(image, capsys)
+
+
 def test_settings_that_the_daemon_reads_by_its_group(
     image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

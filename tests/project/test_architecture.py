@@ -17,6 +17,7 @@ ELSEWHERE = {
     "core/model": "unit/core/test_routes.py",
     "core/polling": "unit/core/test_machine.py",
     "hostconfig/renderers/ifcfg_reader": "unit/hostconfig/renderers/test_ifcfg.py",
+    "hostconfig/renderers/interfaces_edits": "unit/hostconfig/renderers/test_ifupdown.py",
     "hostconfig/renderers/model": "unit/hostconfig/renderers/test_netplan.py",
     "ctl/automation": "unit/ctl/test_ask.py",
     "ctl/command": "unit/ctl/test_main.py",

@@ -170,7 +170,7 @@ def test_ifquery_is_asked_by_the_logical_name(
     }
     script = "[ $3 = eth1=servicenet ] && echo ip route replace default via 10.180.31.254 dev eth1"
     monkeypatch.setattr(checking, "IFQUERY", tool(tmp_path / "ifquery", script))
-    check(Backend.IFUPDOWN, tree, WISH)
+    check(Backend.IFUPDOWN, tree, TARGET)
 
 
 def test_ifcfg_needs_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

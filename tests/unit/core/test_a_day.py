@@ -5,9 +5,13 @@ from __future__ import annotations
 import gc
 import tracemalloc
 
+import pytest
+
 from rcnetd.core.model import Operation
 from rcnetd.core.states import State
 from tests.support.playbook import ASSIGNED, DEPLOYED, MANAGED, Playbook, boot
+
+pytestmark = pytest.mark.long
 
 HOUR = 3600.0
 

@@ -178,6 +178,7 @@ def test_every_state_has_a_way_there() -> None:
         assert state is walk(state, ()).machine.state
 
 
+@pytest.mark.long
 @pytest.mark.no_cover  # the other tests cover it all; tracing this one takes minutes
 @pytest.mark.parametrize("state", list(State), ids=lambda state: state.name)
 def test_every_order_of_four_events(state: State) -> None:

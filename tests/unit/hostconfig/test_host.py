@@ -214,6 +214,7 @@ def calls(root: Path, what: str, log: Path) -> tuple[int, int]:
     return sum(is_change[:mark]) + 1, sum(is_change)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["write", "revert"])
 def test_killed_at_any_call_it_is_whole_or_can_be_put_back(
     root: Path, tmp_path: Path, what: str

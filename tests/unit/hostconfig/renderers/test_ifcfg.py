@@ -317,6 +317,7 @@ WISHES = st.builds(
 MAY_GO = (b"GATEWAY", b"DEFROUTE", b"ONBOOT", b"PEERDNS", b"default", b"ADDRESS", b"NETMASK")
 
 
+@pytest.mark.long
 @examples
 @given(trees(), WISHES)
 def test_properties(before: Tree, target: Target) -> None:

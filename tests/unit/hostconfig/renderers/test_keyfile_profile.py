@@ -249,6 +249,7 @@ def texts(draw: st.DrawFn) -> str:
     return f"{HEAD}[ipv4]\n" + "\n".join(draw(st.permutations(lines))) + "\n"
 
 
+@pytest.mark.long
 @examples
 @given(texts())
 def test_reads_as_network_manager_does(text: str) -> None:

@@ -215,6 +215,7 @@ WISHES = st.builds(
 )
 
 
+@pytest.mark.long
 @examples
 @given(trees(), WISHES)
 def test_properties(before: Tree, target: Target) -> None:

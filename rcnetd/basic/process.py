@@ -26,6 +26,7 @@ class Outcome:
     for exceeding a bound, and then *failure* says so in one line.
     """
 
+    name: str
     code: int | None
     stdout: str = ""
     stderr: str = ""
@@ -40,11 +41,8 @@ class Outcome:
     def reason(self) -> str:
         """Why it is not ok, in one line: the failure, or the last line of its stderr."""
         lines = [line for line in self.stderr.splitlines() if line.strip()]
-        return (
-            self.failure
-            or plain(lines[-1] if lines else "", MAX_LINE_LENGTH)
-            or (f"exit code {self.code}")
-        )
+        message = plain(lines[-1] if lines else "", MAX_LINE_LENGTH)
+        return self.failure or message or f"'{self.name}' failed with exit code {self.code}"
 
 
 def run(
@@ -69,9 +67,9 @@ def run(
             start_new_session=True,
         )
     except FileNotFoundError:
-        return Outcome(None, failure=f"'{command[0]}' is not installed")
+        return Outcome(command[0], None, failure=f"'{command[0]}' is not installed")
     except OSError as error:
-        return Outcome(None, failure=f"Failed to run '{command[0]}': {error.strerror}")
+        return Outcome(command[0], None, failure=f"Failed to run '{command[0]}': {error.strerror}")
     assert process.stdout is not None
     assert process.stderr is not None
     output = {process.stdout: b"", process.stderr: b""}
@@ -84,7 +82,7 @@ def run(
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
     stdout, stderr = (data.decode("utf-8", "replace") for data in output.values())
-    return Outcome(None if failure else process.returncode, stdout, stderr, failure)
+    return Outcome(command[0], None if failure else process.returncode, stdout, stderr, failure)
 
 
 def _follow(

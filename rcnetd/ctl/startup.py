@@ -6,9 +6,10 @@ units that wait for it, and D-Bus later still, so that systemd cannot even be as
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+
+from rcnetd.basic.process import run
 
 UNIT = "rcnetd.service"
 PROPERTIES = "LoadState,ActiveState,Result,Job,ConditionResult,ConditionTimestampMonotonic"
@@ -77,14 +78,7 @@ def file_refusal(root: Path) -> str | None:
 
 
 def read_properties() -> dict[str, str] | None:
-    """The unit's properties as systemd has them; None if it cannot be asked, or not yet."""
-    try:
-        done = subprocess.run(
-            ["systemctl", "show", "--property", PROPERTIES, UNIT],
-            check=False, capture_output=True, text=True, timeout=MAX_SECONDS,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return None
+    """Return the unit's properties as systemd has them; None if it cannot be asked (yet)."""
+    done = run(["systemctl", "show", "--property", PROPERTIES, UNIT], timeout=MAX_SECONDS)
     found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-    return found if done.returncode == 0 and "LoadState" in found else None
+    return found if done.ok and "LoadState" in found else None

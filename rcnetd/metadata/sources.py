@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from rcnetd.basic import process
 from rcnetd.basic.files import read_bounded
 from rcnetd.metadata.parse import (
     FEATURE,
@@ -40,9 +40,15 @@ Sources = list[tuple[str, Found]]
 class Platform:
     """The sources below *root* (`/`, or a tree for tests). *notes* are for the log."""
 
-    def __init__(self, root: Path = Path("/")) -> None:
-        self._root = root
-        self._deadline = time.monotonic() + MAX_SECONDS
+    def __init__(
+        self,
+        root: Path = Path("/"),
+        *,
+        seconds_each: float = SECONDS_EACH,
+        max_seconds: float = MAX_SECONDS,
+    ) -> None:
+        self._root, self._seconds_each = root, seconds_each
+        self._deadline = time.monotonic() + max_seconds
         self.notes: list[str] = []
 
     def read(self) -> Sources:
@@ -125,25 +131,15 @@ class Platform:
 
     def _run(self, source: str, *command: str) -> str | None:
         """What *command* prints; None if it fails, which is noted for *source* (if any)."""
-        left = min(SECONDS_EACH, self._deadline - time.monotonic())
+        left = min(self._seconds_each, self._deadline - time.monotonic())
         if left <= 0:
             self._note(source, "no time left")
             return None
-        try:
-            done = subprocess.run(
-                command, capture_output=True, timeout=left, check=False, stdin=subprocess.DEVNULL
-            )
-        except subprocess.TimeoutExpired:
-            self._note(source, f"'{command[0]}' gave no answer within {left:.1f} s")
+        done = process.run(command, timeout=left, limit=MAX_SIZE)
+        if not done.ok:
+            self._note(source, done.reason)
             return None
-        except OSError as error:
-            self._note(source, f"Failed to run '{command[0]}': {error.strerror}")
-            return None
-        if done.returncode != 0:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            self._note(source, said[-1][:200] if said else f"'{command[0]}' failed")
-            return None
-        return done.stdout[:MAX_SIZE].decode("utf-8", "replace")
+        return done.stdout
 
     def _text(self, path: Path) -> str | None:
         try:

@@ -26,7 +26,7 @@ def test_what_it_prints_and_how_it_ends() -> None:
     )
     done = run(python(program), timeout=LONG, environ={"A": "b"})
 
-    assert Outcome(3, "A\n", "trouble\n") == done
+    assert Outcome(sys.executable, 3, "A\n", "trouble\n") == done
     assert not done.ok
     assert "trouble" == done.reason
 
@@ -73,5 +73,5 @@ def test_a_program_that_does_not_end(tmp_path: Path, program: str) -> None:
 
 def test_a_reason_for_a_program_that_says_nothing() -> None:
     """The exit code; a message is one printable line."""
-    assert "exit code 1" == run(["false"], timeout=LONG).reason
+    assert "'false' failed with exit code 1" == run(["false"], timeout=LONG).reason
     assert "a b" == run(["sh", "-c", r"printf 'x\na\033b\n\n' >&2; exit 1"], timeout=LONG).reason

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from rcnetd.ctl.main import main
+from tests.conftest import missing
 from tests.support.timelines import BOOT, RESTARTED, lines, repair
 
 TEXT = """\
@@ -102,9 +106,55 @@ def test_the_picture(timeline: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 
     assert 0 == main(["analyze", "--plot", str(path)])
     assert "" == capsys.readouterr().out
-    assert 0 == main(["analyze", "--plot", "-"])
-    assert path.read_text() == capsys.readouterr().out
+    for name in ("-", "/dev/stdout"):
+        assert 0 == main(["analyze", "--plot", name])
+        assert path.read_text() == capsys.readouterr().out
     ElementTree.parse(path)
+    assert 0o644 == path.stat().st_mode & 0o777
+
+
+def test_a_picture_does_not_replace_a_link(timeline: Path, tmp_path: Path) -> None:
+    """The file that it leads to is written, existing or not."""
+    timeline.write_text("\n".join(lines(BOOT)))
+    link, target = tmp_path / "link.svg", tmp_path / "there/boot.svg"
+    target.parent.mkdir()
+    link.symlink_to("there/boot.svg")
+
+    for _ in range(2):
+        assert 0 == main(["analyze", "--plot", str(link)])
+        assert link.is_symlink()
+        assert target.read_text().startswith("<svg")
+        target.write_text("old")
+
+
+def test_a_picture_does_not_replace_a_device_or_a_pipe(timeline: Path, tmp_path: Path) -> None:
+    """As root, `--plot /dev/null` made a file of it, for everybody."""
+    timeline.write_text("\n".join(lines(BOOT)))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True)
+    assert 0 == main(["analyze", "--plot", str(pipe)])
+    assert reader.communicate()[0].startswith("<svg")
+    assert pipe.is_fifo()
+
+    if os.geteuid() != 0:
+        missing("netns", "making a device needs root")
+    device = tmp_path / "null"
+    os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    (tmp_path / "null.svg").symlink_to(device)
+    for path in (device, tmp_path / "null.svg"):
+        assert 0 == main(["analyze", "--plot", str(path)])
+        assert device.is_char_device()
+
+
+def test_a_device_that_is_full(timeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line."""
+    timeline.write_text("\n".join(lines(BOOT)))
+
+    assert 1 == main(["analyze", "--plot", "/dev/full"])
+    error = "rcnetctl: Failed to write '/dev/full': No space left on device\n"
+    assert error == capsys.readouterr().err
+    assert Path("/dev/full").is_char_device()
 
 
 def test_a_picture_that_cannot_be_written(

@@ -23,6 +23,7 @@ from rcnetd.core.events import Event
 from rcnetd.ctl.main import main
 from rcnetd.daemon.status import document
 from rcnetd.store.paths import Paths
+from tests.conftest import missing
 from tests.support.fuzzing import fuzz
 from tests.support.playbook import (
     ASSIGNED,
@@ -101,6 +102,26 @@ def test_without_a_daemon(paths: Paths, capsys: pytest.CaptureFixture[str], gone
     assert "rcnetd: not running" in capsys.readouterr().out
     assert 3 == main(["status", "--json"])
     assert json.loads(capsys.readouterr().out)["running"] is False
+
+
+@pytest.mark.netns
+def test_a_daemon_whose_process_is_hidden_runs() -> None:
+    """With hidepid an ordinary user sees no process of others; monitoring runs as one."""
+    if os.geteuid() != 0:
+        missing("netns", "mounting /proc needs root")
+    program = (
+        "import os; from rcnetd.ctl.status import is_running;"
+        "os.setgid(65534); os.setuid(65534);"
+        "print(os.path.exists('/proc/1'), *(is_running({'pid': n}) for n in (1, 4_000_000)))"
+    )
+    mount = 'mount -t proc -o hidepid=2 proc /proc && "$@"; exit'
+    done = subprocess.run(
+        ["unshare", "--mount", "--pid", "--fork", "sh", "-c", mount, "sh",
+         sys.executable, "-c", program],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+
+    assert "False True False\n" == done.stdout
 
 
 def test_json_is_the_file_and_whether_it_runs(

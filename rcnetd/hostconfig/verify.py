@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from rcnetd.basic.process import run
 from rcnetd.core.settings import Backend
 from rcnetd.hostconfig.renderers import ifupdown, network_manager, networkd
 from rcnetd.hostconfig.renderers.model import CannotPersist, DefaultRoute, File, Target, Tree
@@ -73,26 +73,15 @@ def _copy(tree: Tree) -> Iterator[Path]:
 def _run(root: Path, *command: str, **environ: str) -> tuple[str, list[str]]:
     """Run a tool; return its output and its messages. Raises `CannotPersist` if it fails."""
     name = Path(command[0]).name
-    try:
-        done = subprocess.run(
-            command,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=TIMEOUT,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", **environ},
-        )
-    except FileNotFoundError:
-        raise CannotPersist(f"'{command[0]}' is not installed; nothing is written") from None
-    except subprocess.TimeoutExpired:
-        raise CannotPersist(
-            f"{name} did not finish within {TIMEOUT:g} s; nothing is written"
-        ) from None
-    messages = _messages(done.stderr.decode("utf-8", "replace"), root)
-    if done.returncode != 0:
-        word = _reason(messages) or f"exit status {done.returncode}"
+    environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", **environ}
+    done = run(command, timeout=TIMEOUT, environ=environ)
+    if done.code is None:
+        raise CannotPersist(f"{done.failure}; nothing is written")
+    messages = _messages(done.stderr, root)
+    if not done.ok:
+        word = _reason(messages) or f"exit status {done.code}"
         raise CannotPersist(f"{name} rejects the new files, nothing is written: {word}")
-    return done.stdout.decode("utf-8", "replace"), messages
+    return done.stdout, messages
 
 
 def _messages(text: str, root: Path) -> list[str]:

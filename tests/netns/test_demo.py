@@ -1,4 +1,4 @@
-"""`rcnetctl demo`: the main job, from the outside."""
+"""`rcnetctl demo`, from the outside."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_whole_boot() -> None:
-    """As the README shows it: 404, a gateway, the route, DEPLOYED, READY=1."""
+    """It shows a 404, a gateway, the route, DEPLOYED and READY=1."""
     done = run([])
 
     assert (0, "") == (done.returncode, done.stderr)
@@ -77,7 +77,7 @@ def test_json_is_one_object_a_line(quick: Path) -> None:
 
 @pytest.mark.parametrize("fault", ["hang", "expired", "rate-limit"])
 def test_a_fault_is_weathered_or_said(quick: Path, fault: str) -> None:
-    """It is shown; a server that gets no answer in time is no success."""
+    """The fault is shown; a server without an answer in time is a failure."""
     done = run(["--scenario", str(quick), "--fault", fault, "--timeout", "3s"])
 
     assert 1 == done.returncode, done.stdout
@@ -86,7 +86,7 @@ def test_a_fault_is_weathered_or_said(quick: Path, fault: str) -> None:
 
 
 def test_a_failed_automation_is_no_success(tmp_path: Path) -> None:
-    """READY never comes; the route is there, and the reason is shown."""
+    """READY=1 is never sent; the route is set, and the reason is shown."""
     path = tmp_path / "scenario.yaml"
     path.write_text(QUICK % "FAILED")
     done = run(["--scenario", str(path), "--timeout", "8s"])
@@ -99,7 +99,7 @@ def test_a_failed_automation_is_no_success(tmp_path: Path) -> None:
     ("text", "words"), [("servers: 5", "servers: must be a list"), (None, "Failed to read")]
 )
 def test_a_wrong_scenario_is_one_line(tmp_path: Path, text: str | None, words: str) -> None:
-    """And nothing else happens."""
+    """Nothing else happens."""
     path = tmp_path / "scenario.yaml"
     if text is not None:
         path.write_text(text)
@@ -111,7 +111,7 @@ def test_a_wrong_scenario_is_one_line(tmp_path: Path, text: str | None, words: s
 
 
 def test_without_namespaces_it_says_what_to_do(quick: Path) -> None:
-    """A kernel that allows none is named, with the two ways out; exit code 77."""
+    """It exits with 77 and names two remedies."""
     if os.geteuid() != 0:
         missing("netns", "needs root, to give it up")
     setpriv, unshare = shutil.which("setpriv"), shutil.which("unshare")

@@ -1,4 +1,4 @@
-"""`rcnetctl plan`: what would be done, and what would break, on a host of the test's own."""
+"""`rcnetctl plan` on a private host: what rcnetd would change, and what would break."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_what_would_be_done(host: Host, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_what_would_break(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
-    """A public link that is to be set down."""
+    """The public link would be set down."""
     assert 0 == host.plan(str(GATEWAY), "public_interface: down\n")
     said = capsys.readouterr().out
     assert f"Gateway     {GATEWAY}, as given\n" in said
@@ -82,7 +82,7 @@ def test_what_would_break(host: Host, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_what_stays_public(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the old gateway."""
+    """Its networks keep the old gateway."""
     (host.unit.parent / "10-eth0.network").write_text(
         "[Match]\nName=eth0\n[Network]\nAddress=203.0.113.10/24\nGateway=203.0.113.1\n"
     )
@@ -93,7 +93,7 @@ def test_what_stays_public(host: Host, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_while_rcnetd_runs(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
-    """The daemon's gateway, without a request; the route is there."""
+    """It shows the daemon's gateway without a request; the route is in place."""
     daemon = host.cloud.start()
     daemon.until_ready()
     host.paths = Paths(daemon.run, daemon.directory, host.paths.metadata)
@@ -106,7 +106,7 @@ def test_while_rcnetd_runs(host: Host, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_why_not(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
-    """A gateway that is none; settings that are wrong; no ServiceNet."""
+    """The gateway or the settings are invalid, or there is no ServiceNet."""
     assert 1 == host.plan("10.180.1.2")
     assert "is this server's own address; nothing is written" in capsys.readouterr().err
     assert 78 == host.plan(str(GATEWAY), "gateway: 5\n")
@@ -117,7 +117,7 @@ def test_why_not(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_without_a_region(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a gateway no request is sent, so none is needed; without one the error says so."""
+    """With a gateway no request is sent, so no region is needed."""
     assert 0 == host.plan(str(GATEWAY), region="")
     assert f"Gateway     {GATEWAY}, as given\n" in capsys.readouterr().out
     assert [] == host.cloud.api.requests
@@ -129,7 +129,7 @@ def test_without_a_region(host: Host, capsys: pytest.CaptureFixture[str]) -> Non
 def test_it_removes_what_the_daemon_removes(
     host: Host, capsys: pytest.CaptureFixture[str], policy: str
 ) -> None:
-    """One by one: the public default, a winner, a loser on a third link, which both leave alone."""
+    """Both remove the public default and a winner, and leave a loser on a third link."""
     server = host.cloud.topology.server
     server.ip(
         "link add eth2 type veth peer name eth2peer",
@@ -155,6 +155,6 @@ def test_it_removes_what_the_daemon_removes(
 
 
 def test_not_assigned_yet(cloud: Cloud, tmp_path: Path) -> None:
-    """75, as of `rcnetctl gateway`."""
+    """It exits with 75, as `rcnetctl gateway` does."""
     cloud.emulate(NEVER)
     assert 75 == Host(cloud, tmp_path / "root").plan()

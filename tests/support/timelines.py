@@ -8,7 +8,7 @@ from typing import Any
 
 
 def lines(events: Iterable[dict[str, Any]]) -> list[str]:
-    """As they stand in the file."""
+    """The lines of the file."""
     return [json.dumps(event) for event in events]
 
 
@@ -24,7 +24,7 @@ def request(
 
 
 def repair(at: float, kind: str, count: int) -> dict[str, Any]:
-    """The route was put back, for the *count*th time."""
+    """The route was repaired, for the *count*th time."""
     return {"at": at, "event": "repair", "kind": kind, "count": count, "text": "put back"}
 
 

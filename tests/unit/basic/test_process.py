@@ -19,7 +19,7 @@ def python(program: str) -> list[str]:
 
 
 def test_what_it_prints_and_how_it_ends() -> None:
-    """Both streams, apart; the exit code; no input, and no environment but the given one."""
+    """It gets no input and only the given environment; both streams are returned separately."""
     program = (
         "import os, sys; sys.stdin.read() == '' or exit(9); print(sorted(os.environ)[0]);"
         "print('trouble', file=sys.stderr); sys.exit(3)"
@@ -32,7 +32,7 @@ def test_what_it_prints_and_how_it_ends() -> None:
 
 
 def test_more_than_a_pipe_holds() -> None:
-    """On both streams at once: nobody waits for the other."""
+    """Large output on both streams at once does not block."""
     program = "import sys; sys.stderr.write('e' * 200000); sys.stdout.write('o' * 200000)"
     done = run(python(program), timeout=LONG)
 
@@ -48,7 +48,7 @@ def test_more_than_a_pipe_holds() -> None:
     ],
 )
 def test_a_program_that_does_not_run_or_prints_too_much(command: list[str], failure: str) -> None:
-    """One line that says so; no exception."""
+    """The failure is one line, not an exception."""
     done = run(command, timeout=LONG, limit=1000)
 
     assert (None, failure, failure) == (done.code, done.failure, done.reason)
@@ -63,7 +63,7 @@ def test_a_program_that_does_not_run_or_prints_too_much(command: list[str], fail
     ],
 )
 def test_a_program_that_does_not_end(tmp_path: Path, program: str) -> None:
-    """It is killed, and so is what it has started."""
+    """It is killed together with its children."""
     begin = time.monotonic()
     done = run(["sh", "-c", program], timeout=0.2)
 
@@ -72,6 +72,6 @@ def test_a_program_that_does_not_end(tmp_path: Path, program: str) -> None:
 
 
 def test_a_reason_for_a_program_that_says_nothing() -> None:
-    """The exit code; a message is one printable line."""
+    """The exit code is the reason then; a message becomes one printable line."""
     assert "'false' failed with exit code 1" == run(["false"], timeout=LONG).reason
     assert "a b" == run(["sh", "-c", r"printf 'x\na\033b\n\n' >&2; exit 1"], timeout=LONG).reason

@@ -20,7 +20,7 @@ GROUP = "root:x:0:\nadm:x:4:daemon,rcnetd\nssl:x:5:daemon\n"
 
 
 def test_a_user_of_the_image() -> None:
-    """Its own ids; nobody's where it does not exist yet, or its line is damaged."""
+    """The image's ids count; nobody stands in for a user that is missing or damaged."""
     assert User(990, frozenset({991, 4})) == User.find("rcnetd", PASSWD, GROUP)
     assert User(NOBODY) == User.find("absent", PASSWD, GROUP) == User.find("odd", PASSWD, GROUP)
 
@@ -36,7 +36,7 @@ def test_links_lead_where_they_do_after_a_chroot(tmp_path: Path) -> None:
 
 
 def test_what_is_no_obstacle(tmp_path: Path) -> None:
-    """What is not there, a link to itself, and the root's own mode."""
+    """A missing file, a link to itself and the mode of the root do not count."""
     tmp_path.chmod(0o700)
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "open").touch(0o644)
@@ -58,7 +58,7 @@ IDS = st.sampled_from([0, 990, 991, 7])
 def test_it_decides_as_the_kernel(
     modes: tuple[int, ...], owners: tuple[int, ...], groups: tuple[int, ...]
 ) -> None:
-    """For every mixture of modes and owners on the way: a real process of that user is asked."""
+    """It agrees with a real process of that user, for any modes and owners on the path."""
     if os.geteuid() != 0:
         missing("netns", "changing to another user needs root")
     program = (

@@ -1,4 +1,4 @@
-"""Where the boot's time went: from lines that may be anything."""
+"""The analysis of a timeline whose lines may contain anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.timelines import BOOT, RESTARTED, lines, repair, request
 
 
 def found(events: list[dict[str, Any]], now: float | None = None) -> Analysis:
-    """What these events tell."""
+    """Analyse these events."""
     result = analyze(lines(events), now)
     assert result is not None
     return result
@@ -43,7 +43,7 @@ def test_a_boot() -> None:
 
 
 def test_a_phase_that_is_not_over() -> None:
-    """It lasts until now while the daemon runs; else until the last that is known."""
+    """It lasts until now while the daemon runs, else until the last event."""
     waiting = BOOT[:4]
 
     (*_, last) = phases(found(waiting, now=50.0))
@@ -53,7 +53,7 @@ def test_a_phase_that_is_not_over() -> None:
 
 
 def test_restarts() -> None:
-    """Each start begins anew; the times of a state are summed up; READY is the first one."""
+    """The times of a state are added up over all starts; the first READY counts."""
     boot = found(RESTARTED)
 
     assert (2, 52.0) == (boot.starts, boot.ready_at)
@@ -86,7 +86,7 @@ def test_the_wording_of_the_log_is_no_interface() -> None:
 
 
 def test_a_timeline_without_its_beginning() -> None:
-    """The older half is gone: an answer without its request, no start."""
+    """The older half is missing: there is an answer without its request, and no start."""
     boot = found(BOOT[7:])
 
     assert boot.is_cut
@@ -95,7 +95,7 @@ def test_a_timeline_without_its_beginning() -> None:
 
 
 def test_the_document_is_json() -> None:
-    """Seconds from the first start; null for what has not come."""
+    """Times are seconds from the first start, or null."""
     content = document(found(BOOT))
     assert content == json.loads(json.dumps(content))
     assert (6.0, 12.0) == (content["route"], content["ready"])
@@ -107,7 +107,7 @@ def test_the_document_is_json() -> None:
 
 
 def test_every_state_has_its_words() -> None:
-    """A state that is not known (a later version's) is left out."""
+    """A state of a later version is left out."""
     for state in State:
         assert state.value in [phase.text for phase in phases(found([
             {"at": 1, "event": "started"}, {"at": 2, "event": "state", "state": state.name}
@@ -122,7 +122,7 @@ def test_every_state_has_its_words() -> None:
      "[" * 5000],
 )  # fmt: skip
 def test_a_damaged_line_is_left_out(text: str) -> None:
-    """Alone it tells nothing, among others it is no matter."""
+    """Alone it yields nothing; among others it changes nothing."""
     assert analyze([text]) is None
     assert document(found(BOOT)) == document(analyze([text, *lines(BOOT)]) or Analysis())
 
@@ -141,7 +141,7 @@ EVENTS = st.fixed_dictionaries(
 
 @given(st.lists(EVENTS, max_size=30), st.none() | st.floats(0, 1e6))
 def test_any_events_can_be_told(events: list[dict[str, Any]], now: float | None) -> None:
-    """In any order, with anything in them: no time is negative."""
+    """No time is negative, whatever the events contain and in whatever order."""
     result = analyze(lines(events), now)
     if result is not None:
         assert all(phase.took >= 0 for phase in phases(result))

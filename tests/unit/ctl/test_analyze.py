@@ -1,4 +1,4 @@
-"""`rcnetctl analyze`: what a person sees, what a program gets, where the picture goes."""
+"""`rcnetctl analyze`: its text, its JSON, and where it writes the picture."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Route in effect 6.000s, ready 12.000s after rcnetd's start (40.000s after boot).
 
 @pytest.fixture
 def timeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the daemon's timeline is."""
+    """The path of the daemon's timeline."""
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     return tmp_path / "timeline.jsonl"
 
@@ -52,7 +52,7 @@ def test_what_a_person_sees(timeline: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_restarts_and_what_is_not_over(timeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Said in the first lines."""
+    """The first lines say so."""
     timeline.write_text("\n".join(lines(RESTARTED)))
     assert 0 == main(["analyze"])
     assert "after boot); started 2 times.\n" in capsys.readouterr().out
@@ -69,7 +69,7 @@ def test_restarts_and_what_is_not_over(timeline: Path, capsys: pytest.CaptureFix
 
 
 def test_many_changes_are_summed_up(timeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A fight over the route is no screenful."""
+    """A fight over the route does not fill the screen."""
     changes = [{"at": 50.0 + n, "event": "change", "text": "added x"} for n in range(70)]
     timeline.write_text("\n".join(lines([*BOOT, *changes])))
 
@@ -91,7 +91,7 @@ def test_repairs_are_counted_by_kind(timeline: Path, capsys: pytest.CaptureFixtu
 
 
 def test_for_programs(timeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Seconds, and null for what has not come."""
+    """Times are seconds, or null."""
     timeline.write_text("\n".join(lines(BOOT)))
 
     assert 0 == main(["analyze", "--format", "json"])
@@ -100,7 +100,7 @@ def test_for_programs(timeline: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_picture(timeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """To a file, or to standard output."""
+    """It is written to a file, or to standard output."""
     timeline.write_text("\n".join(lines(BOOT)))
     path = tmp_path / "boot.svg"
 
@@ -114,7 +114,7 @@ def test_the_picture(timeline: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_picture_does_not_replace_a_link(timeline: Path, tmp_path: Path) -> None:
-    """The file that it leads to is written, existing or not."""
+    """The link's target is written, whether or not it exists."""
     timeline.write_text("\n".join(lines(BOOT)))
     link, target = tmp_path / "link.svg", tmp_path / "there/boot.svg"
     target.parent.mkdir()
@@ -128,7 +128,7 @@ def test_a_picture_does_not_replace_a_link(timeline: Path, tmp_path: Path) -> No
 
 
 def test_a_picture_does_not_replace_a_device_or_a_pipe(timeline: Path, tmp_path: Path) -> None:
-    """As root, `--plot /dev/null` made a file of it, for everybody."""
+    """`--plot /dev/null` by root must not turn it into a file."""
     timeline.write_text("\n".join(lines(BOOT)))
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -180,7 +180,7 @@ def test_a_picture_that_cannot_be_written(
 def test_nothing_to_tell(
     timeline: Path, capsys: pytest.CaptureFixture[str], text: str | None, code: int, words: str
 ) -> None:
-    """One line that says why."""
+    """One line says why."""
     if text is not None:
         timeline.write_text(text)
 

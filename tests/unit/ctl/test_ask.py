@@ -38,7 +38,7 @@ def api() -> Iterator[RunningEmulator]:
 
 @pytest.fixture
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    """Directories of the test's own, and a daemon that has found ServiceNet on `lo`."""
+    """Private directories, and a daemon that has found ServiceNet on `lo`."""
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     monkeypatch.setenv("RCNETD_METADATA", str(tmp_path / "metadata.json"))
@@ -80,7 +80,7 @@ def ask(api: RunningEmulator, paths: Paths, tmp_path: Path) -> Ask:
 def test_the_body_is_printed_as_it_came(
     ask: Ask, capfd: pytest.CaptureFixture[str], arguments: Sequence[str], body: str
 ) -> None:
-    """For pipes: the answer and nothing else."""
+    """It prints the answer and nothing else."""
     assert 0 == ask(*arguments)
     assert (body, "") == capfd.readouterr()
 
@@ -99,7 +99,7 @@ def test_the_body_is_printed_as_it_came(
 def test_the_other_forms(
     ask: Ask, capfd: pytest.CaptureFixture[str], arguments: Sequence[str], part: str
 ) -> None:
-    """Each that the API page offers."""
+    """Every format of the API page works."""
     assert 0 == ask(*arguments)
     assert part in capfd.readouterr().out
 
@@ -124,7 +124,7 @@ def test_no_usable_answer_is_one_line(
     code: int,
     words: str,
 ) -> None:
-    """The reason, and an exit code that scripts can act on."""
+    """It prints the reason and exits with a code that scripts can act on."""
     api.set_fault(fault)
 
     assert code == ask(command)
@@ -136,7 +136,7 @@ def test_no_usable_answer_is_one_line(
 def test_the_body_of_an_unknown_status_is_still_shown(
     ask: Ask, api: RunningEmulator, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A person wants to see what the API says."""
+    """The answer is shown as it is."""
     api.set_fault("unknown-word")
 
     assert 0 == ask("automation")
@@ -144,7 +144,7 @@ def test_the_body_of_an_unknown_status_is_still_shown(
 
 
 def test_each_request_is_in_the_ledger(ask: Ask, api: RunningEmulator, paths: Paths) -> None:
-    """The daemon paces by it; nothing is sent beyond it."""
+    """Nothing is sent beyond the budget."""
     for _ in range(6):
         assert 0 == ask("gateway", text="requests_per_minute: 6\n")
     sent = len(api.requests)
@@ -157,7 +157,7 @@ def test_each_request_is_in_the_ledger(ask: Ask, api: RunningEmulator, paths: Pa
 def test_a_403_stops_everybody_for_a_minute(
     ask: Ask, api: RunningEmulator, paths: Paths, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The daemon and every other command too."""
+    """It also holds for the daemon and every other command."""
     api.set_fault("rate-limit")
     assert 75 == ask("gateway")
     api.clear_fault()
@@ -205,7 +205,7 @@ def test_a_damaged_status_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     text: str,
 ) -> None:
-    """Also where it is all that a user may see."""
+    """This also holds where the user may see nothing else."""
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -258,7 +258,7 @@ def test_bad_input(
 def test_a_directory_that_cannot_be_made(
     ask: Ask, paths: Paths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file is in its way."""
+    """A file is in the way of the directory."""
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(paths.status))
 
     assert 69 == ask("gateway")

@@ -1,4 +1,4 @@
-"""Is an image fit for its snapshot? Every check, and the command on trees and as a user."""
+"""Every check of `rcnetctl preflight`, on values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def units(**states: str) -> dict[str, Any]:
 
 
 def test_a_good_image_passes() -> None:
-    """Not a word of warning."""
+    """There is no warning."""
     assert {Level.PASS} == {result.level for result in judge(GOOD)}
 
 
@@ -80,7 +80,7 @@ def test_a_good_image_passes() -> None:
     ],
 )  # fmt: skip
 def test_a_fault_is_told(changes: dict[str, Any], level: str, check: str, words: str) -> None:
-    """Which, how bad, and what to do."""
+    """The result has its check, its level and a remedy."""
     bad = [result for result in judge(replace(GOOD, **changes)) if result.level is not Level.PASS]
 
     assert (level, check) == (bad[0].level.value, bad[0].check)
@@ -99,5 +99,5 @@ def test_a_fault_is_told(changes: dict[str, Any], level: str, check: str, words:
     ],
 )
 def test_what_is_no_fault(changes: dict[str, Any]) -> None:
-    """Another way to the same end."""
+    """These images are ready, too."""
     assert {Level.PASS} == {result.level for result in judge(replace(GOOD, **changes))}

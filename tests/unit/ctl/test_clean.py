@@ -1,4 +1,4 @@
-"""Before the snapshot of an image: what is bound to this machine goes, nothing else."""
+"""`rcnetctl clean` removes what is bound to this machine, and nothing else."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def clean(paths: Paths, *options: str) -> int:
 
 
 def left(paths: Paths) -> list[str]:
-    """All files that are left."""
+    """The remaining files."""
     root = paths.run.parents[1]
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
 
 
 def test_all_that_is_bound_goes(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each is named; the settings stay. A second time there is nothing to do."""
+    """Each file is named; the settings stay; a second run does nothing."""
     assert 0 == clean(paths)
     out, error = capsys.readouterr()
     assert [f"removed {path}" for path in paths.bound_to_this_machine] == out.splitlines()
@@ -54,7 +54,7 @@ def test_all_that_is_bound_goes(paths: Paths, capsys: pytest.CaptureFixture[str]
 def test_a_route_in_the_host_s_configuration_is_to_be_reverted(
     paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every server of the image would come up with it; what can go has gone."""
+    """It is refused, since every server of the image would use it; the rest is removed."""
     record = paths.undo / "undo/record.json"
     record.parent.mkdir(parents=True)
     record.write_text("{}")
@@ -65,7 +65,7 @@ def test_a_route_in_the_host_s_configuration_is_to_be_reverted(
 
 
 def test_a_dry_run_removes_nothing(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
-    """It says what it would."""
+    """It names the files."""
     before = left(paths)
 
     assert 0 == clean(paths, "--dry-run")
@@ -76,7 +76,7 @@ def test_a_dry_run_removes_nothing(paths: Paths, capsys: pytest.CaptureFixture[s
 def test_a_running_daemon_would_remember_it_again(
     paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Refused, with what to do."""
+    """It is refused, with a remedy."""
     before = left(paths)
     lock = os.open(paths.lock, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -92,7 +92,7 @@ def test_a_running_daemon_would_remember_it_again(
 def test_only_root_may(
     paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Said before anything is tried."""
+    """It is refused before anything is changed."""
 
     def denied(*_: object, **__: object) -> int:
         raise PermissionError
@@ -106,7 +106,7 @@ def test_only_root_may(
 
 
 def test_links_are_not_followed(paths: Paths, tmp_path: Path) -> None:
-    """What one points to is somebody else's."""
+    """The link is removed, its target is not."""
     (tmp_path / "precious").write_text("x")
     paths.last_good.unlink()
     paths.last_good.symlink_to(tmp_path / "precious")
@@ -121,7 +121,7 @@ def test_links_are_not_followed(paths: Paths, tmp_path: Path) -> None:
 def test_nothing_outside_of_the_root_is_removed(
     paths: Paths, tmp_path_factory: pytest.TempPathFactory, link: str, is_absolute: bool
 ) -> None:
-    """A stranger's tree: its links lead where they do after a chroot, never out of it."""
+    """The tree's links lead where they do after a chroot, never out of it."""
     root, outside = paths.run.parents[1], tmp_path_factory.mktemp("outside")
     place = root / link
     place.rename(outside / "moved")
@@ -142,7 +142,7 @@ def test_nothing_outside_of_the_root_is_removed(
 
 
 def test_what_cannot_be_removed_is_a_line(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
-    """The rest goes all the same."""
+    """The rest is removed all the same."""
     paths.last_good.unlink()
     paths.last_good.mkdir()
 
@@ -159,7 +159,7 @@ def test_what_cannot_be_removed_is_a_line(paths: Paths, capsys: pytest.CaptureFi
 def test_a_machine_id_is_only_told_of(
     paths: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, told: bool
 ) -> None:
-    """It is the host's."""
+    """It is reported and not changed."""
     (tmp_path / "etc/machine-id").write_text(f"{text}\n")
 
     assert 0 == clean(paths)

@@ -20,7 +20,7 @@ RCNETCTL = [sys.executable, "-m", "rcnetd.ctl.main"]
 
 
 def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """And the exit codes, which scripts need."""
+    """It names the exit codes, too."""
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
 
@@ -31,7 +31,7 @@ def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_every_module_that_is_a_command_is_in_the_table() -> None:
-    """And nothing else is."""
+    """Nothing else is in the table."""
     modules = Path(sys.modules["rcnetd.ctl.main"].__file__ or "").parent.glob("*.py")
     texts = {path.stem: path.read_text(encoding="utf-8") for path in modules}
     runs = {name for name, text in texts.items() if "\ndef run(args: " in text}
@@ -56,7 +56,7 @@ def test_each_command_has_its_help(command: str, capsys: pytest.CaptureFixture[s
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """One word for a package's tests."""
+    """It is one line."""
     assert 0 == main(["--version"])
     assert f"rcnetctl {__version__}\n" == capsys.readouterr().out
 
@@ -75,7 +75,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_wrong_command_line_is_exit_2(
     arguments: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a line that names what is wrong."""
+    """The last line names the mistake."""
     with pytest.raises(SystemExit) as caught:
         main(arguments)
 
@@ -84,7 +84,7 @@ def test_a_wrong_command_line_is_exit_2(
 
 
 def test_without_a_command_it_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """On stderr and with 2: the 0 of `status` means ready, and a script's variable may be empty."""
+    """It exits with 2: `status` exits with 0 if ready, and a script's variable may be empty."""
     assert 2 == main([])
     out, error = capsys.readouterr()
 
@@ -112,7 +112,7 @@ def test_without_a_command_it_shows_the_help(capsys: pytest.CaptureFixture[str])
 def test_a_slip_of_the_keyboard(
     arguments: Sequence[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line that names what was probably meant, not a list of everything."""
+    """One line names what was probably meant."""
     assert 2 == main(arguments)
     assert ("", f"rcnetctl: {text}\n") == capsys.readouterr()
 
@@ -121,7 +121,7 @@ def test_a_slip_of_the_keyboard(
 def test_without_the_emulators_package(
     arguments: Sequence[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is a package of its own: the message names it."""
+    """The message names the missing package."""
     real = builtins.__import__
 
     def absent(name: str, *rest: Any) -> Any:
@@ -139,7 +139,7 @@ def test_without_the_emulators_package(
 
 
 def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in any command: the shell's code for it."""
+    """Ctrl-C exits with the shell's code for it."""
 
     def interrupted(*_: Any, **__: Any) -> int:
         raise KeyboardInterrupt
@@ -205,7 +205,7 @@ def test_every_help_fits_a_screen(
 def test_standard_output_that_cannot_be_written(
     tmp_path: Path, command: str, redirection: str, reason: str
 ) -> None:
-    """One line that names it; what was read is not to blame."""
+    """One line blames standard output, not the file that was read."""
     program = f"{' '.join(RCNETCTL)} {command} {redirection}"
     (tmp_path / "timeline.jsonl").write_text('{"at": 1, "event": "started"}\n')
     done = subprocess.run(
@@ -218,7 +218,7 @@ def test_standard_output_that_cannot_be_written(
 
 
 def test_closed_standard_streams_are_no_harm_to_files(tmp_path: Path) -> None:
-    """No file that is opened later gets the number of a standard stream."""
+    """A file that is opened later does not get the number of a standard stream."""
     picture = tmp_path / "boot.svg"
     (tmp_path / "timeline.jsonl").write_text('{"at": 1, "event": "started"}\n')
     program = f"{' '.join(RCNETCTL)} analyze --plot {picture} <&- >&- 2>&-"

@@ -1,4 +1,4 @@
-"""`rcnetctl metadata`: the platform is asked, and what it says is kept and shown."""
+"""`rcnetctl metadata` collects, stores and shows the platform's metadata."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rcnetd.metadata.file import read
 
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the answer is kept."""
+    """The path of the stored metadata."""
     path = tmp_path / "run/metadata.json"
     monkeypatch.setenv("RCNETD_METADATA", str(path))
     return path
 
 
 def platform(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
-    """The platform is that of a tree."""
+    """Replace the platform by one that reads a tree."""
     monkeypatch.setattr(sources.Platform.__init__, "__defaults__", (root,))
 
 
@@ -49,7 +49,7 @@ def test_a_platform_that_says_nothing(
     tmp_path: Path, commands: Path, kept: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """Not an error: the settings decide. What was tried is told."""
+    """This is not an error; each source that was tried is reported."""
     platform(monkeypatch, tmp_path)
 
     assert 0 == main(["metadata", "--write"])
@@ -79,7 +79,7 @@ def test_a_place_that_cannot_be_written(
     tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """One line more, exit code 1."""
+    """It adds one line and exits with 1."""
     platform(monkeypatch, tmp_path)
     (tmp_path / "file").touch()
     monkeypatch.setenv("RCNETD_METADATA", str(tmp_path / "file/metadata.json"))
@@ -92,7 +92,7 @@ def test_a_place_that_cannot_be_written(
 def test_odd_facts_are_shown_as_they_are(
     kept: Path, capsys: pytest.CaptureFixture[str], content: dict[str, Any]
 ) -> None:
-    """Somebody else's file."""
+    """The file need not be ours."""
     kept.parent.mkdir()
     kept.write_text(json.dumps(content))
 

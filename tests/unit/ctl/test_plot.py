@@ -1,4 +1,4 @@
-"""The picture of a boot: whole, readable, and harmless, whatever is in the timeline."""
+"""The picture of a boot is complete, readable and harmless for any timeline."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ BOOTS = {
 
 
 def found(events: list[dict[str, Any]]) -> Analysis:
-    """What these events tell."""
+    """Analyse these events."""
     result = analyze(lines(events))
     assert result is not None
     return result
 
 
 def parse(svg: str) -> ElementTree.Element:
-    """The picture as XML; it has nothing in it that runs or is loaded."""
+    """Parse the picture; it must contain nothing that runs or is loaded."""
     assert not any(word in svg for word in ("<script", "href", "url(", "@import", "<image"))
     return ElementTree.fromstring(svg)
 
@@ -66,7 +66,7 @@ def test_all_of_it_is_inside(name: str, everything: bool) -> None:
 
 
 def extent(text: ElementTree.Element) -> tuple[float, float]:
-    """From where to where a text reaches, of a font that is not wide."""
+    """The left and right end of a text, in a font that is not wide."""
     width = len(text.text or "") * (9.0 if text.get("class") == "title" else 6.0)
     x = number(text, "x")
     return {
@@ -122,7 +122,7 @@ def test_what_it_says() -> None:
     ],
 )
 def test_the_tone_of_an_answer(outcome: str, fields: dict[str, Any], tone: str) -> None:
-    """The outcome decides, never the words."""
+    """The outcome decides, not the words."""
     events = [START, *request(41.0, "x", 0.5, "404 DEPLOYING FAILED", outcome, **fields)]
     bars = list(parse(picture(found(events))).iter(f"{SVG}rect"))
 
@@ -130,7 +130,7 @@ def test_the_tone_of_an_answer(outcome: str, fields: dict[str, Any], tone: str) 
 
 
 def test_it_ends_soon_after_ready() -> None:
-    """A restart long afterwards is seen only if all is asked for."""
+    """A restart long afterwards is shown only on request."""
     again = [*BOOT, {**RESTARTED[-5], "at": 90000.0}]
 
     assert "started again" not in picture(found(again))
@@ -138,7 +138,7 @@ def test_it_ends_soon_after_ready() -> None:
 
 
 def test_nothing_in_it_is_markup() -> None:
-    """What the timeline says is text."""
+    """Content of the timeline is shown as text."""
     hostile = [{**event, "version": "</title><script>"} for event in RESTARTED]
     root = parse(picture(found(hostile), everything=True))
 
@@ -153,7 +153,7 @@ def test_many_marks_are_summed_up() -> None:
 
 
 def test_light_and_dark() -> None:
-    """The reader's choice; every tone has a colour in both."""
+    """Every tone has a colour in both themes."""
     style = picture(found(BOOT)).partition("<style>")[2].partition("</style>")[0]
     light, _, dark = style.partition("@media (prefers-color-scheme: dark)")
 

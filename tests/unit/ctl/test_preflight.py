@@ -1,4 +1,4 @@
-"""`rcnetctl preflight`: an image's tree, looked at by the command itself."""
+"""`rcnetctl preflight` on the tree of an image, in a chroot and on this machine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write(root: Path, name: str, text: str = "") -> Path:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """The tree of an image, as far as it is looked at."""
+    """The tree of an image, as far as it is checked."""
     write(tmp_path, "etc/machine-id", "uninitialized\n")
     write(tmp_path, "etc/rcnetd/rcnetd.yaml", "region: dfw\n")
     write(tmp_path, "etc/ssl/certs/ca-certificates.crt", "-----BEGIN CERTIFICATE-----\n")
@@ -57,7 +57,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def checks(image: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    """What is wrong with an image, by check."""
+    """The warnings and failures of an image, by check."""
     code = main(["preflight", "--root", str(image), "--json"])
     content = json.loads(capsys.readouterr().out)
     bad = {r["check"]: r["text"] for r in content["results"] if r["level"] != "PASS"}
@@ -66,7 +66,7 @@ def checks(image: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
 
 
 def test_a_tree_that_is_fit(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every line on stdout begins with PASS, nothing is on stderr; all of it is the tree's."""
+    """Every line on stdout begins with PASS, stderr is empty, and versions are the tree's."""
     assert 0 == main(["preflight", "--root", str(image)])
     out, error = capsys.readouterr()
 
@@ -80,7 +80,7 @@ def test_a_tree_that_is_fit(image: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_tree_without_python_or_libraries(
     image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Those of the machine that builds the image do not count."""
+    """The Python of the machine that builds the image does not count."""
     (image / "usr/bin/python3").unlink()
     shutil.rmtree(image / "usr/lib/python3")
     found = checks(image, capsys)
@@ -106,7 +106,7 @@ def test_a_tree_without_python_or_libraries(
 def test_settings_that_the_daemon_cannot_read(
     image: Path, capsys: pytest.CaptureFixture[str], path: str, mode: int, remedy: str
 ) -> None:
-    """A builder's umask of 077 or 027: the daemon is not root. A FAIL with the chmod that helps."""
+    """A builder with umask 077 or 027 gets a FAIL with a remedy."""
     write(image, "etc/rcnetd/conf.d/lab.yaml", "ca_file: /etc/pki/ca.pem\n")
     write(image, "etc/pki/ca.pem")
     for name in ("etc", "etc/rcnetd", "etc/rcnetd/conf.d", "etc/pki"):
@@ -121,7 +121,7 @@ def test_settings_that_the_daemon_cannot_read(
 
 
 def test_links_lead_where_they_do_at_boot(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An absolute one begins at the image's root, not at that of the machine that builds it."""
+    """An absolute link begins at the root of the image."""
     bundle = image / "etc/ssl/certs/ca-certificates.crt"
     bundle.unlink()
     bundle.symlink_to(__file__)  # which has the words below, outside of the image
@@ -136,7 +136,7 @@ def test_links_lead_where_they_do_at_boot(image: Path, capsys: pytest.CaptureFix
 def test_settings_that_the_daemon_reads_by_its_group(
     image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The image's own ids count, and its own links."""
+    """The ids and the links of the image count."""
     file = image / "etc/rcnetd/rcnetd.yaml"
     file.chmod(0o640)
     write(image, "etc/passwd", f"rcnetd:x:990:{os.getgid()}::/:/bin/false\n")
@@ -169,7 +169,7 @@ def test_settings_that_the_daemon_reads_by_its_group(
 def test_a_fault_of_a_tree_is_found(
     image: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, check: str, words: str
 ) -> None:
-    """By what stands in its files."""
+    """The files of the image tell."""
     write(image, name, text)
     found = checks(image, capsys)
 
@@ -190,7 +190,7 @@ def test_a_fault_of_a_tree_is_found(
 def test_cloud_inits_network(
     image: Path, capsys: pytest.CaptureFixture[str], text: str, configures: bool
 ) -> None:
-    """As Rackspace's own images tell it."""
+    """Rackspace's own images disable it like this."""
     write(image, "usr/bin/cloud-init")
     write(image, "etc/cloud/cloud.cfg.d/10_rackspace.cfg", text)
 
@@ -200,7 +200,7 @@ def test_cloud_inits_network(
 def test_a_disabled_cloud_init_configures_nothing(
     image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever its configuration says."""
+    """Its configuration does not matter then."""
     write(image, "usr/bin/cloud-init")
     write(image, "etc/cloud/cloud-init.disabled")
 
@@ -208,7 +208,7 @@ def test_a_disabled_cloud_init_configures_nothing(
 
 
 def test_a_missing_resolv_conf(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And one without a server."""
+    """A resolv.conf without a server is the same."""
     (image / "etc/resolv.conf").unlink()
     assert "no DNS server" in checks(image, capsys)["name-service"]
     write(image, "etc/resolv.conf", "nameserver 72.3.128.240\n")
@@ -218,7 +218,7 @@ def test_a_missing_resolv_conf(image: Path, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.netns
 @pytest.mark.parametrize("without", ["nothing", "/proc", "/run"])
 def test_in_a_chroot_the_machine_that_builds_is_not_looked_at(tmp_path: Path, without: str) -> None:
-    """Its IPv6 default route is not the image's, whichever of its directories are mounted there."""
+    """Its IPv6 default route does not matter, whichever of its directories are mounted."""
     if os.geteuid() != 0:
         missing("netns", "needs root")
     root, preflight = tmp_path / "root", f"{sys.executable} -m rcnetd.ctl.main preflight || true"
@@ -256,7 +256,7 @@ def test_in_a_chroot_the_machine_that_builds_is_not_looked_at(tmp_path: Path, wi
 
 
 def test_this_machine_is_looked_at_too() -> None:
-    """Whatever it is like: lines, an exit code, no traceback; also without any privilege."""
+    """There are lines and an exit code, without any privilege."""
     command = [sys.executable, "-m", "rcnetd.ctl.main", "preflight"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1)
@@ -265,7 +265,7 @@ def test_this_machine_is_looked_at_too() -> None:
 
 
 def test_what_a_user_cannot_see_is_told(image: Path) -> None:
-    """The state directory is the daemon's."""
+    """The state directory can be read by the daemon only."""
     if os.geteuid() != 0:
         missing("netns", "changing to another user needs root")
     write(image, "var/lib/rcnetd/gateway.json")
@@ -294,7 +294,7 @@ def test_what_a_user_cannot_see_is_told(image: Path) -> None:
 
 
 def test_a_directory_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    """The command line is wrong."""
+    """This is a mistake on the command line."""
     with pytest.raises(SystemExit) as caught:
         main(["preflight", "--root", "/nonexistent"])
 

@@ -30,7 +30,7 @@ def test_finds_the_sessions_of_an_address() -> None:
 
 
 def test_reads_the_kernel_s_own_table() -> None:
-    """Its form is the one that is read: a session with ourselves is none to port 22."""
+    """The kernel's real table has the expected form."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
         client.connect(server.getsockname())
         text = Path("/proc/net/tcp").read_text(encoding="ascii")

@@ -61,7 +61,7 @@ def ended(code: int, reason: str, pid: int) -> dict[str, Any]:
 
 @pytest.fixture
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    """Directories of the test's own."""
+    """Private directories."""
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     (tmp_path / "run").mkdir()
     return Paths(tmp_path / "run", tmp_path / "state")
@@ -84,7 +84,7 @@ def gone() -> int:
 def test_the_exit_code_says_how_it_is(
     paths: Paths, capsys: pytest.CaptureFixture[str], name: str, code: int
 ) -> None:
-    """0 ready, 4 not yet; the first line is the state and its troubles."""
+    """It is 0 if ready and 4 if not; the first line is the state and its troubles."""
     written = content(name)
     write(paths, written)
 
@@ -93,7 +93,7 @@ def test_the_exit_code_says_how_it_is(
 
 
 def test_without_a_daemon(paths: Paths, capsys: pytest.CaptureFixture[str], gone: int) -> None:
-    """Never run, and not running: both 3, both with what to do or what was."""
+    """It exits with 3 whether or not rcnetd has run before."""
     assert 3 == main(["status"])
     assert "systemctl start rcnetd" in capsys.readouterr().out
 
@@ -138,7 +138,7 @@ def test_json_is_the_file_and_whether_it_runs(
 def test_how_the_host_s_files_were_written(
     paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """For people and programs; what is damaged is not there."""
+    """It is shown to people and programs; a damaged file is ignored."""
     write(paths, content("ready"))
     outcome = {"at": 1.0, "ok": True, "renderer": "netplan", "files": ["/etc/a"], "reason": None}
     paths.persisted.parent.mkdir()
@@ -171,7 +171,7 @@ def test_how_the_host_s_files_were_written(
     ],
 )
 def test_a_decided_wait_ends_at_once(paths: Paths, name: str, goal: str, code: int) -> None:
-    """It has come, or cannot come."""
+    """The goal is reached, or out of reach."""
     write(paths, content(name))
 
     assert code == main(["status", "--wait", goal])
@@ -181,7 +181,7 @@ def test_a_decided_wait_ends_at_once(paths: Paths, name: str, goal: str, code: i
 def test_waiting_for_a_daemon_that_gave_up(
     paths: Paths, capsys: pytest.CaptureFixture[str], gone: int, code: int
 ) -> None:
-    """Its own exit code, and its reason."""
+    """It exits with the daemon's code and prints its reason."""
     write(paths, ended(code, "why it gave up", gone))
 
     assert code == main(["status", "--wait", "deployed"])
@@ -191,7 +191,7 @@ def test_waiting_for_a_daemon_that_gave_up(
 
 
 def test_the_wait_sees_it_come(paths: Paths) -> None:
-    """A change of the file ends it, not the time."""
+    """A change of the file ends the wait."""
     write(paths, content("waiting"))
     writer = threading.Timer(0.2, write, (paths, content("ready")))
     writer.start()
@@ -203,7 +203,7 @@ def test_the_wait_sees_it_come(paths: Paths) -> None:
 
 
 def test_not_in_time(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
-    """75, and what it was waiting for."""
+    """It exits with 75 and prints the state."""
     write(paths, content("waiting"))
 
     assert 75 == main(["status", "--wait", "route", "--timeout", "50ms", "--json"])
@@ -227,7 +227,7 @@ def test_waiting_without_a_daemon_ends(
 def test_a_daemon_that_is_queued_is_waited_for(
     paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With cloud-init it may start half a minute later than who waits for it."""
+    """With cloud-init it may start half a minute later than the unit that waits for it."""
     queued = {"LoadState": "loaded", "ActiveState": "inactive", "Job": "96"}
     monkeypatch.setattr("rcnetd.ctl.startup.read_properties", lambda: queued)
     monkeypatch.setattr("rcnetd.ctl.startup.START_GRACE", 0.0)
@@ -260,7 +260,7 @@ def test_a_daemon_that_is_queued_is_waited_for(
 def test_a_damaged_file_is_one_line(
     paths: Paths, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
-    """Never a traceback for what stands in a file."""
+    """The content of a file never causes a traceback."""
     paths.status.write_text(text, encoding="utf-8", errors="surrogateescape")
 
     assert 1 == main(["status"])
@@ -298,7 +298,7 @@ GOOD = content("ready")
 def test_any_status_is_shown_or_one_line(
     tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any], options: list[str]
 ) -> None:
-    """A file of somebody else's: an exit code, never a traceback."""
+    """Any file leads to an exit code, never to a traceback."""
     run = tmp_path_factory.getbasetemp() / "fuzzed-status"
     run.mkdir(exist_ok=True)
     (run / "status.json").write_text(json.dumps({**GOOD, **changes, "version": 1}))

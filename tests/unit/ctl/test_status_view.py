@@ -71,13 +71,13 @@ def rows(content: dict[str, Any], *, running: bool = True) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", BOOTS)
 def test_every_document_has_its_form(name: str) -> None:
-    """What is documented for programs is what they get, also of a daemon that has ended."""
+    """Programs get what is documented, also after the daemon has ended."""
     jsonschema.validate(content(name), SCHEMA)
     jsonschema.validate(content(name, pid=None), SCHEMA)
 
 
 def test_the_form_names_every_key_and_state() -> None:
-    """Nothing undocumented, nothing that is not there."""
+    """Nothing is undocumented, and nothing documented is missing."""
     assert [state.name for state in State] == SCHEMA["properties"]["state"]["enum"]
     for key in ("metadata", "servicenet", "gateway", "route", "automation", "requests"):
         assert SCHEMA["properties"][key]["properties"].keys() == content("ready")[key].keys()
@@ -103,12 +103,12 @@ def test_the_form_names_every_key_and_state() -> None:
     ],
 )
 def test_a_row(name: str, row: str, text: str) -> None:
-    """What is known is said, with its age."""
+    """A row shows what is known, and its age."""
     assert text == rows(content(name, later=5.0))[row]
 
 
 def test_what_is_not_known_has_no_row() -> None:
-    """Before anything was answered."""
+    """This is before the first answer."""
     assert {"State", "ServiceNet", "Requests"} == rows(content("nothing yet")).keys()
 
 
@@ -153,7 +153,7 @@ def test_a_gateway_that_does_not_answer_yet() -> None:
     ],
 )
 def test_the_first_line(name: str, running: bool, line: str, tone: str) -> None:
-    """How it is, in one line."""
+    """One line shows the state."""
     text, colour = status_view.headline(content(name), running=running)
 
     assert text.startswith(line)
@@ -161,7 +161,7 @@ def test_the_first_line(name: str, running: bool, line: str, tone: str) -> None:
 
 
 def test_a_daemon_that_is_gone_has_no_next_request() -> None:
-    """What was, and how long ago."""
+    """It shows the last state, and its age."""
     gone = rows({**content("not assigned"), "pid": None}, running=False)
 
     assert "WAITING_FOR_GATEWAY, ended 0.0s ago" == gone["State"]
@@ -169,7 +169,7 @@ def test_a_daemon_that_is_gone_has_no_next_request() -> None:
 
 
 def test_who_waits_sees_what_is_live() -> None:
-    """Seconds are counted, whatever the daemon wrote last."""
+    """Seconds are counted since the daemon wrote last."""
     waiting = content("the API is down")
     line = status_view.live(waiting, waiting["at"] + 61)
 

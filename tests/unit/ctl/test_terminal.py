@@ -18,7 +18,7 @@ Show = Callable[[dict[str, str]], str]
 
 @pytest.fixture
 def show() -> Iterator[Show]:
-    """What a real terminal gets of the same calls, in an environment."""
+    """What a real terminal receives, in an environment."""
     master, slave = pty.openpty()
     with os.fdopen(slave, "w") as stream, os.fdopen(master, "rb", buffering=0) as reader:
 
@@ -37,7 +37,7 @@ def show() -> Iterator[Show]:
 
 
 def test_a_terminal_has_both(show: Show) -> None:
-    """The live line is cut to the width, and cleared for what stays."""
+    """The live line is cut to the width, and cleared for a permanent one."""
     live, _, last = show({"TERM": "xterm"}).rpartition("\r\x1b[K")
 
     assert live == "\r\x1b[K" + ("waiting " + "x" * 200)[:79]
@@ -52,7 +52,7 @@ def test_no_color(show: Show) -> None:
 
 @pytest.mark.parametrize("environ", [{}, {"TERM": "dumb"}])
 def test_a_dumb_terminal_is_a_pipe(show: Show, environ: dict[str, str]) -> None:
-    """Emacs, serial consoles without a name."""
+    """Emacs and unnamed serial consoles are dumb."""
     assert "ready\r\n" == show(environ)
 
 

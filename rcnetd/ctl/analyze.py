@@ -12,8 +12,9 @@ from pathlib import Path
 
 from rcnetd.basic.files import read_bounded, write_atomic
 from rcnetd.ctl import status
-from rcnetd.ctl.analysis import Analysis, analyze, document, operations, phases
+from rcnetd.ctl.analysis import Analysis, analyze
 from rcnetd.ctl.command import NOT_RUNNING, CommandError, add_format, host_paths
+from rcnetd.ctl.summary import document, operations, phases
 from rcnetd.ctl.terminal import Terminal
 from rcnetd.store.paths import Paths
 

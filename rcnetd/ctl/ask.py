@@ -15,7 +15,7 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface
 
 from rcnetd.config.load import endpoint
-from rcnetd.core.events import GatewayNotAssigned, RateLimited, RequestFailed
+from rcnetd.core.events import Answered, GatewayNotAssigned, RateLimited, RequestFailed
 from rcnetd.core.model import Operation
 from rcnetd.core.pacing import WINDOW
 from rcnetd.core.settings import Metadata, Settings
@@ -88,7 +88,7 @@ def ask(
 
     Raises `CommandError` without an answer; `OSError` if this user may not use the ledger.
     """
-    from rcnetd.fetcher.fetcher import EXPIRE_AFTER, BodyReceived, fetch_once
+    from rcnetd.fetcher.fetcher import EXPIRE_AFTER
 
     paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
     ledger = Ledger(paths.requests, settings.requests_per_minute)
@@ -98,22 +98,37 @@ def ask(
         text = f"the budget of {budget.limit} requests a minute is used up"
         raise CommandError(f"{text}; the next is possible in {seconds:.0f} s", os.EX_TEMPFAIL)
     try:
-        found = _servicenet(paths, settings, metadata)
-        if found is None:
-            raise CommandError("there is no ServiceNet interface to ask from", os.EX_UNAVAILABLE)
-        source, device = found
-        answer = fetch_once(
-            operation,
-            endpoint=url,
-            source=source,
-            device=device,
-            ca_file=settings.ca_file,
-            api_address=settings.api_address,
-            timeout=TIMEOUT,
-            format=form,
-        )
+        answer = _fetch(paths, settings, metadata, url, operation, form)
     finally:
         ledger.end(slot)
+    return _body(answer, ledger)
+
+
+def _fetch(
+    paths: Paths, settings: Settings, metadata: Metadata, url: str, operation: Operation, form: str
+) -> Answered:
+    from rcnetd.fetcher.fetcher import fetch_once
+
+    found = _servicenet(paths, settings, metadata)
+    if found is None:
+        raise CommandError("there is no ServiceNet interface to ask from", os.EX_UNAVAILABLE)
+    source, device = found
+    return fetch_once(
+        operation,
+        endpoint=url,
+        source=source,
+        device=device,
+        ca_file=settings.ca_file,
+        api_address=settings.api_address,
+        timeout=TIMEOUT,
+        format=form,
+    )
+
+
+def _body(answer: Answered, ledger: Ledger) -> bytes:
+    """Return the body of an answer. Raises `CommandError` if it has none."""
+    from rcnetd.fetcher.fetcher import BodyReceived
+
     if isinstance(answer, BodyReceived):
         return answer.body
     if isinstance(answer, GatewayNotAssigned):
@@ -123,7 +138,7 @@ def ask(
         text = "the API's rate limit is reached (403); all requests are paused for a minute"
         raise CommandError(text, os.EX_TEMPFAIL)
     reason = answer.reason if isinstance(answer, RequestFailed) else repr(answer)
-    raise CommandError(f"Failed to ask '{operation.value}': {reason}", os.EX_UNAVAILABLE)
+    raise CommandError(f"Failed to ask '{answer.operation.value}': {reason}", os.EX_UNAVAILABLE)
 
 
 def _servicenet(

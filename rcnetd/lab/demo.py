@@ -8,9 +8,7 @@ this machine does not allow network namespaces.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import selectors
 import signal
 import socket
 import subprocess
@@ -27,6 +25,7 @@ from rcnetd.basic.inotify import Watch
 from rcnetd.basic.text import duration
 from rcnetd.core.model import Query
 from rcnetd.core.routes import OUTSIDE
+from rcnetd.lab.narrator import DaemonWatcher, Narrator
 from rcnetd.lab.topology import (
     API,
     GATEWAY,
@@ -53,22 +52,6 @@ ca_file: %s
 """
 
 
-class Stage:
-    """Prints what happens, a line each, with the time since the start."""
-
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-        self._begin = time.monotonic()
-
-    def say(self, who: str, text: str, at: float | None = None) -> None:
-        """Print one line: who does what. *at* is in monotonic seconds."""
-        seconds = (time.monotonic() if at is None else at) - self._begin
-        if self._as_json:
-            print(json.dumps({"seconds": round(seconds, 3), "who": who, "text": text}), flush=True)
-        else:
-            print(f"{seconds:7.3f} s  {who:<9} {text}", flush=True)
-
-
 def run(*, scenario: Path | None, fault: str | None, as_json: bool, timeout: float) -> int:
     """Run the demonstration; return the exit code."""
     if not may_make_namespaces():
@@ -89,41 +72,41 @@ def run(*, scenario: Path | None, fault: str | None, as_json: bool, timeout: flo
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"rcnetctl: Failed to create the demo's network: {error}", file=sys.stderr)
             return os.EX_NOPERM
-        demo = _Demo(topology, directory, Stage(as_json=as_json), stack)
+        demo = _Demo(topology, directory, Narrator(as_json=as_json), stack)
         return demo.play(scenario, fault, timeout)
 
 
 class _Demo:
     def __init__(
-        self, topology: Topology, directory: Path, stage: Stage, stack: contextlib.ExitStack
+        self, topology: Topology, directory: Path, narrator: Narrator, stack: contextlib.ExitStack
     ) -> None:
         self._topology, self._directory = topology, directory
-        self._stage, self._stack = stage, stack
-        self._ready = False
-        self._status = ""
+        self._narrator, self._stack = narrator, stack
 
     def play(self, scenario: Path | None, fault: str | None, timeout: float) -> int:
-        stage = self._stage
-        stage.say("demo", f"the server: eth0 {PUBLIC} (public), eth1 {SERVICENET} (ServiceNet)")
-        stage.say("demo", f"its default route: via {PUBLIC_ROUTER} dev eth0, the public router")
+        narrator = self._narrator
+        narrator.say("demo", f"the server: eth0 {PUBLIC} (public), eth1 {SERVICENET} (ServiceNet)")
+        narrator.say("demo", f"its default route: via {PUBLIC_ROUTER} dev eth0, the public router")
         self._server_down()
         self._stack.enter_context(self._internet_host())
         if not self._start_emulator(scenario, fault):
             return 1
         self._connect("before")
-        daemon = self._start_daemon()
-        stage.say("demo", "ServiceNet comes up on eth1")
+        daemon, watcher = self._start_daemon()
+        narrator.say("demo", "ServiceNet comes up on eth1")
         self._server_up()
-        self._watch(daemon, timeout)
-        if not self._ready:
-            stage.say("demo", f"no READY=1 within {duration(timeout)}: {self._status}")
+        watcher.follow(daemon, timeout, self._directory / "log")
+        if not watcher.is_ready:
+            narrator.say("demo", f"no READY=1 within {duration(timeout)}: {watcher.status}")
         ours = self._kernel_uses_route()
         self._connect("after")
         self._stop(daemon)
         stays = self._kernel_uses_route()
-        stage.say("demo", f"rcnetd has stopped; its route {'stays' if stays else 'is gone'}")
-        done = self._ready and ours and stays
-        stage.say("demo", "done: READY=1 was sent, the kernel uses the route" if done else "failed")
+        narrator.say("demo", f"rcnetd has stopped; its route {'stays' if stays else 'is gone'}")
+        done = watcher.is_ready and ours and stays
+        narrator.say(
+            "demo", "done: READY=1 was sent, the kernel uses the route" if done else "failed"
+        )
         return 0 if done else 1
 
     def _server_down(self) -> None:
@@ -169,14 +152,14 @@ class _Demo:
             with connection:
                 seen = connection.recv(64).decode()
         except OSError as error:
-            self._stage.say("internet", f"{when}: {INTERNET} cannot be reached ({error})")
+            self._narrator.say("internet", f"{when}: {INTERNET} cannot be reached ({error})")
             return
         ways = {
             str(PUBLIC.ip): f"via the public router {PUBLIC_ROUTER}",
             str(SERVICENET.ip): f"via the RackConnect gateway {GATEWAY}",
         }
         way = ways.get(seen, "via an unknown router")
-        self._stage.say("internet", f"{when}: {INTERNET} sees the server as {seen}, {way}")
+        self._narrator.say("internet", f"{when}: {INTERNET} sees the server as {seen}, {way}")
 
     def _start_emulator(self, scenario: Path | None, fault: str | None) -> bool:
         """Start the emulated API on the API host, with TLS; True once it listens."""
@@ -197,16 +180,15 @@ class _Demo:
         if not line:
             emulator.wait(PATIENCE)
             return False  # it has printed why
-        self._stage.say("API", line)
+        self._narrator.say("API", line)
         return True
 
-    def _start_daemon(self) -> subprocess.Popen[bytes]:
+    def _start_daemon(self) -> tuple[subprocess.Popen[bytes], DaemonWatcher]:
         config = self._directory / "rcnetd.yaml"
         config.write_text(SETTINGS % (self._directory / "ca.pem"), encoding="utf-8")
-        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._stack.enter_context(self._notify)
-        self._notify.bind(str(self._directory / "notify"))
-        self._notify.setblocking(False)
+        notify = self._stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        notify.bind(str(self._directory / "notify"))
+        notify.setblocking(False)
         run = self._directory / "run"
         run.mkdir()
         environ = {
@@ -222,9 +204,9 @@ class _Demo:
                 [sys.executable, "-m", "rcnetd", "--config", str(config)], env=environ, stderr=log
             )
         self._stack.callback(self._stop, daemon)
-        self._stage.say("demo", f"rcnetd starts, process {daemon.pid}")
+        self._narrator.say("demo", f"rcnetd starts, process {daemon.pid}")
         self._wait_for_first_status(run, daemon)
-        return daemon
+        return daemon, DaemonWatcher(self._narrator, run / "timeline.jsonl", notify)
 
     def _wait_for_first_status(self, run: Path, daemon: subprocess.Popen[bytes]) -> None:
         end = time.monotonic() + PATIENCE
@@ -234,63 +216,17 @@ class _Demo:
                     return
                 watch.wait(0.5)
 
-    def _watch(self, daemon: subprocess.Popen[bytes], timeout: float) -> None:
-        """Show what the daemon does, until READY=1 or its end."""
-        end = time.monotonic() + timeout
-        told = 0
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._notify, selectors.EVENT_READ)
-            while time.monotonic() < end and daemon.poll() is None and not self._ready:
-                selector.select(0.1)
-                told = self._tell_timeline(told)
-                self._take_notifications()
-        self._tell_timeline(told)
-        if daemon.poll() is not None:
-            self._stage.say("rcnetd", f"exited with code {daemon.returncode}")
-            log = (self._directory / "log").read_text(encoding="utf-8", errors="replace")
-            for line in log.splitlines()[-5:]:
-                self._stage.say("rcnetd", line)
-
-    def _take_notifications(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                message = self._notify.recv(4096).decode(errors="replace")
-                for line in message.splitlines():
-                    name, _, value = line.partition("=")
-                    if name == "STATUS":
-                        self._status = value
-                    elif name == "READY":
-                        self._ready = True
-                if self._ready:
-                    self._stage.say("systemd", f"READY=1, STATUS={self._status}")
-                    return
-
-    def _tell_timeline(self, told: int) -> int:
-        """Show the new lines of the daemon's timeline; return how many lines it has."""
-        try:
-            data = (self._directory / "run" / "timeline.jsonl").read_bytes()
-        except OSError:
-            return told
-        lines = data.splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith(b"\n")]
-        for line in whole[told:]:
-            entry = json.loads(line)
-            text = _for_people(entry)
-            if text:
-                self._stage.say("rcnetd", text, entry["at"])
-        return len(whole)
-
     def _kernel_uses_route(self) -> bool:
         """Whether the kernel's own lookup of an outside address takes rcnetd's route."""
         with self._topology.server:
             network = Kernel().read(Query(destinations=(OUTSIDE,)))
         found = network.lookup(OUTSIDE)
         if found is None or found.refusal:
-            self._stage.say("kernel", "has no route to the internet")
+            self._narrator.say("kernel", "has no route to the internet")
             return False
         link = network.link(found.ifindex)
         name = link.name if link else "?"
-        self._stage.say("kernel", f"would go to the internet via {found.gateway} dev {name}")
+        self._narrator.say("kernel", f"would go to the internet via {found.gateway} dev {name}")
         return found.gateway == GATEWAY and name == "eth1"
 
     def _stop(self, process: subprocess.Popen[Any]) -> None:
@@ -304,15 +240,3 @@ class _Demo:
                 process.wait()
         if process.stdout is not None:
             process.stdout.close()
-
-
-def _for_people(entry: dict[str, Any]) -> str:
-    """One line of the timeline in words; "" if it is not shown."""
-    event = entry["event"]
-    if event == "answer":
-        return f"{entry['operation']}: {entry['answer']} ({entry['took'] * 1000:.0f} ms)"
-    if event in ("change", "state"):
-        return str(entry["text"])
-    if event == "log" and entry["level"] in ("warning", "error"):
-        return f"{entry['level']}: {entry['text']}"
-    return ""

@@ -33,6 +33,8 @@ ELSEWHERE = {
     "daemon/loop": "netns/test_daemon.py",
     "netlink/monitor": "netns/test_monitor.py",
     "lab/demo": "netns/test_demo.py",
+    "lab/narrator": "netns/test_demo.py",
+    "ctl/summary": "unit/ctl/test_analysis.py",
     "lab/topology": "netns/test_topology.py",
 }
 

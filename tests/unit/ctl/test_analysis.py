@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcnetd.core.states import State
-from rcnetd.ctl.analysis import Analysis, analyze, document, operations, phases
+from rcnetd.ctl.analysis import Analysis, analyze
+from rcnetd.ctl.summary import document, operations, phases
 from tests.support.timelines import BOOT, RESTARTED, lines, repair, request
 
 

@@ -131,8 +131,14 @@ def _units(image: Image) -> Iterator[Result]:
         else:
             # Nothing works without the daemon; the other units only wait for it.
             level = Level.FAIL if unit == UNITS[0] else Level.WARNING
-            text = f"{unit} is {state or 'not installed'}; 'systemctl enable {unit}'"
-            yield Result(level, "units", text)
+            yield Result(level, "units", f"{unit} is {_remedy(unit, state)}")
+
+
+def _remedy(unit: str, state: str) -> str:
+    if state in ("", "not-found"):  # the first before systemd 254
+        return "not installed; install the package rcnetd"
+    command = "unmask" if state.startswith("masked") else "enable"
+    return f"{state}; 'systemctl {command} {unit}'"
 
 
 def _settings(image: Image) -> Iterator[Result]:

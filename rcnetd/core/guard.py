@@ -211,11 +211,7 @@ class Guard:
         """
         routes = _public_defaults(facts, servicenet)
         if facts.settings.public_ipv6 is PublicIPv6.NO_DEFAULT:
-            routes += [
-                route
-                for route in facts.network.ipv6_defaults
-                if route.ifindex != servicenet.link.ifindex
-            ]
+            routes += ipv6_bypasses(facts, servicenet)
         if not routes:
             return []
         self._policy_fight, may_remove = self._policy_fight.takeover(now)
@@ -234,9 +230,7 @@ class Guard:
             return []
         self.public_policy_applied = True
         actions: list[Action] = []
-        if facts.settings.public_ipv6 is PublicIPv6.KEEP and any(
-            route.ifindex != servicenet.link.ifindex for route in facts.network.ipv6_defaults
-        ):
+        if facts.settings.public_ipv6 is PublicIPv6.KEEP and ipv6_bypasses(facts, servicenet):
             actions += self.once_log.once(
                 "warning",
                 "the IPv6 default route stays and bypasses the RackConnect firewall;"
@@ -376,6 +370,12 @@ def _keep_public(facts: Facts, unwanted: tuple[Route, ...]) -> list[Action]:
             for network in facts.settings.public_routes
         ]
     return actions
+
+
+def ipv6_bypasses(facts: Facts, servicenet: ServiceNet) -> list[Route]:
+    """The IPv6 default routes that bypass the firewall: all but ServiceNet's own."""
+    defaults = facts.network.ipv6_defaults
+    return [route for route in defaults if route.ifindex != servicenet.link.ifindex]
 
 
 def planned_removals(facts: Facts, gateway: IPv4Address) -> tuple[Route, ...]:

@@ -135,7 +135,7 @@ def _units(image: Image) -> Iterator[Result]:
 
 
 def _remedy(unit: str, state: str) -> str:
-    if state in ("", "not-found"):  # the first before systemd 254
+    if state in ("", "not-found"):  # depends on systemd's version
         return "not installed; install the package rcnetd"
     command = "unmask" if state.startswith("masked") else "enable"
     return f"{state}; 'systemctl {command} {unit}'"

@@ -17,12 +17,12 @@ from pathlib import Path
 from rcnetd.config.fragments import ConfigError
 from rcnetd.config.load import endpoint, load
 from rcnetd.core.facts import Facts
-from rcnetd.core.guard import planned_removals
+from rcnetd.core.guard import ipv6_bypasses, planned_removals
 from rcnetd.core.model import METRIC, Operation, Query
 from rcnetd.core.public import cannot_set_down, choose_public, find_public
 from rcnetd.core.routes import OUTSIDE, describe, is_ours
 from rcnetd.core.servicenet import ServiceNet
-from rcnetd.core.settings import Backend, Metadata, PublicInterface, Settings
+from rcnetd.core.settings import Backend, Metadata, PublicInterface, PublicIPv6, Settings
 from rcnetd.ctl import ask, status
 from rcnetd.ctl.command import CommandError, address, host_paths
 from rcnetd.ctl.persist import ROOT, prepare
@@ -70,7 +70,7 @@ def plan(
     metadata, _ = read(paths.metadata)
     with _one_line():
         settings = load(config, environ=os.environ)
-        network = Kernel().read(Query(destinations=(OUTSIDE,)))
+        network = Kernel().read(Query(destinations=(OUTSIDE,), ipv6=True))
         servicenet = policy.servicenet_of(network, settings, metadata)
     source = "as given"
     if gateway is None:
@@ -151,6 +151,10 @@ def _show_routes(facts: Facts, servicenet: ServiceNet, gateway: IPv4Address) -> 
         if keeps and is_public and route in removals and route.gateway:
             for kept in facts.settings.public_routes:
                 print(f"            would add {kept} via {route.gateway}")
+    removes = facts.settings.public_ipv6 is PublicIPv6.NO_DEFAULT
+    for route in ipv6_bypasses(facts, servicenet):
+        word = "would remove" if removes else "would leave"
+        print(f"            {word} {describe(route, facts.network)} (IPv6)")
 
 
 def _show_files(
@@ -170,7 +174,12 @@ def _show_files(
 
 
 def _what_breaks(facts: Facts, servicenet: ServiceNet) -> Iterator[str]:
-    """Say what would no longer work: SSH sessions over the public address, a link set down."""
+    """Say what would no longer work, and what would still bypass the firewall."""
+    if facts.settings.public_ipv6 is PublicIPv6.KEEP and ipv6_bypasses(facts, servicenet):
+        yield (
+            "the IPv6 default route would stay and bypass the RackConnect firewall;"
+            " 'public_ipv6: no-default' removes it"
+        )
     public = facts.public
     link = facts.network.link(public.ifindex) if public else None
     if public is None or link is None:

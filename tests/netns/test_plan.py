@@ -154,6 +154,21 @@ def test_it_removes_what_the_daemon_removes(
     assert ["default via 192.168.5.1 dev eth2 metric 500"] == [line.strip() for line in after]
 
 
+def test_an_ipv6_default_route(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """It bypasses the firewall, unless the settings forbid it."""
+    server = host.cloud.topology.server
+    server.run("ip", "-6", "route", "add", "default", "via", "fe80::1", "dev", "eth0")
+    assert 0 == host.plan(str(GATEWAY))
+    said = capsys.readouterr().out
+    assert "would leave default via fe80::1 dev eth0 proto boot metric 1024 (IPv6)\n" in said
+    assert "WARNING     the IPv6 default route would stay and bypass" in said
+
+    assert 0 == host.plan(str(GATEWAY), "public_ipv6: no-default\n")
+    said = capsys.readouterr().out
+    assert "would remove default via fe80::1 dev eth0 proto boot metric 1024 (IPv6)\n" in said
+    assert "WARNING" not in said
+
+
 def test_not_assigned_yet(cloud: Cloud, tmp_path: Path) -> None:
     """It exits with 75, as `rcnetctl gateway` does."""
     cloud.emulate(NEVER)

@@ -14,7 +14,9 @@ Each way to a default route, and what is done about it. Links of no concern keep
     gateway (any other method)                  commented out; ifupdown-ng would use it
     DHCP: dhcp, bootp, `use dhcp`               gets a losing metric, and is deleted once up
     up, pre-up, post-up: ip, route, busybox     commented out, or taken out of a longer line
+    unreachable, blackhole, prohibit, throw     the same
     the same in another link's stanza           taken out if it concerns the public interface
+    a DHCP client started by such a line        refused: use the method dhcp
     down, pre-down, post-down                   as above, so that nothing deletes our route
     del or flush, also in another link's stanza taken out if it could delete our route
     $(…), `…`, sh -c '…' with a default route   refused: only a shell can tell
@@ -160,7 +162,7 @@ class _Rendering:
         if not down:
             self._public_routes(old)
             if target.public_ipv6 is PublicIPv6.NO_DEFAULT:
-                removal.no_ipv6(public)
+                removal.ignore_advertisements(public)
 
     # Which stanzas
 

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from rcnetd.basic.dataclass import dataclass
 from rcnetd.core.model import METRIC
+from rcnetd.core.settings import PublicIPv6
 from rcnetd.hostconfig.renderers.interfaces_defaults import (
     added_by,
     command_lines,
@@ -27,9 +28,10 @@ from rcnetd.hostconfig.renderers.interfaces_file import (
 )
 from rcnetd.hostconfig.renderers.model import CannotPersist, DefaultRoute, HostLink, Target
 from rcnetd.hostconfig.renderers.rendering import PLAIN_NAME
-from rcnetd.hostconfig.renderers.route_commands import CommandRoute, without_routes
+from rcnetd.hostconfig.renderers.route_commands import DHCP_CLIENTS, CommandRoute, without_routes
 
 LOSING_METRIC = 1024  # of a default route that DHCP sets
+_REFUSING = ("unreachable", "blackhole", "prohibit", "throw")  # types of routes without a link
 
 
 def insert(stanza: Stanza, options: Sequence[str]) -> None:
@@ -69,11 +71,14 @@ class Removal:
         """Remove default routes; return the public links with their gateways."""
         old: list[tuple[str, IPv4Address]] = []
         for stanza in stanzas:
+            no_ipv6 = stanza in public and self.target.public_ipv6 is PublicIPv6.NO_DEFAULT
             removed = [address for _, address in gateways(stanza, 4)]
-            removed += self._clean_commands(stanza, stanzas, 4)
+            removed += self._clean_commands(stanza, stanzas, (4, 6) if no_ipv6 else (4,))
             if stanza in public:
                 old += [(link_of(stanza), one) for one in removed if isinstance(one, IPv4Address)]
             self._remove_gateways(stanza, stanzas, 4)
+            if no_ipv6:
+                self._remove_gateways(stanza, stanzas, 6)
             if is_dynamic(stanza):
                 self._let_dhcp_lose(stanza, stanzas)
         return old
@@ -88,12 +93,12 @@ class Removal:
             self._put_out(line, stanzas)
 
     def _clean_commands(
-        self, stanza: Stanza, stanzas: Sequence[Stanza], version: int
+        self, stanza: Stanza, stanzas: Sequence[Stanza], versions: Sequence[int]
     ) -> list[IPv4Address | IPv6Address]:
         """Remove the commands that set or delete a default route; return the gateways."""
         removed: list[IPv4Address | IPv6Address] = []
         for line, commands in command_lines(stanza):
-            mine = [command for command in commands if command.route.version == version]
+            mine = [command for command in commands if command.route.version in versions]
             self._remove_commands(line, mine, stanzas)
             found = [command.route.gateway for command in mine if command.adds]
             removed += [gateway for gateway in found if gateway is not None]
@@ -114,10 +119,9 @@ class Removal:
             return False
         route = added_by(command, stanza, line)
         if command.adds:
-            return any(
-                nic.name == route.link or _reaches(nic, route)
-                for nic in (target.servicenet, *target.public)
-            )
+            wins = command.route.kind in _REFUSING and route.metric <= METRIC
+            nics = (target.servicenet, *target.public)
+            return wins or any(nic.name == route.link or _reaches(nic, route) for nic in nics)
         ours = DefaultRoute(target.servicenet.name, target.gateway, METRIC)
         gone = [
             DefaultRoute(nic.name, route.gateway, route.metric)
@@ -129,6 +133,12 @@ class Removal:
     def _remove_commands(
         self, line: Line, commands: Sequence[CommandRoute], stanzas: Sequence[Stanza]
     ) -> None:
+        for command in commands:
+            if command.program in DHCP_CLIENTS:
+                raise CannotPersist(
+                    f"{line.where}: '{command.program}' may set a default route; configure the link"
+                    " with the method 'dhcp' instead"
+                )
         if any(command.span is None for command in commands):
             raise CannotPersist(
                 f"{line.where}: only a shell can tell what this line does with the default route;"
@@ -187,12 +197,8 @@ class Removal:
         if left:
             line.document.insert_after(line.last, [" ".join((line.words[0], *left))])
 
-    def no_ipv6(self, public: Sequence[Stanza]) -> None:
-        """Remove the IPv6 default routes of the public links."""
-        for stanza in public:
-            self._clean_commands(stanza, public, 6)
-            self._remove_gateways(stanza, public, 6)
-        # Without a gateway the kernel takes one from router advertisements.
+    def ignore_advertisements(self, public: Sequence[Stanza]) -> None:
+        """Keep the kernel from taking IPv6 default routes from router advertisements."""
         for name in dict.fromkeys(link_of(stanza) for stanza in public):
             mine = [stanza for stanza in public if stanza.name == name]
             mine.sort(key=lambda stanza: stanza.family != "inet6")

@@ -27,6 +27,8 @@ _HARMLESS = {"", "true", ":", "echo", "logger", "[", "test", "sleep", "exit", "f
 _KEYWORDS = {"if", "then", "elif", "else", "while", "until", "do", "{", "time"}
 _WRAPPERS = {"sudo", "exec", "command", "env", "nice", "nohup", "timeout", "busybox", "!"}
 _PROGRAMS = {"ip", "route"}
+DHCP_CLIENTS = {"dhclient", "dhcpcd", "udhcpc", "pump"}
+_RELEASING = {"-r", "-x", "-k", "--release", "--exit"}
 _TOKEN = re.compile(
     r"""[ \t]*(?:
         (?P<comment>\#[^\n]*) |
@@ -50,6 +52,7 @@ class CommandRoute:
     adds: bool
     route: DefaultArguments = DefaultArguments()
     flushes: bool = False
+    program: str = field(compare=False, default="")
     span: tuple[int, int] | None = field(compare=False, default=None)
 
 
@@ -121,7 +124,9 @@ def _routes_of(simple: _Simple, line: str) -> Iterator[CommandRoute]:
         verb, route = found
         removable = line[simple.end : simple.end + 1] != "(" and "`" not in line
         span = (simple.start, simple.end) if removable else None
-        yield CommandRoute(verb in _ADDING, route, verb == "flush", span)
+        yield CommandRoute(verb in _ADDING, route, verb == "flush", program, span)
+    elif program in DHCP_CLIENTS and not _RELEASING & set(arguments):
+        yield CommandRoute(True, DefaultArguments(6 if "-6" in arguments else 4), program=program)
     elif program not in _PROGRAMS | _HARMLESS:
         for script in arguments:
             if " " in script:
@@ -132,7 +137,7 @@ def _unwrapped(words: list[str]) -> list[str]:
     """Leave out `sudo -n`, `timeout 5` and the like before a program that sets routes."""
     if basename(words[0]) in _WRAPPERS:
         for index, word in enumerate(words):
-            if basename(word) in _PROGRAMS:
+            if basename(word) in _PROGRAMS | DHCP_CLIENTS:
                 return words[index:]
     return words
 

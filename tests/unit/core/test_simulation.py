@@ -15,7 +15,7 @@ BOOTS = 1000
 SPACING = 60 / 14  # seconds: 60/(budget - 4)
 
 
-pytestmark = pytest.mark.no_cover  # the core's other tests cover it; tracing takes minutes
+pytestmark = pytest.mark.long
 
 
 def test_a_thousand_boots_keep_the_budget_and_notice_in_time() -> None:

@@ -118,6 +118,10 @@ def server(request: pytest.FixtureRequest, workplace: Path) -> Iterator[Server]:
         extract(overlay.root, release, reader, "net-tools", "isc-dhcp-client")
         if reader == "ifupdown2":  # as its postinst does
             (overlay.root / "usr/share/ifupdown2/ifupdown2").chmod(0o755)
+        if reader == "ifupdown-ng":  # Debian 13 has it beside ifupdown, as ifup-ng and so on
+            for name in ("ifup", "ifdown", "ifquery"):
+                (overlay.root / f"usr/sbin/{name}").unlink()
+                (overlay.root / f"usr/sbin/{name}").symlink_to("ifupdown-ng")
         server, world = Namespace(), Namespace()
         stack.callback(server.close)
         stack.callback(world.close)

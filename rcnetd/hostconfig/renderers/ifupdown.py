@@ -4,9 +4,10 @@ ifupdown 0.8, ifupdown2 and ifupdown-ng read these files; what is written here m
 all three. A link may have several `iface` stanzas, and all apply. So our route gets a stanza in
 a file of our own, provided that all three programs find this file (an absolute `source`, see
 interfaces_file) and that ifupdown 0.8 reads it after the stanza with the link's address; the other
-two apply addresses of all stanzas first. Otherwise it becomes a marked line in that stanza. The
-route has metric 1 and is set by `ip route replace`: `add` fails where the daemon has set it
-already, and a failing `up` line makes the link, and networking.service, fail.
+two apply addresses of all stanzas first. Otherwise it becomes a marked line in that stanza, and so
+it does if a command there may fail: ifupdown 0.8 and ifupdown-ng then leave the link as it is, and
+the server would have no default route at all. The route has metric 1 and is set by `ip route
+replace`: `add` fails where the daemon has set it already.
 
 Each way to a default route, and what is done about it. Links of no concern keep theirs if it loses.
 
@@ -39,7 +40,13 @@ from ipaddress import IPv4Address
 from rcnetd.basic.dataclass import dataclass, field
 from rcnetd.core.model import METRIC, PROTOCOL
 from rcnetd.core.settings import PublicInterface, PublicIPv6
-from rcnetd.hostconfig.renderers.interfaces_defaults import is_dynamic, link_of, read_defaults
+from rcnetd.hostconfig.renderers.interfaces_defaults import (
+    is_dynamic,
+    link_of,
+    may_fail,
+    reaches,
+    read_defaults,
+)
 from rcnetd.hostconfig.renderers.interfaces_edits import (
     Removal,
     editable,
@@ -158,7 +165,7 @@ class _Rendering:
             self._move_dns(public, servicenet)
             for nic in target.public:
                 removal.keep_down(nic)
-        self._add(servicenet[-1].name, servicenet, [_command(target)])
+        self._add_route(servicenet)
         if not down:
             self._public_routes(old)
             if target.public_ipv6 is PublicIPv6.NO_DEFAULT:
@@ -200,6 +207,16 @@ class _Rendering:
         return found
 
     # What is added
+
+    def _add_route(self, servicenet: Sequence[Stanza]) -> None:
+        """Add our route where no failing command of the link comes before it."""
+        if self._is_own(servicenet) and not any(may_fail(stanza) for stanza in servicenet):
+            self._add(servicenet[-1].name, servicenet, [_command(self.target)])
+            return
+        places = [stanza for stanza in servicenet if reaches(stanza, self.target.gateway)]
+        if any(is_dynamic(stanza) for stanza in servicenet) or not places:
+            places = [servicenet[-1]]
+        insert(places[0], [_command(self.target)])
 
     def _move_dns(self, public: Sequence[Stanza], servicenet: Sequence[Stanza]) -> None:
         """Give ServiceNet the name servers of the public links, after its own.

@@ -7,8 +7,10 @@ and ifupdown-ng keep both families in one stanza, and iproute2 goes by the addre
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address
 
 from rcnetd.hostconfig.renderers.interfaces_file import (
     AT_BOOT,
@@ -26,6 +28,7 @@ _PHASES_UP = ("pre-up", "up", "post-up")
 _PHASES = (*_PHASES_UP, "down", "pre-down", "post-down")
 _STATIC = ("", "static", "tunnel")
 _DYNAMIC = ("dhcp", "bootp")
+_NEVER_FAILS = re.compile(r"(\|\||;)\s*(true|/bin/true|:|exit 0)\s*$")
 _OWN_LINK = (None, "$IFACE", "${IFACE}", "%iface%")
 
 
@@ -90,6 +93,23 @@ def gateways(stanza: Stanza, version: int) -> list[tuple[Line, IPv4Address | IPv
         if address.version == version:
             found.append((line, address))
     return found
+
+
+def reaches(stanza: Stanza, gateway: IPv4Address) -> bool:
+    """Whether a stanza gives its link an address in the gateway's network."""
+    masks = [line.words[1] for line in stanza.values("netmask")]
+    for line in stanza.values("address"):
+        address, slash, length = line.words[1].partition("/")
+        with contextlib.suppress(ValueError):
+            mask = length if slash else masks[0] if masks else "32"
+            if gateway in IPv4Interface(f"{address}/{mask}").network:
+                return True
+    return False
+
+
+def may_fail(stanza: Stanza) -> bool:
+    """Whether a command at the way up may fail, and with it the link."""
+    return any(not _NEVER_FAILS.search(line.value) for line in stanza.values(*_PHASES_UP))
 
 
 def sets_default(stanza: Stanza) -> bool:

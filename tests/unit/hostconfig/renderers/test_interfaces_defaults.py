@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 import pytest
 
-from rcnetd.hostconfig.renderers.interfaces_defaults import in_boot_order, read_defaults
+from rcnetd.hostconfig.renderers.interfaces_defaults import (
+    in_boot_order,
+    may_fail,
+    reaches,
+    read_defaults,
+)
 from rcnetd.hostconfig.renderers.interfaces_file import MAIN, read
 from rcnetd.hostconfig.renderers.model import CannotPersist, File
 
@@ -77,6 +84,43 @@ def test_links_come_up_in_the_order_of_their_lines() -> None:
     )
     found = read({MAIN: File(text.encode())})
     assert ["a", "x", "c"] == [stanza.name for stanza in in_boot_order(found)]
+
+
+@pytest.mark.parametrize(
+    ("options", "reached"),
+    [
+        ("address 192.0.2.2/24", True),
+        ("address 192.0.2.2\n netmask 255.255.255.0", True),
+        ("netmask 24\n address 192.0.2.2", True),
+        ("address 198.51.100.2/24\n address 192.0.2.2/24", True),
+        ("address 198.51.100.2/24", False),
+        ("address 192.0.2.2", False),
+        ("address 2001:db8::2/64\n address somewhere", False),
+        ("mtu 1500", False),
+    ],
+)
+def test_an_address_reaches_a_gateway(options: str, reached: bool) -> None:
+    """In the same network, with the prefix length behind the address or in a line of its own."""
+    (stanza,) = read({MAIN: File(f"iface eth0 inet static\n {options}\n".encode())}).stanzas
+    assert reached == reaches(stanza, IPv4Address("192.0.2.1"))
+
+
+@pytest.mark.parametrize(
+    ("option", "fails"),
+    [
+        ("up ip route add 10.0.0.0/8 dev eth0", True),
+        ("pre-up modprobe x || echo no", True),
+        ("post-up route add -net 10.0.0.0/8 eth0 || true", False),
+        ("up false;:", False),
+        ("up x || /bin/true", False),
+        ("down false", False),
+        ("mtu 1500", False),
+    ],
+)
+def test_a_command_may_fail(option: str, fails: bool) -> None:
+    """Unless it ends with one that never does."""
+    (stanza,) = read({MAIN: File(f"iface eth0 inet static\n {option}\n".encode())}).stanzas
+    assert fails == may_fail(stanza)
 
 
 @pytest.mark.parametrize(

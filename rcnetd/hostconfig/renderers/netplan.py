@@ -1,10 +1,10 @@
 """netplan: our own file, and marked edits where a default route has to go.
 
 A sequence is appended to by a later file, so no file can take back another's routes: competing
-defaults are commented out where they are. Everything else is in our own file, which is read last:
-nova-agent's `rackspace-cloud.yaml` sorts after any number. If one definition configures
-ServiceNet's link and public ones, ServiceNet's link gets a definition of its own, a copy that
-networkd finds first.
+defaults are commented out where they are; a package's file is replaced by an edited copy in /etc.
+Everything else is in our own file, which is read last: nova-agent's `rackspace-cloud.yaml` sorts
+after any number. If one definition configures ServiceNet's link and public ones, ServiceNet's link
+gets a copy of its own that networkd finds first.
 
 The default route is written as `0.0.0.0/0`: Debian 11's netplan does not know `default`.
 """
@@ -35,6 +35,7 @@ from rcnetd.hostconfig.renderers.netplan_reader import DIRECTORIES, Configuratio
 from rcnetd.hostconfig.renderers.rendering import (
     missing_name_servers,
     old_gateway,
+    replacing_vendor_files,
     require_no_other_winner,
     require_plain_names,
     visible,
@@ -42,7 +43,8 @@ from rcnetd.hostconfig.renderers.rendering import (
 from rcnetd.hostconfig.renderers.yaml_reader import construct, merge, text
 
 PATTERNS = tuple(f"{directory}/*.yaml" for directory in DIRECTORIES)
-OWN = "/etc/netplan/zz-rcnetd.yaml"
+ETC = "/etc/netplan"
+OWN = f"{ETC}/zz-rcnetd.yaml"
 MODE = 0o600  # it may hold secrets, and netplan warns about anything else
 LOSING = 1024  # the metric of a default route by DHCP that would win
 
@@ -54,10 +56,11 @@ def render(tree: Tree, target: Target) -> Changes:
     kept = documents({path: file for path, file in tree.items() if path != OWN})
     rendering = _Rendering(read(kept), target)
     rendering.run()
-    own = {OWN: rendering.own_file()}
+    ours = replacing_vendor_files(tree, kept, ETC, ("/lib/netplan",))
+    ours[OWN] = rendering.own_file()
     made = {
-        path: Change(change.data, MODE if path == OWN else None)
-        for path, change in changes(tree, kept, own).items()
+        path: Change(change.data, MODE if path in ours else None)
+        for path, change in changes(tree, kept, ours).items()
     }
     links = (target.servicenet, *target.public)
     defaults = read_defaults(applied(tree, made), links)

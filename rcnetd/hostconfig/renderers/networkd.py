@@ -2,8 +2,8 @@
 
 The route is in a drop-in of the file that configures ServiceNet's link, named so that it is read
 last. A drop-in cannot take back a route of the file, so other default routes are commented out
-where they are. If one file configures ServiceNet's link and public ones, ServiceNet's link gets a
-file of its own, a copy that sorts first.
+where they are; a package's file is replaced by an edited copy in /etc. If one file configures
+ServiceNet's link and public ones, ServiceNet's link gets a copy of its own that sorts first.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from rcnetd.hostconfig.renderers.networkd_reader import (
 from rcnetd.hostconfig.renderers.rendering import (
     missing_name_servers,
     old_gateway,
+    replacing_vendor_files,
     require_editable,
     require_no_other_winner,
     require_plain_names,
@@ -49,6 +50,7 @@ PATTERNS = tuple(
     for name in ("*.network", "*.network.d/*.conf")
 )
 OWN_NAME = "zz-rcnetd.conf"
+VENDOR = tuple(one for one in DIRECTORIES if not one.startswith(("/etc/", "/run/")))
 
 
 def render(tree: Tree, target: Target) -> Changes:
@@ -58,7 +60,9 @@ def render(tree: Tree, target: Target) -> Changes:
     kept = documents(tree)
     rendering = _Rendering(read(kept), target)
     rendering.run()
-    made = changes(tree, kept, {path: own(lines) for path, lines in rendering.own.items()})
+    ours = replacing_vendor_files(tree, kept, ETC, VENDOR)
+    ours.update((path, own(lines)) for path, lines in rendering.own.items())
+    made = changes(tree, kept, ours)
     links = (target.servicenet, *target.public)
     require_no_other_winner(
         read_defaults(applied(tree, made), links), target.servicenet.name, target

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from rcnetd.core.model import METRIC
+from rcnetd.hostconfig.renderers.marked_edits import HEADER, Document
 from rcnetd.hostconfig.renderers.model import (
     CannotPersist,
     DefaultRoute,
@@ -82,13 +84,28 @@ def fits(word: str, link: HostLink) -> bool:
 
 
 def require_editable(where: str, directory: str) -> None:
-    """Refuse to edit what is not in *directory*, where an administrator's files are."""
-    if not where.startswith(f"{directory}/"):
-        generated = where.startswith("/run/")
-        what = "is generated at each boot" if generated else "belongs to a package"
+    """Refuse to edit a file of /run: what generates it would write it again at the next boot."""
+    if where.startswith("/run/"):
         raise CannotPersist(
-            f"{where}: this file {what}; copy it to {directory}, where rcnetd can edit it"
+            f"{where}: this file is generated at each boot; configure the link in {directory}"
         )
+
+
+def replacing_vendor_files(
+    tree: Tree, edited: dict[str, Document], directory: str, vendor: Sequence[str]
+) -> dict[str, bytes]:
+    """Return files of ours in *directory* that replace those that were edited below *vendor*.
+
+    A file with the same name hides the package's, which stays as it is.
+    """
+    ours: dict[str, bytes] = {}
+    for path, document in edited.items():
+        place = next((one for one in vendor if path.startswith(f"{one}/")), None)
+        if place is not None and document.data() != tree[path].data:
+            text = document.data().removeprefix(codecs.BOM_UTF8)
+            ours[directory + path[len(place) :]] = f"{HEADER}\n".encode() + text
+            edited[path] = Document(path, tree[path].data)
+    return ours
 
 
 def missing_name_servers(servicenet: Sequence[str], public: Iterable[str]) -> list[str]:

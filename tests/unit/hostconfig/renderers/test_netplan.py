@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rcnetd.basic.dataclass import replace
 from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
-from rcnetd.hostconfig.renderers.marked_edits import applied
+from rcnetd.hostconfig.renderers.marked_edits import HEADER, OFF, applied
 from rcnetd.hostconfig.renderers.model import (
     CannotPersist,
     DefaultRoute,
@@ -126,13 +126,24 @@ def test_refuses_to_keep_down_what_another_is_on_top_of(upper: str) -> None:
         render(before, DOWN)
 
 
-@pytest.mark.parametrize(
-    ("place", "reason"), [("run", "is generated"), ("lib", "belongs to a package")]
-)
-def test_refuses_to_edit_what_is_not_ours_to_edit(place: str, reason: str) -> None:
-    """A file of /run would be as before at the next boot, one of /lib after an upgrade."""
-    path = f"/{place}/netplan/50-x.yaml"
-    with pytest.raises(CannotPersist, match=f"{path}:6: this file {reason}"):
+def test_a_package_s_file_is_replaced_by_an_edited_copy() -> None:
+    """It has the same name, so that netplan reads it instead."""
+    before = {"/lib/netplan/50-x.yaml": File(SIMPLE.encode())}
+    made = render(before, NO_DEFAULT)
+    copy = made["/etc/netplan/50-x.yaml"]
+    assert {"/etc/netplan/50-x.yaml", OWN} == set(made)
+    assert (0o600, f"{HEADER}\n{SIMPLE}") == (
+        copy.mode,
+        (copy.data or b"").decode().replace(OFF, ""),
+    )
+    assert [DefaultRoute("eth1", GATEWAY, METRIC)] == read_defaults(applied(before, made))
+    assert {} == render(applied(before, made), NO_DEFAULT)
+
+
+def test_refuses_to_edit_what_is_generated() -> None:
+    """A file of /run would be as before at the next boot."""
+    path = "/run/netplan/50-x.yaml"
+    with pytest.raises(CannotPersist, match=f"{path}:6: this file is generated at each boot"):
         render({path: File(SIMPLE.encode())}, NO_DEFAULT)
 
 

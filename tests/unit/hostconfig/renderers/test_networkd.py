@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rcnetd.basic.dataclass import replace
 from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
-from rcnetd.hostconfig.renderers.marked_edits import OFF, applied
+from rcnetd.hostconfig.renderers.marked_edits import HEADER, OFF, applied
 from rcnetd.hostconfig.renderers.model import (
     CannotPersist,
     DefaultRoute,
@@ -74,21 +74,32 @@ def test_refuses(files: dict[str, str], reason: str) -> None:
     refused(tree(**files), NO_DEFAULT, reason)
 
 
-@pytest.mark.parametrize(
-    ("place", "reason"),
-    [
-        ("/run/systemd/network", "this file is generated"),
-        ("/usr/lib/systemd/network", "this file belongs to a package"),
-    ],
-)
-def test_refuses_to_edit_what_is_not_ours_to_edit(place: str, reason: str) -> None:
-    """Ours goes beside it; a route in it cannot be taken back from there."""
-    path = f"{place}/a.network"
+def test_a_package_s_file_is_replaced_by_an_edited_copy() -> None:
+    """It has the same name, so that networkd reads it instead; so has one of a drop-in."""
+    vendor = "/usr/lib/systemd/network"
+    drop_in = "[Route]\nGateway=203.0.113.2\n"
+    before = {
+        f"{vendor}/a.network": File(PUBLIC_FILE.encode()),
+        f"{vendor}/a.network.d/b.conf": File(drop_in.encode()),
+        B: File(OWN_FILE.encode()),
+    }
+    made = render(before, NO_DEFAULT)
+    assert {A, f"{A}.d/b.conf", f"{B}.d/zz-rcnetd.conf"} == set(made)
+    for path, text in ((A, PUBLIC_FILE), (f"{A}.d/b.conf", drop_in)):
+        data = made[path].data
+        assert data is not None
+        assert data.decode().replace(OFF, "") == f"{HEADER}\n{text}"
+    assert [DefaultRoute("eth1", GATEWAY, METRIC)] == read_defaults(applied(before, made))
+    assert {} == render(applied(before, made), NO_DEFAULT)
+    assert {f"{one}.d/zz-rcnetd.conf" for one in (A, B)} == set(render(before, DOWN))
+
+
+def test_refuses_to_edit_what_is_generated() -> None:
+    """A file of /run would be as before at the next boot; to keep a link down, it can stay."""
+    path = "/run/systemd/network/a.network"
     before = {path: File(PUBLIC_FILE.encode()), B: File(OWN_FILE.encode())}
-    refused(before, NO_DEFAULT, f"{path}:5: {reason}")
-    assert {f"{DIRECTORY}/{name}.network.d/zz-rcnetd.conf" for name in "ab"} == set(
-        render(before, DOWN)
-    )
+    refused(before, NO_DEFAULT, f"{path}:5: this file is generated at each boot")
+    assert {f"{one}.d/zz-rcnetd.conf" for one in (A, B)} == set(render(before, DOWN))
 
 
 def test_refuses_public_routes_without_a_gateway() -> None:

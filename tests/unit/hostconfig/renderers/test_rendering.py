@@ -7,11 +7,13 @@ from ipaddress import IPv4Address
 import pytest
 
 from rcnetd.core.model import METRIC
+from rcnetd.hostconfig.renderers.marked_edits import HEADER, OFF, Document
 from rcnetd.hostconfig.renderers.model import CannotPersist, DefaultRoute, File, HostLink, Target
 from rcnetd.hostconfig.renderers.rendering import (
     missing_name_servers,
     number,
     old_gateway,
+    replacing_vendor_files,
     require_no_other_winner,
     require_plain_names,
     visible,
@@ -77,6 +79,22 @@ def test_name_servers_move_once() -> None:
     """The IPv4 ones that ServiceNet's link lacks, in their order."""
     public = ["192.0.2.2", "192.0.2.1", "2001:db8::1", "", "192.0.2.2", "192.0.2.3"]
     assert ["192.0.2.2", "192.0.2.3"] == missing_name_servers(["192.0.2.1"], public)
+
+
+def test_a_vendor_s_file_is_replaced_if_it_was_edited() -> None:
+    """By one of ours with the same name; it stays as it is itself."""
+    tree = {
+        "/usr/lib/x/a": File(b"\xef\xbb\xbfone\ntwo\n"),
+        "/usr/lib/x/b": File(b"one\n"),
+        "/etc/x/c": File(b"one\n"),
+    }
+    edited = {path: Document(path, file.data) for path, file in tree.items()}
+    edited["/usr/lib/x/a"].put_out([1])
+    edited["/etc/x/c"].put_out([0])
+    ours = replacing_vendor_files(tree, edited, "/etc/x", ("/usr/lib/x",))
+    assert {"/etc/x/a": f"{HEADER}\none\n{OFF}two\n".encode()} == ours
+    assert edited["/usr/lib/x/a"].data() == tree["/usr/lib/x/a"].data
+    assert edited["/etc/x/c"].data() != tree["/etc/x/c"].data
 
 
 def test_public_routes_need_a_gateway() -> None:

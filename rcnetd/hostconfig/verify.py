@@ -13,7 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from rcnetd.basic.process import run
+from rcnetd.basic.process import MAX_LINE_LENGTH, run
+from rcnetd.basic.text import plain
 from rcnetd.core.settings import Backend
 from rcnetd.hostconfig.renderers import ifupdown, network_manager, networkd
 from rcnetd.hostconfig.renderers.model import CannotPersist, DefaultRoute, File, Target, Tree
@@ -36,6 +37,7 @@ IFCFG_READERS = (
 )
 SOURCE = re.compile(rb"^([ \t]*source\S*[ \t]+)/(?=(?:etc|run)/network/)", re.MULTILINE)
 TIMEOUT = 30.0  # seconds
+ENVIRON = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 MAX_SIZE = 256 * 1024  # bytes of a file that a tool has made
 PLACE = re.compile(r"/[^\s:]+:[0-9]+:[0-9]+: .*")
 
@@ -72,26 +74,21 @@ def _copy(tree: Tree) -> Iterator[Path]:
 
 def _run(root: Path, *command: str, **environ: str) -> tuple[str, list[str]]:
     """Run a tool; return its output and its messages. Raises `CannotPersist` if it fails."""
-    name = Path(command[0]).name
-    environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", **environ}
-    done = run(command, timeout=TIMEOUT, environ=environ)
-    if done.code is None:
+    done = run(command, timeout=TIMEOUT, environ={**ENVIRON, **environ})
+    if done.failure:
         raise CannotPersist(f"{done.failure}; nothing is written")
     messages = _messages(done.stderr, root)
     if not done.ok:
-        word = _reason(messages) or f"exit status {done.code}"
+        word = _reason(messages) or f"exit code {done.code}"
+        name = Path(command[0]).name
         raise CannotPersist(f"{name} rejects the new files, nothing is written: {word}")
     return done.stdout, messages
 
 
 def _messages(text: str, root: Path) -> list[str]:
-    """Return the lines of a tool's messages, without its copy's directory and what is not text."""
-    lines = (line.replace(str(root), "").strip() for line in text.splitlines())
-    return [
-        "".join(char for char in line if char.isprintable())[:300]
-        for line in lines
-        if line.strip("^~ ")  # a mark below the offending text
-    ]
+    """Return the lines of a tool's messages, without its copy's directory."""
+    lines = (plain(line.replace(str(root), ""), MAX_LINE_LENGTH) for line in text.splitlines())
+    return [line for line in lines if line.strip("^~ ")]  # those marks point at the line above
 
 
 def _reason(messages: list[str]) -> str | None:

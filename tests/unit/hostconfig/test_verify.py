@@ -88,7 +88,7 @@ def test_another_winner_is_refused(
     ("script", "reason"),
     [
         ('printf "long story\\nunknown\\033 key\\n" >&2; exit 1', "unknown key"),
-        ("exit 3", "exit status 3"),
+        ("exit 3", "exit code 3"),
         (
             'f=$2/etc/netplan/a.yaml; { echo "WARNING: $f is too open"; echo "$f:7:9: Error in'
             ' network definition: unknown key"; echo "    x: true"; echo "    ^"; } >&2; exit 1',
@@ -133,7 +133,7 @@ def test_a_tool_that_is_not_there_or_hangs(tmp_path: Path, monkeypatch: pytest.M
         check(Backend.NETPLAN, TREE, TARGET)
     monkeypatch.setattr(checking, "NETPLAN", (tool(tmp_path / "slow", "exec sleep 60"),))
     monkeypatch.setattr(checking, "TIMEOUT", 0.1)
-    with pytest.raises(CannotPersist, match=r"slow. did not end within 0\.1 s; nothing is written"):
+    with pytest.raises(CannotPersist, match=r"slow' did not end within 0\.1 s; nothing is written"):
         check(Backend.NETPLAN, TREE, TARGET)
 
 

@@ -154,6 +154,8 @@ class Chroot:
     def glob(self, pattern: str) -> list[str]:
         """The paths that match a pattern of names and wildcards, sorted.
 
+        As in a shell, a wildcard does not match the dot of a hidden file.
+
         Raises `OSError`; `ValueError` for a directory with more than `MAX_ENTRIES` names.
         """
         found = [""]
@@ -251,7 +253,10 @@ class Chroot:
                     names.append(entry.name)
         finally:
             os.close(descriptor)
-        return [name for name in names if fnmatchcase(name, pattern)]
+        hidden = pattern.startswith(".")
+        return [
+            name for name in names if fnmatchcase(name, pattern) and name.startswith(".") is hidden
+        ]
 
 
 def _names(path: str) -> list[str]:

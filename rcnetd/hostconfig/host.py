@@ -55,6 +55,7 @@ class HostConfig:
             f"/{path.relative_to(self._root)}"
             for pattern in patterns
             for path in self._root.glob(pattern.lstrip("/"))
+            if not path.name.startswith(".")  # no backend reads these
         )
         if len(paths) > MAX_FILES:
             raise CannotPersist(

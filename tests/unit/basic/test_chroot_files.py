@@ -166,13 +166,13 @@ def test_files_are_found_by_pattern(root: Path) -> None:
     (root / "etc/a/broken").symlink_to("nowhere")
     files = Chroot(root)
     assert [
-        "/etc/a/.hidden",
         "/etc/a/broken",
         "/etc/a/file",
         "/etc/a/file.d",
         "/etc/a/other.d",
     ] == (files.glob("/etc/a/*"))
     assert ["/etc/a/file.d/x.conf", "/etc/a/other.d/x.conf"] == files.glob("/etc/*/*.d/*.conf")
+    assert ["/etc/a/.hidden"] == files.glob("/etc/a/.*")
     assert ["/etc/a/file"] == files.glob("/etc/a/file")
     assert [] == [*files.glob("/etc/a/none"), *files.glob("/none/*"), *files.glob("/etc/a/file/*")]
 

@@ -27,7 +27,7 @@ from rcnetd.hostconfig.renderers.model import File, HostLink, Tree
 RUN = "/run/NetworkManager/system-connections"
 LIB = "/usr/lib/NetworkManager/system-connections"
 DIRECTORIES = (RUN, ETC, LIB)  # the first that has a profile wins
-_SUFFIX = ".nmconnection"
+SUFFIX = ".nmconnection"
 _TOMBSTONE = ".nmmeta"
 _IGNORED = re.compile(r"^\.|~$|\.[A-Za-z0-9]{6}$|.\.(?i:pem|der)$")
 
@@ -47,7 +47,7 @@ def is_read(path: str) -> bool:
         return dirname(path) != LIB and not name.startswith(".")
     if dirname(path) == ETC:
         return not _IGNORED.search(name)
-    return name.endswith(_SUFFIX) and not name.startswith(".")
+    return name.endswith(SUFFIX) and not name.startswith(".")
 
 
 def load(tree: Tree, documents: Mapping[str, Document]) -> Loaded:
@@ -93,7 +93,7 @@ def _path(item: tuple[str, Profile | None]) -> str:
 def candidates(profiles: list[Profile], link: HostLink) -> list[Profile]:
     """All profiles that may bring a link up at boot; the next one if one fails."""
     named = [profile for profile in profiles if profile.interface_name == link.name]
-    is_virtual = any(profile.is_virtual for profile in named)
+    is_virtual = link.kind not in (None, "veth") or any(one.is_virtual for one in named)
     return [
         profile
         for profile in profiles

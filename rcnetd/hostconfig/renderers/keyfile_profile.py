@@ -26,6 +26,7 @@ from rcnetd.hostconfig.renderers.marked_edits import Document
 from rcnetd.hostconfig.renderers.model import HostLink
 
 ETC = "/etc/NetworkManager/system-connections"
+MAX_PRIORITY = 999  # of autoconnect-priority
 DEVICE_METRIC = 100  # of an Ethernet device; no kind of device has less than 50
 
 Address = Union[IPv4Address, IPv6Address]
@@ -37,7 +38,6 @@ _TYPES = frozenset((*_ETHERNET, *_VIRTUAL, *_NEVER_AT_BOOT))
 _METHODS = ("auto", "manual", "shared", "link-local", "disabled")
 _METHODS_IPV6 = (*_METHODS, "dhcp", "ignore")
 _MAIN_TABLES = (0, 254)
-_MAX_PRIORITY = 999
 _UUID_NAMESPACE = UUID("b425e9fb-7598-44b4-9e3b-5a2e3aaa4905")  # libnm's nm_uuid_ns_1
 
 _ROUTE_KEY = re.compile("routes?(0|[1-9][0-9]*)?")
@@ -163,7 +163,7 @@ class Profile:
     def priority(self) -> int:
         """`autoconnect-priority`; the highest one wins."""
         value = self.number("connection", "autoconnect-priority", 0)
-        return value if abs(value) <= _MAX_PRIORITY else 0
+        return value if abs(value) <= MAX_PRIORITY else 0
 
     @property
     def mac(self) -> str | None:

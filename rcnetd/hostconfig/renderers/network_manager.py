@@ -2,7 +2,8 @@
 
 Keyfiles have no drop-ins, so our route is a marked edit of ServiceNet's profile. A profile below
 /usr/lib is copied to /etc with the edit, as `nmcli` does; the copy hides it. If several profiles
-may bring a link up, each is edited.
+may bring a link up, each is edited. If one profile is for ServiceNet's link and a public one,
+ServiceNet's gets a profile of its own with a higher `autoconnect-priority`.
 
 These are all ways in which a profile makes a default route, and what rcnetd does about them on a
 public link (policy `no-default`) and on ServiceNet's:
@@ -36,21 +37,26 @@ from rcnetd.hostconfig.renderers.keyfile_loader import (
     DIRECTORIES,
     LIB,
     RUN,
+    SUFFIX,
     Loaded,
     candidates,
     first_choices,
     is_read,
     load,
 )
-from rcnetd.hostconfig.renderers.keyfile_profile import ETC, Address, Fields, Profile
+from rcnetd.hostconfig.renderers.keyfile_profile import ETC, MAX_PRIORITY, Address, Fields, Profile
 from rcnetd.hostconfig.renderers.marked_edits import (
+    BEGIN,
+    END,
     HEADER,
+    OFF,
     Document,
     applied,
     changes,
     documents,
 )
 from rcnetd.hostconfig.renderers.model import (
+    MARK,
     CannotPersist,
     Change,
     Changes,
@@ -71,12 +77,14 @@ def render(tree: Tree, target: Target) -> Changes:
     """The changes that make NetworkManager come up as *target* says."""
     counted = _counted(tree)
     kept = documents(counted)
-    loaded = load(counted, kept)
-    _Rendering(loaded, target).run()
-    here = {one.path: one.document for one in loaded.profiles if dirname(one.path) == ETC}
-    copies = dict(_copies(loaded.profiles, kept))
+    rendering = _Rendering(load(counted, kept), target)
+    rendering.run()
+    edited = {one.path: one.document for one in rendering.profiles if dirname(one.path) == ETC}
+    copies = dict(_copies(rendering.profiles, kept))
+    if rendering.own:
+        copies[rendering.own.path] = _without_marks(edited.pop(rendering.own.path))
     ours = [path for path in counted if path not in kept]
-    made = changes({path: counted[path] for path in (*here, *ours)}, here, copies)
+    made = changes({path: counted[path] for path in (*edited, *ours)}, edited, copies)
     for path in copies.keys() & made.keys():
         made[path] = Change(copies[path], MODE)
     _check(applied(counted, made), target)
@@ -127,7 +135,14 @@ def _copies(
             raise CannotPersist(
                 f"{path}: has the name that a copy of '{profile.path}' needs; rename it"
             )
-        yield path, f"{HEADER}\n".encode() + profile.document.data()
+        yield path, _without_marks(profile.document)
+
+
+def _without_marks(document: Document) -> bytes:
+    """The content of a file of our own, made from an edited document."""
+    lines = document.data().decode("utf-8", "surrogateescape").splitlines()
+    kept = [line for line in lines if line not in (BEGIN, END) and not line.startswith(OFF)]
+    return "\n".join((HEADER, *kept, "")).encode("utf-8", "surrogateescape")
 
 
 class _Rendering:
@@ -142,17 +157,21 @@ class _Rendering:
             raise CannotPersist(
                 f"{ETC}: no profile brings {target.servicenet.name} up; add one{ignored}"
             )
-        self.public = [one for link in target.public for one in self._public_profiles(link)]
+        self.public = [
+            profile for link in target.public for profile in first_choices(self.profiles, link)
+        ]
+        self.own = self._split_off_servicenet()
 
-    def _public_profiles(self, link: HostLink) -> list[Profile]:
-        found = first_choices(self.profiles, link)
-        for profile in found:
-            if profile in self.servicenet:
-                raise CannotPersist(
-                    f"{profile.path}: configures {self.target.servicenet.name} and {link.name};"
-                    " give each its own profile"
-                )
-        return found
+    def _split_off_servicenet(self) -> Profile | None:
+        """Give ServiceNet's link a profile of its own if a public link may have the same."""
+        public = [one for link in self.target.public for one in candidates(self.profiles, link)]
+        shared = [profile for profile in self.servicenet if profile in public]
+        if not shared:
+            return None
+        own = _profile_of_its_own(shared[0], self.target.servicenet.name)
+        self.servicenet = [own]
+        self.profiles = [*self.profiles, own]
+        return own
 
     def run(self) -> None:
         """Make all edits."""
@@ -283,6 +302,29 @@ class _Rendering:
                 profile.document.insert_after(found[-1].line, lines)
             else:
                 profile.document.append([f"[{name}]", *lines])
+
+
+def _profile_of_its_own(shared: Profile, link: str) -> Profile:
+    """A copy of a profile for one link, which NetworkManager prefers to the profile."""
+    if shared.priority == MAX_PRIORITY:
+        raise CannotPersist(
+            f"{shared.path}: configures {link} and a public link, and no profile can have a higher"
+            " autoconnect-priority; lower it"
+        )
+    path = f"{ETC}/{MARK}-{link}{SUFFIX}"
+    text = "".join(shared.document.lines).encode("utf-8", "surrogateescape")
+    copy = Profile(Document(path, text))
+    for entry in copy.entries("connection", "match"):
+        if entry.key in ("id", "uuid", "interface-name", "autoconnect-priority", "multi-connect"):
+            entry.put_out()
+    lines = [f"id={MARK}-{link}", f"interface-name={link}"]
+    lines.append(f"autoconnect-priority={shared.priority + 1}")
+    found = [section for section in copy.sections if section.name == "connection"]
+    if found:
+        copy.document.insert_after(found[-1].line, lines)
+    else:
+        copy.document.append(["[connection]", *lines])
+    return Profile(Document(path, _without_marks(copy.document).split(b"\n", 1)[1]))
 
 
 def _require_editable(profile: Profile) -> None:

@@ -100,7 +100,10 @@ OUR_ROUTE = "route{}=0.0.0.0/0,10.180.31.254,1\n"
             f"{DIRECTORY}: no profile brings eth1 up; add one; NetworkManager ignores '{B}': {B}:8:"
             " expected a section or 'key=value' in one; fix it",
         ),
-        ({"any": ANY}, f"{DIRECTORY}/any.nmconnection: configures eth1 and eth0; give each its"),
+        (
+            {"any": ANY.replace("-9", "999")},
+            f"{DIRECTORY}/any.nmconnection: configures eth1 and a public link, and no profile can",
+        ),
         (
             {**BOTH, "c": OWN_FILE.replace("eth1", "eth2") + "route1=0.0.0.0/0,192.0.2.1,0\n"},
             f"{C}: eth2 would still have a default route of metric 0; remove it",
@@ -223,6 +226,14 @@ def test_a_vlan_is_not_configured_by_the_profile_of_its_parent() -> None:
         "method=disabled\n",
     )
     assert set(render(before, replace(NO_DEFAULT, servicenet=vlan))) == {A, B}
+
+
+def test_a_link_of_another_kind_needs_a_profile_of_its_type() -> None:
+    """The kernel says what kind a link is; a veth pair counts as Ethernet."""
+    bond = replace(SERVICENET, kind="bond")
+    refused(tree(**BOTH), replace(NO_DEFAULT, servicenet=bond), f"{DIRECTORY}: no profile brings")
+    veth = replace(NO_DEFAULT, servicenet=replace(SERVICENET, kind="veth"))
+    assert set(render(tree(**BOTH), veth)) == {A, B}
 
 
 def test_our_copy_takes_no_name_that_is_in_use() -> None:

@@ -39,6 +39,11 @@ from rcnetd.hostconfig.renderers.ifcfg_routes import Route, Routes
 from rcnetd.hostconfig.renderers.ifcfg_variables import Variables
 from rcnetd.hostconfig.renderers.marked_edits import Document, applied, changes, documents, own
 from rcnetd.hostconfig.renderers.model import CannotPersist, Changes, HostLink, Target, Tree
+from rcnetd.hostconfig.renderers.rendering import (
+    missing_name_servers,
+    old_gateway,
+    require_plain_names,
+)
 from rcnetd.hostconfig.renderers.route_arguments import route_default
 
 __all__ = ["PATTERNS", "is_read", "read_defaults", "render"]
@@ -107,6 +112,7 @@ class Profile:
 
 def render(tree: Tree, target: Target) -> Changes:
     """The changes that make the next boot come up as *target* says."""
+    require_plain_names(target)
     counted = {path: file for path, file in tree.items() if is_read(path)}
     rendering = _Rendering(documents(counted), target)
     rendering.run()
@@ -263,8 +269,8 @@ class _Rendering:
         """Add the public links' name servers after ServiceNet's."""
         theirs = [server for profile in self.public for server in profile.name_servers]
         for profile in self.servicenet:
-            variables, mine = profile.variables, profile.name_servers
-            added = [server for server in dict.fromkeys(theirs) if server not in mine]
+            variables = profile.variables
+            added = missing_name_servers(profile.name_servers, theirs)
             if not added:
                 continue
             first = 1 + max((int(key[3:]) for key in variables.keys(_DNS)), default=0)
@@ -287,15 +293,10 @@ class _Rendering:
             self._add_routes(profile, self.target.servicenet.name, [route])
 
     def _public_routes(self, old: Sequence[tuple[Profile, IPv4Address]]) -> None:
-        networks = self.target.public_routes
-        if networks and not old:
-            raise CannotPersist(
-                f"{DIRECTORY}: public_routes need the public link's old gateway, and there is no"
-                " GATEWAY= for it; add the routes to its route file"
-            )
-        if networks:
-            profile, gateway = old[0]
-            routes = [Route(network, gateway) for network in networks]
+        if self.target.public_routes:
+            gateway = old_gateway(DIRECTORY, [gateway for _, gateway in old])
+            profile = old[0][0]
+            routes = [Route(network, gateway) for network in self.target.public_routes]
             self._add_routes(profile, profile.device, routes)
 
     def _add_routes(self, profile: Profile, link: str, routes: Sequence[Route]) -> None:

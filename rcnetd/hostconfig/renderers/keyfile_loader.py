@@ -23,6 +23,7 @@ from rcnetd.hostconfig.renderers.ini_edits import Malformed
 from rcnetd.hostconfig.renderers.keyfile_profile import ETC, Profile
 from rcnetd.hostconfig.renderers.marked_edits import Document
 from rcnetd.hostconfig.renderers.model import File, HostLink, Tree
+from rcnetd.hostconfig.renderers.rendering import VIRTUAL_KINDS
 
 RUN = "/run/NetworkManager/system-connections"
 LIB = "/usr/lib/NetworkManager/system-connections"
@@ -93,7 +94,7 @@ def _path(item: tuple[str, Profile | None]) -> str:
 def candidates(profiles: list[Profile], link: HostLink) -> list[Profile]:
     """All profiles that may bring a link up at boot; the next one if one fails."""
     named = [profile for profile in profiles if profile.interface_name == link.name]
-    is_virtual = link.kind not in (None, "veth") or any(one.is_virtual for one in named)
+    is_virtual = link.kind in VIRTUAL_KINDS or any(one.is_virtual for one in named)
     return [
         profile
         for profile in profiles

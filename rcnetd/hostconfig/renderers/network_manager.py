@@ -65,6 +65,11 @@ from rcnetd.hostconfig.renderers.model import (
     Target,
     Tree,
 )
+from rcnetd.hostconfig.renderers.rendering import (
+    missing_name_servers,
+    old_gateway,
+    require_plain_names,
+)
 
 __all__ = ["PATTERNS", "is_read", "read_defaults", "render"]
 
@@ -75,6 +80,7 @@ LOSING_METRIC = 1024
 
 def render(tree: Tree, target: Target) -> Changes:
     """The changes that make NetworkManager come up as *target* says."""
+    require_plain_names(target)
     counted = _counted(tree)
     kept = documents(counted)
     rendering = _Rendering(load(counted, kept), target)
@@ -128,14 +134,17 @@ def _copies(
 ) -> Iterator[tuple[str, bytes]]:
     """Our copies in /etc of the profiles below /usr/lib that have to be edited."""
     for profile in profiles:
-        path = f"{ETC}/{basename(profile.path)}"
+        name = basename(profile.path)
         if dirname(profile.path) != LIB or not profile.document.is_edited:
             continue
-        if path in kept:
-            raise CannotPersist(
-                f"{path}: has the name that a copy of '{profile.path}' needs; rename it"
-            )
-        yield path, _without_marks(profile.document)
+        if f"{ETC}/{name}" in kept:  # a profile of another UUID, or a file that does not count
+            name = f"{MARK}-{name}"
+            if profile.get("connection", "uuid") is None:
+                raise CannotPersist(
+                    f"{profile.path}: without 'uuid=' only a file of its name can replace it; copy"
+                    f" it to {ETC}"
+                )
+        yield f"{ETC}/{name}", _without_marks(profile.document)
 
 
 def _without_marks(document: Document) -> bytes:
@@ -222,13 +231,9 @@ class _Rendering:
         if self.target.public_ipv6 is PublicIPv6.NO_DEFAULT:
             self._remove_defaults(profile, "ipv6")
             self._never_default(profile, "ipv6")
+        ipv4 = [gateway for gateway in gateways if isinstance(gateway, IPv4Address)]
         for network in self.target.public_routes:
-            if not gateways:
-                raise CannotPersist(
-                    f"{profile.path}: public_routes need the public link's old gateway, and the"
-                    " profile has none; add the routes to it"
-                )
-            self._add_route(profile, f"{network},{gateways[0]}")
+            self._add_route(profile, f"{network},{old_gateway(profile.path, ipv4)}")
 
     def _never_default(self, profile: Profile, section: str) -> None:
         """Refuse the default routes of DHCP and of router advertisements."""
@@ -267,7 +272,7 @@ class _Rendering:
         """Add the public links' name servers after ServiceNet's."""
         for profile in self.servicenet:
             own = _name_servers([profile])
-            added = [server for server in _name_servers(self.public) if server not in own]
+            added = missing_name_servers(own, _name_servers(self.public))
             if added:
                 servers = "".join(f"{server};" for server in own + added)
                 self._set(profile, "ipv4", "dns", servers)

@@ -101,7 +101,7 @@ def test_refuses(files: dict[str, str], reason: str) -> None:
 def test_refuses_public_routes_without_a_gateway() -> None:
     """Nobody knows the gateway that DHCP will give."""
     target = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
-    with pytest.raises(CannotPersist, match="public_routes need the public link's old gateway"):
+    with pytest.raises(CannotPersist, match="'public_routes' need the public link's gateway"):
         render(tree(ifcfg_eth0="DEVICE=eth0\nBOOTPROTO=dhcp\n"), target)
 
 

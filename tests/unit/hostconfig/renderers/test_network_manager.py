@@ -139,7 +139,7 @@ def test_refuses_public_routes_without_a_gateway() -> None:
     """Nobody knows the gateway that DHCP will give."""
     before = tree(a=PUBLIC_FILE.replace(",203.0.113.1", ""), b=OWN_FILE)
     target = replace(NO_DEFAULT, public_routes=(IPv4Network("198.51.100.0/24"),))
-    refused(before, target, f"{A}: public_routes need the public link's old gateway")
+    refused(before, target, f"{A}: 'public_routes' need the public link's gateway, but none is")
 
 
 def test_a_profile_of_many_links_leaves_out_the_one_that_stays_down() -> None:
@@ -236,12 +236,22 @@ def test_a_link_of_another_kind_needs_a_profile_of_its_type() -> None:
     assert set(render(tree(**BOTH), veth)) == {A, B}
 
 
-def test_our_copy_takes_no_name_that_is_in_use() -> None:
-    """A profile of /usr/lib needs its own name in /etc."""
+def test_a_copy_takes_no_name_that_is_in_use() -> None:
+    """The UUID makes it hide the profile in /usr/lib, whatever its name."""
     vendor = "/usr/lib/NetworkManager/system-connections/a.nmconnection"
     text = OWN_FILE.replace("[ipv4]", "uuid=5f4b0a7e-6f0e-4c7e-9c53-0b8f1a3f1d11\n[ipv4]")
     before = {**tree(a=PUBLIC_FILE), vendor: File(text.encode(), 0o600)}
-    refused(before, NO_DEFAULT, f"{A}: has the name that a copy of '{vendor}' needs; rename it")
+    assert set(render(before, NO_DEFAULT)) == {A, f"{DIRECTORY}/rcnetd-a.nmconnection"}
+    before = {f"{DIRECTORY}/a.nmconnection": File(b"[x]\n", 0o600),
+              vendor: File(OWN_FILE.encode(), 0o600)}  # fmt: skip
+    refused(before, NO_DEFAULT, f"{vendor}: without 'uuid=' only a file of its name can replace")
+
+
+@pytest.mark.parametrize("name", ["a;b", "a b", "a`id`", "$x", "a\nb"])
+def test_a_name_that_is_not_a_plain_word_is_refused(name: str) -> None:
+    """The kernel allows almost any, but a file gives some characters a meaning."""
+    target = replace(NO_DEFAULT, servicenet=HostLink(name, SERVICENET.mac))
+    refused(tree(**BOTH), target, f"the name of link {name!r} has characters")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from rcnetd.basic.dataclass import replace
 from rcnetd.basic.process import MAX_LINE_LENGTH, run
 from rcnetd.basic.text import plain
 from rcnetd.core.settings import Backend
@@ -28,6 +29,8 @@ NETPLAN = (
 # As netplan-configure.service sets it: files and definitions with errors are skipped.
 IGNORE_ERRORS = {"NETPLAN_PARSER_IGNORE_ERRORS": "1"}
 IFQUERY = "/sbin/ifquery"
+# Reads a profile and writes it as NetworkManager would; since 1.40 (EL 9, Debian 12).
+NMCLI = ("/usr/bin/nmcli", "--offline", "connection", "modify", "connection.id", "copy")
 # Who reads ifcfg files: NetworkManager's plugin (gone from EL10), or the scripts of EL7 and 8.
 ROOT = Path("/")
 IFCFG_READERS = (
@@ -45,13 +48,15 @@ PLACE = re.compile(r"/[^\s:]+:[0-9]+:[0-9]+: .*")
 def check(persist: Backend, tree: Tree, target: Target) -> list[str]:
     """Check that the next boot sets up what *target* says, and return the tool's warnings.
 
-    Raises `CannotPersist`, `OSError`. There is no tool that reads a copy of networkd's files, of
-    keyfiles or of ifcfg files; but ifcfg files need a reader.
+    Raises `CannotPersist`, `OSError`. There is no tool that reads a copy of networkd's files or of
+    ifcfg files; but ifcfg files need a reader.
     """
     if persist is Backend.NETPLAN:
         return _netplan(tree, target)
     if persist is Backend.IFUPDOWN:
         _ifupdown(tree, target)
+    elif persist is Backend.NETWORK_MANAGER:
+        _keyfiles(tree)
     elif persist is Backend.IFCFG and not any(any(ROOT.glob(name)) for name in IFCFG_READERS):
         raise CannotPersist(
             "nothing here reads ifcfg files: NetworkManager has no plugin for them (EL10), and"
@@ -157,3 +162,29 @@ def _ifupdown(tree: Tree, target: Target) -> None:
             f"ifquery does not find the default route of {name} in the new files; nothing is"
             " written"
         )
+
+
+def _keyfiles(tree: Tree) -> None:
+    """Have NetworkManager's library read the edited profiles: it has to find the same routes."""
+    for path in network_manager.edited_profiles(tree):
+        file = tree[path]
+        try:
+            done = subprocess.run(
+                NMCLI, input=file.data, capture_output=True, timeout=TIMEOUT, check=False,
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired):
+            return
+        message = " ".join(done.stderr.decode("utf-8", "replace").split())[:300]
+        if "--offline" in message:  # an older nmcli
+            return
+        if done.returncode != 0:
+            raise CannotPersist(
+                f"NetworkManager rejects the new '{path}', nothing is written: {message}"
+            )
+        found = network_manager.read_defaults({path: replace(file, data=done.stdout)})
+        if {*found} != {*network_manager.read_defaults({path: file})}:
+            raise CannotPersist(
+                f"NetworkManager reads other default routes in the new '{path}' than rcnetd does;"
+                " nothing is written, please report this"
+            )

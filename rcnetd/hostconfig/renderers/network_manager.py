@@ -71,7 +71,7 @@ from rcnetd.hostconfig.renderers.rendering import (
     require_plain_names,
 )
 
-__all__ = ["PATTERNS", "is_read", "read_defaults", "render"]
+__all__ = ["PATTERNS", "edited_profiles", "is_read", "read_defaults", "render"]
 
 PATTERNS = tuple(f"{directory}/*" for directory in DIRECTORIES)
 MODE = 0o600  # NetworkManager ignores a keyfile that others may read
@@ -100,6 +100,12 @@ def render(tree: Tree, target: Target) -> Changes:
 def read_defaults(tree: Tree) -> list[DefaultRoute]:
     """The IPv4 default routes of all profiles that come up at boot."""
     return [default for one in _load_as_is(tree).profiles for default in _defaults(one)]
+
+
+def edited_profiles(tree: Tree) -> list[str]:
+    """The paths of the profiles in effect in which something is ours."""
+    profiles = _load_as_is(tree).profiles
+    return [one.path for one in profiles if MARK.encode() in tree[one.path].data]
 
 
 def _counted(tree: Tree) -> Tree:

@@ -187,3 +187,41 @@ def test_what_no_tool_reads_is_not_checked(monkeypatch: pytest.MonkeyPatch, kind
     """networkd and NetworkManager have none that reads a copy; none is run."""
     monkeypatch.setattr(checking, "run", None)
     assert check(kind, TREE, TARGET) == []
+
+
+PROFILE = "/etc/NetworkManager/system-connections/eth1"
+KEYFILE = (
+    b"# rcnetd: begin\n[connection]\nid=eth1\ntype=ethernet\n# rcnetd: end\n[ipv4]\nmethod=manual\n"
+    b"address1=10.180.1.2/19\nroute1=0.0.0.0/0,10.180.31.254,1\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("cat", None),
+        ("exec cat -", None),
+        ("echo \"Error: Option '--offline' is unknown\" >&2; exit 2", None),
+        ("sed /route1/d", "NetworkManager reads other default routes in the new"),
+        ("echo 'Error: ipv4.method: bad' >&2; exit 1", "NetworkManager rejects the new"),
+    ],
+)
+def test_networkmanager_reads_what_we_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str | None
+) -> None:
+    """Its library has the last word, as far as nmcli is new enough to ask it."""
+    monkeypatch.setattr(checking, "NMCLI", (tool(tmp_path / "nmcli", script),))
+    tree = {PROFILE: File(KEYFILE, 0o600), f"{PROFILE}.bak": File(b"[rcnetd", 0o600)}
+    if reason is None:
+        assert check(Backend.NETWORK_MANAGER, tree, TARGET) == []
+        return
+    with pytest.raises(CannotPersist, match=f"{reason} '{PROFILE}'"):
+        check(Backend.NETWORK_MANAGER, tree, TARGET)
+
+
+def test_without_nmcli_keyfiles_are_read_by_us_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a package of its own on some distributions."""
+    monkeypatch.setattr(checking, "NMCLI", (str(tmp_path / "none"),))
+    assert check(Backend.NETWORK_MANAGER, {PROFILE: File(KEYFILE, 0o600)}, TARGET) == []

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rcnetd.basic.dataclass import replace
 from rcnetd.core.model import METRIC
-from rcnetd.core.settings import PublicInterface, PublicIPv6
+from rcnetd.core.settings import Backend, PublicInterface, PublicIPv6
+from rcnetd.hostconfig import verify
 from rcnetd.hostconfig.policy import taken_back
 from rcnetd.hostconfig.renderers.marked_edits import OFF, applied
 from rcnetd.hostconfig.renderers.model import (
@@ -62,6 +63,7 @@ def test_a_tree_becomes_the_expected_one(case: str, policy: PublicInterface) -> 
 
     assert golden(HERE / "network_manager" / case / f"after-{policy.value}") == after
     assert render(after, target) == {}
+    assert verify.check(Backend.NETWORK_MANAGER, after, target) == []
     assert applied(after, taken_back(after)) == before
     for other in PublicInterface:
         there = applied(after, render(after, replace(target, policy=other)))

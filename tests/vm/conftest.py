@@ -6,9 +6,10 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.conftest import missing
 from tests.vm.disks import disk, kept_authority
 from tests.vm.drive import PLAIN, make
 from tests.vm.machine import Machine
+from tests.vm.table import Shown, write
 
 TOOLS = ("qemu-system-x86_64", "qemu-img", "genisoimage", "mke2fs", "mmdebstrap", "setpriv")
 MakeMachine = Callable[..., Machine]
@@ -34,7 +36,11 @@ def _lab() -> None:
 
 
 @pytest.fixture
-def make_machine(deb: Path, workplace: Path) -> Iterator[MakeMachine]:  # noqa: F811
+def make_machine(
+    deb: Path,  # noqa: F811
+    workplace: Path,  # noqa: F811
+    record_property: Callable[[str, object], None],
+) -> Iterator[MakeMachine]:
     """Make a machine of a release and a network manager; it goes at the end of the test."""
     with contextlib.ExitStack() as stack:
 
@@ -47,7 +53,30 @@ def make_machine(deb: Path, workplace: Path) -> Iterator[MakeMachine]:  # noqa: 
             stack.callback(shutil.rmtree, place)
             topology = stack.enter_context(Topology())
             machine = Machine(built, make(place, network, user_data), place, topology, authority)
+            machine.shown = lambda scenario: record_property(
+                "machine", [scenario, release, manager]
+            )
             stack.callback(machine.silence)
             return machine
 
         yield make_one
+
+
+SHOWN: set[Shown] = set()
+STARTED = time.monotonic()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note what was shown to work, for the README's table."""
+    if report.when == "call" and report.passed:
+        for key, value in report.user_properties:
+            if key == "machine":
+                # A list, where it comes from another process.
+                scenario, release, manager = cast("list[str]", value)
+                SHOWN.add((scenario, release, manager))
+
+
+def pytest_sessionfinish() -> None:
+    """After a whole run, write the table."""
+    if SHOWN:
+        write(SHOWN, (time.monotonic() - STARTED) / 60)

@@ -118,6 +118,7 @@ class Machine(Server):
         self.macs = (PUBLIC_MAC, SERVICENET_MAC)
         self.trunk: Trunk | None = None
         self.overlay = place / "disk.qcow2"
+        self.shown: Callable[[str], None]  # takes the scenario that has been gone through
         self.receiver: Receiver
         self._shell: Channel
         self._monitor: Channel

@@ -17,6 +17,7 @@ from tests.vm.checks import (
 from tests.vm.conftest import MakeMachine
 from tests.vm.drive import ONMETAL, PUBLIC_VLAN, SERVICENET_VLAN, SLAVES
 from tests.vm.machine import Machine
+from tests.vm.table import AGAIN, API_DEAD, BOND, FIRST, REMOVED
 from tests.vm.trunk import Trunk
 
 # RackConnect takes its time, as it does with real servers.
@@ -41,6 +42,8 @@ def first_boot(machine: Machine, renderer: str, at_the_end: str = FALL_BACK_SOON
         check_persisted(machine, renderer)
         machine.sh(at_the_end)
         machine.power_off()
+        assert [] == machine.red
+    machine.shown(FIRST)
 
 
 def boot_without_the_api(machine: Machine) -> None:
@@ -51,6 +54,7 @@ def boot_without_the_api(machine: Machine) -> None:
         assert [FIREWALL] == ways(machine)
         machine.run("dpkg", "--remove", "rcnetd")
         machine.power_off()
+    machine.shown(API_DEAD)
 
 
 def boot_without_rcnetd(machine: Machine) -> None:
@@ -59,6 +63,7 @@ def boot_without_rcnetd(machine: Machine) -> None:
         wait_for_the_end_of_the_boot(machine, gate=False)
         check_route(machine)
         assert [FIREWALL] == ways(machine)
+    machine.shown(REMOVED)
 
 
 def test_three_boots_with_netplan(make_machine: MakeMachine) -> None:
@@ -92,6 +97,7 @@ def test_cloud_init_writes_the_network_again(make_machine: MakeMachine) -> None:
         check_boot(machine)
         assert FIREWALL == ways(machine)[-1]
         check_persisted(machine, "netplan")
+    machine.shown(AGAIN)
 
 
 def test_vlan_over_a_bond(make_machine: MakeMachine) -> None:
@@ -118,3 +124,4 @@ def test_vlan_over_a_bond(make_machine: MakeMachine) -> None:
             machine.until(lambda: len(machine.receiver.packets) > count + 4)
             assert [PAST_THE_FIREWALL, FIREWALL] == ways(machine)
             check_route(machine)
+    machine.shown(BOND)

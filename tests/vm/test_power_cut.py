@@ -16,6 +16,7 @@ from tests.support.waiting import until
 from tests.vm.checks import FIREWALL, check_boot, check_units, ways
 from tests.vm.conftest import MakeMachine
 from tests.vm.machine import BOOT, Machine
+from tests.vm.table import CUT
 from tests.vm.test_machines import DEPLOYED
 
 CONFIGURATION = "etc/netplan"
@@ -38,10 +39,10 @@ def mounted(image: Path, place: Path) -> Iterator[Path]:
 
 
 def tree(root: Path) -> Tree:
-    """The host's network configuration on a mounted disk."""
+    """The host's network configuration on a mounted disk, as netplan reads it."""
     return {
         path.name: (path.stat().st_mode, path.read_bytes())
-        for path in sorted((root / CONFIGURATION).iterdir())
+        for path in sorted((root / CONFIGURATION).glob("*.yaml"))
     }
 
 
@@ -93,7 +94,7 @@ def test_power_cuts(make_machine: MakeMachine) -> None:
     with machine.boot():
         until(lambda: FIREWALL in ways(machine), BOOT)
         check_boot(machine)
-        writing = freeze_while(machine, "systemctl start rcnetd-persist.service")
+        writing = freeze_while(machine, "rcnetctl persist")
         # The power is cut, right after the files were written.
     before, after = check_moments(writing, machine.place)
     assert MIN_MOMENTS < len(writing)
@@ -109,3 +110,4 @@ def test_power_cuts(make_machine: MakeMachine) -> None:
         reverting = freeze_while(machine, "rcnetctl revert")
         machine.power_off()
     assert (after, before) == check_moments(reverting, machine.place)
+    machine.shown(CUT)

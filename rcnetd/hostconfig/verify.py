@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,0 +1,76 @@
+"""The programs that read what is rendered, each started as at a boot.
+
+To add one: a function from the files and the release's root to a boot script, and a row in
+`CONSUMERS`.
+"""
+
+from __future__ import annotations
+
+from rcnetd.basic.dataclass import dataclass
+from rcnetd.hostconfig.renderers.model import File, Tree
+from tests.boot.trees import RELEASES
+
+# Directories are its unit's work, and udev, which is not here, has seen the links. Of what veth
+# links lack: their MACs stand for permanent ones, and they for bonds and VLANs of their names.
+NETWORKD = """\
+mkdir -p /run/udev/data /run/systemd/network /usr/lib/systemd/network
+for link in /sys/class/net/*; do
+    echo I:1 >/run/udev/data/n$(cat $link/ifindex)
+done
+find /etc/systemd/network /usr/lib/systemd/network /run/systemd/network -type f -name '*.net*' \
+    -o -path '*.network.d/*.conf' >/run/units
+sed -i 's/^PermanentMACAddress=/MACAddress=/' $(cat /run/units)
+rm -f /run/systemd/network/*.netdev
+mkdir -p /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp
+chown -R systemd-network:systemd-network /run/systemd/netif
+/lib/systemd/systemd-networkd &
+/lib/systemd/systemd-networkd-wait-online --timeout 10 || echo "some links have failed"
+"""
+NETPLAN = """\
+generate=/lib/netplan/generate
+[ -x $generate ] || generate=/usr/libexec/netplan/generate
+$generate
+"""
+SETTLE = """\
+touch /run/settled
+exec sleep infinity
+"""
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A program: whose trees it reads, by which script.
+
+    *files* are on its disk besides, *before* in each tree already before it is rendered.
+    """
+
+    name: str
+    renderer: str
+    script: str
+    files: tuple[tuple[str, File], ...] = ()
+    before: tuple[tuple[str, File], ...] = ()
+    releases: tuple[str, ...] = RELEASES
+
+    def boot_script(self) -> str:
+        """What the server's first process does."""
+        return f"set -e\n{self.script}{SETTLE}"
+
+    def tree(self, files: Tree) -> Tree:
+        """A tree of the repository with the modes that it stands for."""
+        return {**{path: File(file.data, _mode(path)) for path, file in files.items()},
+                **dict(self.before)}  # fmt: skip
+
+    def disk(self, tree: Tree) -> Tree:
+        """The files of a tree, and those of its own."""
+        return {**tree, **dict(self.files)}
+
+
+def _mode(path: str) -> int:
+    """A repository keeps no modes; netplan and NetworkManager mind those of secrets."""
+    return 0o600 if path.startswith(("/etc/netplan/", "/etc/NetworkManager/")) else 0o644
+
+
+CONSUMERS = (
+    Consumer("networkd", "networkd", NETWORKD),
+    Consumer("netplan-networkd", "netplan", NETPLAN + NETWORKD),
+)

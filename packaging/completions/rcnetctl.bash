@@ -30,7 +30,7 @@ _shtab_rcnetctl_emulate___key_COMPGEN=_shtab_compgen_files
 _shtab_rcnetctl_demo___scenario_COMPGEN=_shtab_compgen_files
 _shtab_rcnetctl___config_COMPGEN=_shtab_compgen_files
 
-_shtab_rcnetctl_status___format_choices=(text json)
+_shtab_rcnetctl_status___format_choices=(text json prometheus)
 _shtab_rcnetctl_status___wait_choices=(route deployed)
 _shtab_rcnetctl_gateway___format_choices=(text json xml)
 _shtab_rcnetctl_automation___format_choices=(text json xml)

@@ -61,7 +61,7 @@ complete -c rcnetctl -n _shtab_rcnetctl_using -l version -d 'show the version an
 complete -c rcnetctl -n _shtab_rcnetctl_using -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read the settings from FILE instead of the default directories; can be repeated'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a status -d 'show the state of this server, or wait until it is ready'
 complete -c rcnetctl -n '_shtab_rcnetctl_using status' -s h -l help -d 'show this help message and exit'
-complete -c rcnetctl -n '_shtab_rcnetctl_using status' -l format -xka "text json" -d 'text for people (the default), or json for programs'
+complete -c rcnetctl -n '_shtab_rcnetctl_using status' -l format -xka "text json prometheus" -d 'text for people (the default), or json or prometheus for programs'
 complete -c rcnetctl -n '_shtab_rcnetctl_using status' -l json -d 'same as --format json'
 complete -c rcnetctl -n '_shtab_rcnetctl_using status' -l wait -xka "route deployed" -d 'wait until the route is in effect, or until RackConnect is DEPLOYED'
 complete -c rcnetctl -n '_shtab_rcnetctl_using status' -l timeout -x -d 'stop waiting after S (90s, 5min or seconds)'

@@ -65,11 +65,11 @@ def address(text: str) -> IPv4Address:
 # Options that several commands share
 
 
-def add_format(parser: argparse.ArgumentParser) -> None:
-    """Add --format text|json, and --json for short."""
+def add_format(parser: argparse.ArgumentParser, *more: str) -> None:
+    """Add --format text|json, with *more* words, and --json for short."""
     parser.add_argument(
-        "--format", choices=("text", "json"), default="text",
-        help="text for people (the default), or json for programs",
+        "--format", choices=("text", "json", *more), default="text",
+        help=f"text for people (the default), or {' or '.join(('json', *more))} for programs",
     )  # fmt: skip
     parser.add_argument(
         "--json", action="store_const", const="json", dest="format", help="same as --format json"

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Exit codes: 0 ready, or what --wait waits for has come; 3 rcnetd is not running; 4 not"
         " ready yet; 69 failed; 75 not in time; 76 UNPROCESSABLE; 78 invalid settings."
     )
-    add_format(parser)
+    add_format(parser, "prometheus")
     parser.add_argument(
         "--wait", choices=("route", "deployed"),
         help="wait until the route is in effect, or until RackConnect is DEPLOYED",
@@ -65,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         if args.format == "json":
             more = {"running": is_alive, "persisted": persisted}
             lines = [json.dumps({**(content or {}), **more}, indent=1)]
+        elif args.format == "prometheus":
+            lines = [_metrics(paths)]
         elif args.wait is None:
             lines = _lines(content, persisted, Terminal(sys.stdout))
         else:
@@ -91,6 +93,17 @@ def read(paths: Paths) -> dict[str, Any] | None:
     if not isinstance(content, dict) or content.get("version") != 1:
         raise Unreadable(f"'{paths.status}' has an unknown version; restart rcnetd")
     return content
+
+
+def _metrics(paths: Paths) -> str:
+    """Return the metrics as the daemon wrote them last. Raises `CommandError`."""
+    try:
+        return read_bounded(paths.metrics, MAX_SIZE).decode().rstrip("\n")
+    except FileNotFoundError:
+        text = "rcnetd has written no metrics since boot; 'systemctl start rcnetd'"
+        raise CommandError(text, NOT_RUNNING) from None
+    except (OSError, ValueError) as error:
+        raise CommandError(f"Failed to read '{paths.metrics}': {error}") from None
 
 
 def read_persisted(paths: Paths) -> dict[str, Any] | None:

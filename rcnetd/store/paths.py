@@ -42,6 +42,11 @@ class Paths:
         return self.run / "status.json"
 
     @property
+    def metrics(self) -> Path:
+        """The present state for Prometheus, readable by all: node_exporter's form and ending."""
+        return self.run / "rcnetd.prom"
+
+    @property
     def ready(self) -> Path:
         """Written when READY is reported: what `rcnetd-deployed.path` watches."""
         return self.run / "ready.json"
@@ -103,6 +108,7 @@ class Paths:
             self.route,
             self.ready,
             self.status,
+            self.metrics,
             self.persisted,
             self.metadata,
         )

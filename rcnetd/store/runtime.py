@@ -37,6 +37,10 @@ class RuntimeFiles:
         """Write `status.json`, readable by all."""
         self._write(self._paths.status, content)
 
+    def metrics(self, text: str) -> None:
+        """Write `rcnetd.prom`, readable by all; its temporary file does not end in `.prom`."""
+        write_atomic(self._paths.metrics, text, mode=0o644, durable=False)
+
     def ready(self, pid: int) -> None:
         """Write `ready.json`; a path unit starts the gate that failed before."""
         self._write(self._paths.ready, {"version": 1, "pid": pid})

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from rcnetd import __version__
+from rcnetd.ctl import main as cli
 from rcnetd.daemon import main as daemon
 from tests.conftest import missing
 from tests.generate import completions
@@ -19,6 +20,9 @@ from tests.generate import completions
 TREE = Path(__file__).parents[2]
 PACKAGING, UNITS = TREE / "packaging", TREE / "systemd"
 README = (TREE / "README.md").read_text(encoding="utf-8")
+
+
+HIDDEN = {"--help", "--host", "--list"}  # how Ansible calls a script inventory
 
 
 def page(name: str) -> str:
@@ -98,6 +102,8 @@ def test_man_pages_have_every_option() -> None:
     """And every exit code that the README has."""
     assert all(option in page("rcnetd.8") for option in options(daemon.parser()))
     assert all(option in page("rcnetctl.8") for option in options(completions.parser()))
+    fleet = options(cli.command_parser("fleet"))
+    assert all(f"\n{option}" in page("rcnetctl-fleet.8") for option in fleet - HIDDEN)
     for name, title in (("rcnetd.8", "## The daemon"), ("rcnetctl.8", "## rcnetctl")):
         section = README.partition(f"{title}\n")[2].partition("\n## ")[0]
         codes = re.findall(r"^\| (\d+) \|", section, re.MULTILINE)

@@ -23,6 +23,7 @@ from rcnetd.core.events import Event
 from rcnetd.ctl.main import main
 from rcnetd.daemon.status import document
 from rcnetd.store.paths import Paths
+from rcnetd.store.runtime import RuntimeFiles
 from tests.conftest import missing
 from tests.support.fuzzing import fuzz
 from tests.support.playbook import (
@@ -306,3 +307,34 @@ def test_any_status_is_shown_or_one_line(
         patch.setenv("RUNTIME_DIRECTORY", str(run))
         code = main(["status", *options])
     assert isinstance(code, int)
+
+
+def test_prometheus_is_what_the_daemon_wrote(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same text as node_exporter reads, with the exit code of the state."""
+    text = "# TYPE rcnetd_ready gauge\nrcnetd_ready 1\n"
+    write(paths, content("ready"))
+    RuntimeFiles(paths).metrics(text)
+
+    assert 0 == main(["status", "--format", "prometheus"])
+    assert text == capsys.readouterr().out
+    assert 0o644 == paths.metrics.stat().st_mode & 0o777
+
+
+def test_without_metrics_it_says_so(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing on stdout, and the exit code of a daemon that does not run."""
+    assert 3 == main(["status", "--format", "prometheus"])
+    out, error = capsys.readouterr()
+    assert "" == out
+    assert "no metrics since boot" in error
+
+
+def test_metrics_that_are_not_text_are_one_line(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody else wrote them."""
+    paths.metrics.write_bytes(b"\xff")
+
+    assert 1 == main(["status", "--format", "prometheus"])
+    assert 1 == capsys.readouterr().err.count("\n")

@@ -83,7 +83,9 @@ class Daemon:
         self._timeline = Timeline(paths.timeline)
         self._files = RuntimeFiles(paths)
         self._reporter = Reporter(paths, self._files, Notifier(os.environ), self._warn_once)
-        self._requests = Requests(paths, settings, fetcher, self._timeline, self._warn_once)
+        self._requests = Requests(
+            paths, settings, fetcher, self._timeline, self._warn_once, self._reporter.tally
+        )
         self._monitor = Monitor()  # subscribe first, then read
         self._kernel = Kernel()
         self._resolver = FileWatch(RESOLV_CONF)

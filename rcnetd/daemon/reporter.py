@@ -1,4 +1,4 @@
-"""What the daemon says of itself while it runs: `status.json`, STATUS=, the watchdog."""
+"""What the daemon says of itself while it runs: `status.json`, metrics, STATUS=, the watchdog."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rcnetd.core.snapshot import Snapshot
+from rcnetd.daemon.metrics import Tally, render
 from rcnetd.daemon.notify import Notifier
 from rcnetd.daemon.status import document, status_text
 from rcnetd.store.paths import Paths
@@ -19,6 +20,7 @@ EXTEND_INTERVAL, EXTEND_BY = 10.0, 30.0  # seconds, while systemd waits for READ
 NOTIFY_RETRY_DELAY = 0.1  # seconds; systemd was too busy to listen
 LIVE = {"at", "status"}  # of the status: no news by themselves
 STATUS_INTERVAL = 5.0  # seconds between refreshes of what is live in STATUS=, until ready
+METRICS_INTERVAL = 60.0  # seconds between refreshes of the metrics without news
 MIN_INTERVAL = 0.1  # seconds between two writings while events repeat
 
 
@@ -34,10 +36,11 @@ class Reporter:
     ) -> None:
         self._paths, self._files, self._notifier = paths, files, notifier
         self._complain = complain
+        self.tally = Tally(time.monotonic())
         self._news: dict[str, Any] = {}
         self._status = ""
         self._pending = False  # something is to be told once MIN_INTERVAL is over
-        self._told_at = self._refreshed_at = -inf
+        self._told_at = self._refreshed_at = self._metrics_at = -inf
         self._extended_at = self._watchdog_at = -inf
 
     def wake_at(self, now: float, *, is_ready: bool) -> float:
@@ -76,9 +79,12 @@ class Reporter:
         news = {name: content[name] for name in content.keys() - LIVE}
         is_due = not snapshot.is_ready and now >= self._refreshed_at + STATUS_INTERVAL
         if news == self._news and not is_due:
+            if now >= self._metrics_at + METRICS_INTERVAL:
+                self._write_metrics(content, now)
             return
         self._news, self._told_at, self._refreshed_at = news, now, now
         self._write(content)
+        self._write_metrics(content, now)
         text = status_text(snapshot)
         if text != self._status:
             self._status = text
@@ -106,6 +112,15 @@ class Reporter:
         self._notifier.stopping(text)
         content = document(snapshot, pid=os.getpid(), answers=answers)
         self._write({**content, "pid": None, "status": text})
+
+    def _write_metrics(self, content: dict[str, Any], now: float) -> None:
+        self._metrics_at = now
+        persisted = self._files.read_persisted()
+        text = render(content, self.tally, now=now, clock=time.time(), persisted=persisted)
+        try:
+            self._files.metrics(text)
+        except OSError as error:
+            self._complain(self._paths.metrics, error)
 
     def _write(self, content: dict[str, Any]) -> None:
         try:

@@ -11,6 +11,7 @@ from rcnetd.core.actions import Fetch
 from rcnetd.core.events import Answered, BudgetObserved, Event, NoSlot, RequestFailed
 from rcnetd.core.pacing import RESERVED
 from rcnetd.core.settings import Settings
+from rcnetd.daemon.metrics import Tally
 from rcnetd.daemon.status import answer_fields
 from rcnetd.fetcher.fetcher import Fetcher
 from rcnetd.store.budget import Budget
@@ -22,7 +23,7 @@ KILL_DELAY = 2.0  # seconds past its own time limit after which the fetcher is k
 
 
 class Requests:
-    """One request at a time. *complain* is told of a ledger that cannot be used.
+    """One request at a time. *complain* is told of a ledger that cannot be used, *tally* counts.
 
     Select on `fileno`, call `receive` when it is readable, and `expire` when `deadline_at` has
     come.
@@ -35,6 +36,7 @@ class Requests:
         fetcher: Fetcher,
         timeline: Timeline,
         complain: Callable[[Any, OSError], None],
+        tally: Tally,
     ) -> None:
         self.answers: dict[str, dict[str, Any]] = {}  # the last one to each operation
         self._paths = paths
@@ -43,6 +45,7 @@ class Requests:
         self._fetcher = fetcher
         self._timeline = timeline
         self._complain = complain
+        self._tally = tally
         self._slot: Slot | None = None
         self._sent_at = 0.0
 
@@ -92,6 +95,7 @@ class Requests:
         now = time.monotonic()
         fields, name = answer_fields(answer), answer.operation.value
         self.answers[name] = {**fields, "at": now}
+        self._tally.answered(name, fields, now)
         took = round(now - self._sent_at, 6)
         self._timeline.add(now, "answer", operation=name, took=took, **fields)
         if self._slot is None:

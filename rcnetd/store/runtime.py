@@ -41,6 +41,14 @@ class RuntimeFiles:
         """Write `rcnetd.prom`, readable by all; its temporary file does not end in `.prom`."""
         write_atomic(self._paths.metrics, text, mode=0o644, durable=False)
 
+    def read_persisted(self) -> dict[str, Any] | None:
+        """How the last `rcnetctl persist` went; None if there was none, or if it is damaged."""
+        try:
+            content = json.loads(read_bounded(self._paths.persisted, MAX_SIZE))
+            return {"ok": bool(content["ok"])}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
     def ready(self, pid: int) -> None:
         """Write `ready.json`; a path unit starts the gate that failed before."""
         self._write(self._paths.ready, {"version": 1, "pid": pid})

@@ -109,6 +109,21 @@ def test_what_cannot_be_written_stops_nothing(
     assert [paths.status, paths.ready] == complaints
 
 
+def test_metrics_are_written_with_the_status_and_refreshed(
+    reporter: Reporter, paths: Paths
+) -> None:
+    """Their time of change tells a daemon that is gone."""
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
+    snapshot = book.machine.snapshot(100.0)
+    reporter.tell(snapshot, {})
+    first = paths.metrics.read_text()
+    assert "rcnetd_ready 1" in first
+    reporter.tell(replace(snapshot, at=130.0), {})
+    assert first == paths.metrics.read_text()
+    reporter.tell(replace(snapshot, at=161.0), {})
+    assert first != paths.metrics.read_text()
+
+
 def test_a_start_is_kept_alive(reporter: Reporter, manager: socket.socket) -> None:
     """systemd waits as long as it is told that we are alive."""
     book = Playbook().look()

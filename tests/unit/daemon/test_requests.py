@@ -13,6 +13,7 @@ from rcnetd.core.actions import Fetch
 from rcnetd.core.events import Answered, BudgetObserved, GatewayNotAssigned, NoSlot, RequestFailed
 from rcnetd.core.model import Operation
 from rcnetd.core.settings import Settings
+from rcnetd.daemon.metrics import Tally
 from rcnetd.daemon.requests import Requests
 from rcnetd.fetcher.fetcher import Fetcher
 from rcnetd.store.paths import Paths
@@ -58,6 +59,7 @@ class Desk:
             cast("Fetcher", self.fetcher),
             Timeline(paths.timeline),
             lambda path, _: self.complaints.append(path),
+            Tally(0.0),
         )
 
     def ends(self, answer: Answered) -> BudgetObserved:

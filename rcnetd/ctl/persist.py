@@ -1,20 +1,20 @@
-"""`rcnetctl persist` and `revert`: the route in the host's own configuration, and the way back.
+"""`rcnetctl persist`: write the route that is in effect into the host's network configuration.
 
-`rcnetd-persist.service` runs the first when the daemon's route has changed. Exit codes: 0 done, or
-nothing to do; 1 refused or failed, nothing was changed; 3 rcnetd has set no route since boot; 78
-settings wrong.
+`rcnetd-persist.service` runs it with `--retry` when the daemon's route or one of the files has
+changed. Exit codes: 0 done, or nothing to do; 1 refused or failed; 3 rcnetd has set no route since
+boot; 75 failed for a reason that may pass; 78 wrong settings. Unless it is 0, nothing was changed.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any
 
@@ -22,241 +22,155 @@ from rcnetd.basic.dataclass import dataclass
 from rcnetd.basic.files import read_bounded, write_atomic
 from rcnetd.config.fragments import ConfigError
 from rcnetd.config.load import load
-from rcnetd.core.model import PROTOCOL, Network, Query
-from rcnetd.core.routes import OUTSIDE, describe
-from rcnetd.core.servicenet import ServiceNet
-from rcnetd.core.settings import Backend, Metadata, Settings
-from rcnetd.ctl import status
+from rcnetd.core.model import Query
+from rcnetd.core.routes import OUTSIDE
+from rcnetd.core.settings import Backend, Settings
 from rcnetd.ctl.command import host_paths
-from rcnetd.hostconfig import policy as persistence
-from rcnetd.hostconfig.host import HostConfig, read_removed, renderer
-from rcnetd.hostconfig.policy import Renderer
-from rcnetd.hostconfig.renderers.marked_edits import applied
-from rcnetd.hostconfig.renderers.model import CannotPersist, Changes, Target, Tree
+from rcnetd.hostconfig import policy
+from rcnetd.hostconfig.host import HostConfig, Plan
+from rcnetd.hostconfig.renderers.model import CannotPersist, NotYet
 from rcnetd.hostconfig.transaction import Changed
+from rcnetd.metadata.file import read as read_metadata
 from rcnetd.netlink.kernel import Kernel, NetlinkError
 from rcnetd.store.paths import Paths
+from rcnetd.store.runtime import read_removed
 
 NOT_RUNNING = 3
 MAX_ROUTE_SIZE = 4096  # bytes
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-ROOT = Path("/")
+# Ten minutes: what has not passed by then is for a person.
+RETRY_DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, *[15.0] * 39)  # seconds
+MAY_PASS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.ENOMEM
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What would be written, and why."""
+class Outcome:
+    """How an attempt ended: an exit code, its reason, and the renderer if that was known."""
 
-    renderer: Renderer
-    found: Tree
-    target: Target
-    changes: Changes
+    code: int = 0
+    reason: str = ""
+    renderer: str | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `rcnetctl persist`: there are none."""
+    """Declare the options of `rcnetctl persist`."""
     parser.description = (
-        "Write the default route into the host's network configuration."
-        " rcnetd-persist.service does this whenever the route changes."
+        "Write the default route into the host's network configuration. rcnetd-persist.service"
+        " does this whenever the route or one of these files changes."
     )
     parser.epilog = (
         "Exit codes: 0 written, or nothing to write; 1 refused or failed, nothing was changed;"
-        " 3 rcnetd has set no route since boot; 78 invalid settings."
+        " 3 rcnetd has set no route since boot; 75 failed for a reason that may pass; 78 invalid"
+        " settings."
     )
+    parser.add_argument(
+        "--retry", action="store_true",
+        help="for up to 10min, retry what fails for a reason that may pass",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the route that is in effect."""
-    return persist(host_paths(), args.config)
+    return persist(host_paths(), args.config, retry=args.retry)
 
 
-def prepare(
-    host: HostConfig,
-    settings: Settings,
-    metadata: Metadata,
-    network: Network,
-    servicenet: ServiceNet,
-    gateway: IPv4Address,
-) -> Prepared:
-    """Decide what to write. Raises `CannotPersist`, `OSError`."""
-    kind = settings.persist
-    if kind is Backend.AUTO:
-        from rcnetd.hostconfig.detect import ask
-
-        kind = persistence.manager(ask(servicenet.link.name), servicenet.link.name)
-    chosen = renderer(kind)
-    found = host.read(chosen.patterns)
-    target = persistence.target(found, chosen, gateway, servicenet, network, settings, metadata)
-    return Prepared(chosen, found, target, persistence.changes(found, chosen, target))
-
-
-def persist(paths: Paths, config: Sequence[Path], root: Path = ROOT) -> int:
-    """Write the route that is in effect into the host's configuration."""
-    from rcnetd.metadata.file import read
-
+def persist(
+    paths: Paths, config: Sequence[Path], root: Path = Path("/"), *, retry: bool = False
+) -> int:
+    """Write the route; with *retry*, wait for what may pass."""
     try:
-        settings = load(config, environ=_environ())
+        settings = load(config, environ=dict(os.environ))
     except ConfigError as error:
         return _fail(str(error), os.EX_CONFIG)
     if settings.persist is Backend.NONE:
         print("nothing is written: 'persist: none' is set")
         return 0
-    metadata, _ = read(paths.metadata)
+    outcome, said = _attempt(paths, settings, root), ""
+    for delay in RETRY_DELAYS if retry else ():
+        if outcome.code != os.EX_TEMPFAIL:
+            break
+        if outcome.reason != said:
+            said = outcome.reason
+            print(f"rcnetctl: {said}, retrying", file=sys.stderr)
+        time.sleep(delay)
+        outcome = _attempt(paths, settings, root)
+    return _fail(outcome.reason, outcome.code) if outcome.code else 0
+
+
+def _attempt(paths: Paths, settings: Settings, root: Path) -> Outcome:
+    plan: Plan | None = None
     try:
-        gateway = persistence.gateway_of(read_bounded(paths.route, MAX_ROUTE_SIZE))
-    except FileNotFoundError:
-        return _fail("rcnetd has set no route since boot; there is nothing to write", NOT_RUNNING)
-    except (CannotPersist, OSError, ValueError) as error:
-        return _failed(paths, None, _reason(error))
-    prepared: Prepared | None = None
-    try:
+        gateway = policy.gateway_of(read_bounded(paths.route, MAX_ROUTE_SIZE))
+        metadata, _ = read_metadata(paths.metadata)
         network = Kernel().read(Query(destinations=(OUTSIDE,)))
-        servicenet = persistence.servicenet_of(network, settings, metadata)
-        persistence.require_valid_gateway(gateway, servicenet, network, settings)
-        persistence.require_in_effect(gateway, servicenet, network)
+        servicenet = policy.servicenet_of(network, settings, metadata)
+        policy.require_valid_gateway(gateway, servicenet, network, settings)
+        policy.require_in_effect(gateway, servicenet, network)
         host = HostConfig(root, paths.undo)
         with host.locked():
-            prepared = prepare(host, settings, metadata, network, servicenet, gateway)
-            _write(host, prepared, paths)
-    except (CannotPersist, Changed, NetlinkError, OSError) as error:
-        return _failed(paths, prepared, _reason(error))
-    return 0
+            plan = host.plan(settings, metadata, network, servicenet, gateway)
+            for warning in plan.verify():
+                print(f"rcnetctl: warning: {warning}", file=sys.stderr)
+            record = host.persist(plan, lambda: {**read_removed(paths), "boot_id": boot_id()})
+        _show(plan)
+        files = sorted(record.files)
+        _note(paths, ok=True, renderer=plan.backend.value, files=files, reason=None)
+        return Outcome()
+    except FileNotFoundError as error:
+        if str(error.filename) == str(paths.route):
+            reason = "rcnetd has set no route since boot; there is nothing to write"
+            return Outcome(NOT_RUNNING, reason)
+        outcome = _failure(error)
+    except (CannotPersist, Changed, NetlinkError, OSError, ValueError) as error:
+        outcome = _failure(error)
+    name = plan.backend.value if plan else None
+    _note(paths, ok=False, renderer=name, files=[], reason=outcome.reason)
+    return outcome
 
 
-def _write(host: HostConfig, prepared: Prepared, paths: Paths) -> None:
-    from rcnetd.hostconfig.verify import check
-
-    made, name = prepared.changes, prepared.renderer.persist.value
-    if made:
-        after = applied(prepared.found, made)
-        for warning in check(prepared.renderer.persist, after, prepared.target):
-            print(f"rcnetctl: warning: {warning}", file=sys.stderr)
-    record = host.write(prepared.found, made, lambda: _removed(paths))
-    for path, change in sorted(made.items()):
-        word = "removed" if change.data is None else "wrote"
-        print(f"{word} {path}" if path not in prepared.found else f"edited {path}")
-    if not made:
-        print(f"nothing to write: {name} has the route by {prepared.target.gateway} already")
-    _note(paths, {"ok": True, "renderer": name, "files": sorted(record.files), "reason": None})
+def _show(plan: Plan) -> None:
+    for path, change in sorted(plan.changes.items()):
+        word = "removed" if change.data is None else "edited" if path in plan.tree else "wrote"
+        print(f"{word} {path}")
+    if not plan.changes:
+        name = plan.backend.value
+        print(f"nothing to write: {name} has the route by {plan.target.gateway} already")
 
 
-def _removed(paths: Paths) -> dict[str, Any]:
-    return {**read_removed(paths.removed), "boot_id": _boot_id()}
+def _failure(error: Exception) -> Outcome:
+    may_pass = isinstance(error, (NotYet, Changed, NetlinkError)) or (
+        isinstance(error, OSError) and error.errno in MAY_PASS
+    )
+    return Outcome(os.EX_TEMPFAIL if may_pass else 1, reason(error))
 
 
-def _boot_id() -> str:
+def reason(error: Exception) -> str:
+    """An error as one line: what failed, why, and what happens now."""
+    if isinstance(error, PermissionError) and os.geteuid() != 0:
+        return "only root may write the host's network configuration; run it as root"
+    if isinstance(error, OSError) and error.strerror:
+        where = f" '{error.filename}'" if error.filename else " a file"
+        hint = " (is it immutable? see lsattr(1))" if isinstance(error, PermissionError) else ""
+        return f"Failed to write{where}: {error.strerror}{hint}; nothing was changed"
+    return str(error)
+
+
+def boot_id() -> str:
+    """The identity of this boot; "" if the kernel does not say."""
     try:
         return BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
         return ""
 
 
-def _failed(paths: Paths, prepared: Prepared | None, reason: str) -> int:
-    name = prepared.renderer.persist.value if prepared else None
-    _note(paths, {"ok": False, "renderer": name, "files": [], "reason": reason})
-    return _fail(reason, 1)
-
-
-def _note(paths: Paths, content: dict[str, Any]) -> None:
-    """For `rcnetctl status`: how it went."""
+def _note(paths: Paths, **content: Any) -> None:
+    """Leave the outcome for `rcnetctl status`."""
     text = json.dumps({"version": 1, "at": time.monotonic(), **content}, indent=1) + "\n"
-    with suppress(OSError):  # an unprivileged user's failure is his own
+    with suppress(OSError):  # without privilege, there is no place for it
         paths.persisted.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         write_atomic(paths.persisted, text, durable=False)
-
-
-def revert(paths: Paths, root: Path = ROOT, *, image: bool = False) -> int:
-    """Put back the files, and the routes that were removed since boot; of an *image* only files."""
-    if not image and status.is_running(_status(paths)):
-        text = "rcnetd runs, and would take it all back; 'systemctl mask --now rcnetd' first"
-        return _fail(text, 1)
-    try:
-        host = HostConfig(root, paths.undo)
-        with host.locked():
-            record = host.record()
-            edited = host.edited(record)
-            if edited:
-                return _refuse_edited(edited)
-            files = host.revert()
-        for path in files:
-            print(f"put back {path}")
-        if image:
-            return 0  # the kernel here is another's
-        routes, links = list(record.routes), list(record.links)
-        if record.boot_id != _boot_id():
-            routes, links = [], []
-        removed = read_removed(paths.removed)
-        changed = _routes_back([*routes, *removed["routes"]], [*links, *removed["links"]])
-        if not files and not changed:
-            print("nothing to put back: no file is rcnetd's, and no route was removed since boot")
-    except (CannotPersist, Changed, NetlinkError, OSError) as error:
-        return _fail(_reason(error), 1)
-    with suppress(OSError):
-        paths.persisted.unlink()
-    return 0
-
-
-def _status(paths: Paths) -> dict[str, Any] | None:
-    try:
-        return status.read(paths)
-    except status.Unreadable:
-        return None
-
-
-def _refuse_edited(edited: Sequence[tuple[str, bytes | None, bytes | None]]) -> int:
-    for path, ours, now in edited:
-        sys.stdout.writelines(persistence.diff(path, ours, now))
-    names = ", ".join(f"'{path}'" for path, _, _ in edited)
-    text = (
-        f"edited since rcnetd wrote it: {names}; nothing is put back; undo the edit and try again"
-    )
-    return _fail(text, 1)
-
-
-def _routes_back(routes: Sequence[Any], links: Sequence[Any]) -> bool:
-    """Put back what can be; whether there was anything to do."""
-    from rcnetd.netlink.decode import prefixlen, route
-
-    kernel = Kernel()
-    network = kernel.read(Query())
-    recorded = []
-    for entry in routes:
-        with suppress(ValueError, KeyError, TypeError, AttributeError, NetlinkError):
-            raw = bytes.fromhex(entry["raw"])
-            if prefixlen(raw) == 0:  # a default route, and nothing else
-                recorded.append(route(raw))
-    down = []
-    for entry in links:
-        with suppress(ValueError, KeyError, TypeError):
-            own = tuple(IPv4Interface(text) for text in entry["addresses"])
-            down.append((str(entry["mac"]), own))
-    back = persistence.plan_restore(dict.fromkeys(recorded), down, network)
-    for ifindex, own in back.links:
-        kernel.bring_link_up(ifindex, own)
-        link = network.link(ifindex)
-        print(f"set {link.name if link else ifindex} up")
-    for one in back.routes:
-        kernel.restore_route(one.raw)
-        print(f"put back {describe(one, network)}")
-    for one in back.ours:
-        kernel.remove_route(one)
-        print(f"removed {describe(one, network)}")
-    if not back.ours and any(one.protocol == PROTOCOL for one in network.defaults):
-        print("the route by the gateway stays until the next boot: there is no other")
-        return True
-    return bool(back.links or back.routes or back.ours)
-
-
-def _environ() -> dict[str, str]:
-    return dict(os.environ)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, PermissionError):
-        return "only root may write the host's configuration; run it as root"
-    if isinstance(error, OSError) and error.strerror:
-        return f"Failed to write '{error.filename}': {error.strerror}; nothing was changed"
-    return str(error)
 
 
 def _fail(text: str, code: int) -> int:

@@ -25,13 +25,10 @@ from rcnetd.core.servicenet import ServiceNet
 from rcnetd.core.settings import Backend, Metadata, PublicInterface, PublicIPv6, Settings
 from rcnetd.ctl import ask, status
 from rcnetd.ctl.command import CommandError, address, host_paths
-from rcnetd.ctl.persist import ROOT, prepare
 from rcnetd.ctl.ssh_sessions import ssh_sessions
 from rcnetd.hostconfig import policy
 from rcnetd.hostconfig.host import HostConfig
-from rcnetd.hostconfig.renderers.marked_edits import applied
 from rcnetd.hostconfig.renderers.model import CannotPersist
-from rcnetd.hostconfig.verify import check
 from rcnetd.netlink.kernel import Kernel, NetlinkError
 from rcnetd.store.paths import Paths
 from rcnetd.store.runtime import RuntimeFiles
@@ -62,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def plan(
-    paths: Paths, config: Sequence[Path], gateway: IPv4Address | None, root: Path = ROOT
+    paths: Paths, config: Sequence[Path], gateway: IPv4Address | None, root: Path = Path("/")
 ) -> None:
     """Print the plan. Raises `CommandError`."""
     from rcnetd.metadata.file import read
@@ -161,16 +158,14 @@ def _show_files(
     host: HostConfig, facts: Facts, servicenet: ServiceNet, gateway: IPv4Address
 ) -> None:
     with _one_line():
-        prepared = prepare(host, facts.settings, facts.metadata, facts.network, servicenet, gateway)
-    number, name = len(prepared.changes), prepared.renderer.persist.value
+        planned = host.plan(facts.settings, facts.metadata, facts.network, servicenet, gateway)
+    number, name = len(planned.changes), planned.backend.value
     print(f"Files       {name}: {number or 'nothing'} to change")
-    for path, change in sorted(prepared.changes.items()):
-        before = prepared.found.get(path)
+    for path, change in sorted(planned.changes.items()):
+        before = planned.tree.get(path)
         sys.stdout.writelines(policy.diff(path, before.data if before else None, change.data))
-    if prepared.changes:
-        with _one_line():
-            after = applied(prepared.found, prepared.changes)
-            check(prepared.renderer.persist, after, prepared.target)
+    with _one_line():
+        planned.verify()
 
 
 def _what_breaks(facts: Facts, servicenet: ServiceNet) -> Iterator[str]:

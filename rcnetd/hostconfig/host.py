@@ -1,252 +1,270 @@
-"""Reads, checks and writes the host's own network configuration, and puts it back.
+"""Reads, plans and writes the host's network configuration, and puts it back.
 
-The rule: what is decided is decided in `policy.py` and the renderers; how several files change
-together is in `transaction.py`; here is the order in which it is done. The record of what was there
-is on disk before the first file changes, and goes only after the last one is back.
+What to write is decided in `policy.py` and the renderers, what to put back in `undo.py`, and
+`transaction.py` changes several files together. Here is the order of these steps. The record of
+what was there is on disk before the first file changes, and goes after the last one is back.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from rcnetd.basic.dataclass import replace
-from rcnetd.basic.files import read_bounded, sync_directory, write_atomic
-from rcnetd.core.settings import Backend
-from rcnetd.hostconfig import transaction, undo
-from rcnetd.hostconfig.policy import Renderer
-from rcnetd.hostconfig.renderers.model import CannotPersist, Changes, File, Tree
+from rcnetd.basic.chroot_files import Chroot, Location
+from rcnetd.basic.dataclass import dataclass, replace
+from rcnetd.core.model import Network
+from rcnetd.core.servicenet import ServiceNet
+from rcnetd.core.settings import Backend, Metadata, Settings
+from rcnetd.hostconfig import policy, transaction
+from rcnetd.hostconfig.record import RecordFile
+from rcnetd.hostconfig.renderers.marked_edits import applied
+from rcnetd.hostconfig.renderers.model import CannotPersist, Changes, File, Target, Tree
+from rcnetd.hostconfig.renderers.registry import renderer
 from rcnetd.hostconfig.transaction import Write
-from rcnetd.hostconfig.undo import RevertRecord
+from rcnetd.hostconfig.undo import Present, RevertRecord
 
 MAX_FILES = 500  # configuration files of one kind
-MAX_RECORD_SIZE = 16 * 1024 * 1024  # bytes
-MAX_REMOVED_SIZE = 256 * 1024  # bytes
-NEW_DIRECTORY = 0o755
+DIRECTORY_MODE = 0o755
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be written: the files as they are, without our edits, and their changes."""
+
+    backend: Backend
+    target: Target
+    tree: Tree
+    original: Tree
+    changes: Changes
+
+    def verify(self) -> Sequence[str]:
+        """Let the backend's own tool read the result; returns its warnings.
+
+        Raises `CannotPersist`, `OSError`.
+        """
+        from rcnetd.hostconfig.verify import check
+
+        if not self.changes:
+            return ()
+        return check(self.backend, applied(self.tree, self.changes), self.target)
+
+
+@dataclass(frozen=True)
+class Reverted:
+    """The files that were put back, and the record by which they were."""
+
+    files: tuple[str, ...]
+    record: RevertRecord
 
 
 class HostConfig:
-    """The configuration files below *root*, and the record in *state* (mode 0700)."""
+    """The configuration files below *root*, and the revert record in *state* (mode 0700)."""
 
     def __init__(self, root: Path, state: Path) -> None:
-        self._root, self._state = root, state
-        self._record = state / "undo" / "record.json"
+        self._files = Chroot(root)
+        self._record = RecordFile(root, state)
+        self._is_foreign = root != Path("/")
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be the only one who writes. Raises `OSError`."""
-        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self._state / "lock", flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Wait to be the only writer. Raises `OSError`."""
+        return self._record.locked()
+
+    def plan(
+        self,
+        settings: Settings,
+        metadata: Metadata,
+        network: Network,
+        servicenet: ServiceNet,
+        gateway: IPv4Address,
+    ) -> Plan:
+        """Decide what to write; changes nothing. Raises `CannotPersist`, `OSError`."""
+        backend = settings.persist
+        if backend is Backend.AUTO:
+            from rcnetd.hostconfig.detect import detect
+
+            backend = detect(servicenet.link)
+        chosen = renderer(backend)
+        tree = self.read(chosen.patterns)
+        original = self.record().originals(tree)
+        target = policy.target(original, chosen, gateway, servicenet, network, settings, metadata)
+        made = policy.changes(tree, original, chosen, target)
+        return Plan(backend, target, tree, original, made)
+
+    def persist(self, plan: Plan, removed: Callable[[], dict[str, Any]]) -> RevertRecord:
+        """Write a plan that has been verified. Raises `CannotPersist`, `Changed`, `OSError`; then
+        nothing has changed. *removed* is called for what to put back, the first time."""
+        return self.write(plan.tree, plan.changes, removed, plan.original)
 
     def read(self, patterns: Sequence[str]) -> Tree:
-        """The files that match. Raises `CannotPersist` for what is not a file; `OSError`."""
-        paths = sorted(
-            f"/{path.relative_to(self._root)}"
-            for pattern in patterns
-            for path in self._root.glob(pattern.lstrip("/"))
-            if not path.name.startswith(".")  # no backend reads these
-        )
-        if len(paths) > MAX_FILES:
+        """The files that match. Raises `CannotPersist` for one that is not a file; `OSError`."""
+        try:
+            found = [
+                path
+                for pattern in patterns
+                for path in self._files.glob(pattern)
+                if not path.rpartition("/")[2].startswith(".")  # no backend reads these
+            ]
+        except ValueError as error:
+            raise CannotPersist(f"{error}; nothing is written") from None
+        if len(found) > MAX_FILES:
             raise CannotPersist(
                 f"more than {MAX_FILES} files match {patterns[0]}; nothing is written"
             )
-        tree: dict[str, File] = {}
-        for path in dict.fromkeys(paths):
-            real = self._root / path.lstrip("/")
-            if real.is_dir():
-                continue
-            if real.is_symlink() and real.readlink() == Path("/dev/null"):
-                tree[path] = File(b"")
-                continue
-            kept = self._kept(path)
-            if kept is not None:
-                tree[path] = kept
-        return tree
+        tree = {path: self._read_for_renderer(path) for path in sorted(set(found))}
+        return {path: file for path, file in tree.items() if file is not None}
 
     def record(self) -> RevertRecord:
-        """What `revert` would put back, empty if nothing was. Raises `CannotPersist`."""
-        try:
-            return undo.parse(read_bounded(self._record, MAX_RECORD_SIZE))
-        except FileNotFoundError:
-            return RevertRecord()
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise CannotPersist(
-                f"'{self._record}' is damaged; what it has of the files is to be put back by hand"
-            ) from None
+        """What `revert` would put back; empty if there is nothing. Raises `CannotPersist`."""
+        return self._record.load()
 
     def write(
-        self, found: Tree, made: Changes, removed: Callable[[], dict[str, Any]]
+        self,
+        tree: Tree,
+        made: Changes,
+        removed: Callable[[], dict[str, Any]],
+        original: Tree | None = None,
     ) -> RevertRecord:
-        """Make the changes. Raises `OSError`, `CannotPersist`; then nothing has changed.
-
-        *removed* is asked for the routes and links that are to be put back, the first time.
-        """
-        record, present = self.record(), self._present(found, made)
-        missing = {path: self._kept(path) for path in record.files if path not in present}
-        present.update(missing)
-        without_rewritten = record.without_rewritten(present)
+        """Make changes of *tree*, whose files without our edits are *original*. Raises as
+        `persist` does."""
+        record = self.record()
+        present: dict[str, File | None] = dict(tree)
+        for path in (*made, *record.files):
+            if path not in present:
+                present[path] = self._read(path)
+        current = record.current(present)
         if not made:
-            if without_rewritten != record:
-                self._save(without_rewritten)
-            return without_rewritten
-        writes = self._writes(made, present)
-        directories = self._directories(writes, record)
-        before_write = replace(
-            without_rewritten.before_write(present, made), directories=directories
-        )
+            if current != record:
+                self._record.save(current)
+            return current
+        self._check_in_etc(made)
+        without = record.originals(tree) if original is None else original
+        before = current.before_write(present, without, made)
+        before = replace(before, directories=self._directories(made, record))
         if not record.files:
-            before_write = replace(before_write, **_put_back_later(removed()))
-        self._save(before_write)
+            before = replace(before, **_put_back_later(removed()))
+        self._record.save(before)
         try:
-            self._apply(writes)
+            self._apply(_contents(made, present), present)
         except BaseException:
             with contextlib.suppress(OSError):
-                self._save(record)
+                self._record.save(record)
             raise
-        after_write = before_write.after_write(made)
-        with contextlib.suppress(OSError):  # the one from before it says more, and nothing wrong
-            self._save(after_write)
-        return after_write
+        after = before.after_write(made)
+        with contextlib.suppress(OSError):  # the record from before says more, and nothing wrong
+            self._record.save(after)
+        return after
 
-    def reverting(
-        self,
-    ) -> tuple[RevertRecord, dict[str, tuple[File | None, File | None]]]:
-        """The record, and of each file that is to be put back: what is there, and what was."""
+    def revert(self) -> Reverted:
+        """Put all files back. Raises `CannotPersist`, `Changed`, `OSError`; then nothing has
+        changed."""
         record = self.record()
-        present = {path: self._kept(path) for path in record.files}
-        return record, {
-            path: (present[path], entry.before)
-            for path, entry in record.files.items()
-            if present[path] != entry.before
-        }
-
-    def edited(self, record: RevertRecord) -> list[tuple[str, bytes | None, bytes | None]]:
-        """The files that somebody has edited since: path, what we wrote, what is there."""
-        present = {path: self._kept(path) for path in record.files}
-        return [
-            (path, record.files[path].ours[-1], kept.data if kept else None)
-            for path in record.edited(present)
-            for kept in [present[path]]
-        ]
-
-    def revert(self) -> list[str]:
-        """Put all files back; returns which. On `CannotPersist`, `OSError` nothing has changed."""
-        record, files = self.reverting()
-        writes = [
-            Write(self._real(path), before, present) for path, (present, before) in files.items()
-        ]
+        self._check_in_etc(record.files)
+        present = {path: self._read(path) for path in record.files}
+        originals = {path: record.original(path, now) for path, now in present.items()}
+        contents = {path: file for path, file in originals.items() if file != present[path]}
+        self._check_owners(contents, present)
         self._clean_up(record)
-        self._apply(writes)
+        self._apply(contents, present)
         for directory in reversed(record.directories):
-            with contextlib.suppress(OSError):  # it has other files by now, or is gone
-                (self._root / directory.lstrip("/")).rmdir()
-        self._forget()
-        return sorted(files)
+            with contextlib.suppress(OSError):  # other files are in it by now, or it is gone
+                self._files.remove_directory(directory)
+        self._record.forget()
+        return Reverted(tuple(sorted(contents)), record)
 
     # Inside
 
-    def _kept(self, path: str) -> File | None:
+    def _read(self, path: str) -> File | None:
         try:
-            return transaction.read(self._root / path.lstrip("/"))
+            return transaction.read(self._files, path)
         except ValueError as error:
             raise CannotPersist(f"{error}; nothing is written") from None
 
-    def _present(self, found: Tree, made: Changes) -> dict[str, File | None]:
-        present: dict[str, File | None] = dict(found)
-        for path in made:
-            if path not in present:
-                present[path] = self._kept(path)
-        return present
+    def _read_for_renderer(self, path: str) -> File | None:
+        with self._files.locate(path, follow=False) as place:
+            try:
+                if os.readlink(place.name, dir_fd=place.directory) == os.devnull:
+                    return File(b"")
+            except OSError:
+                pass  # not a link
+        return None if self._files.is_directory(path) else self._read(path)
 
-    def _real(self, path: str) -> Path:
-        """Where a file really is: a link stays a link. Refused outside of /etc."""
-        top, place = (self._root / "etc").resolve(), self._root / path.lstrip("/")
-        real = place.resolve()
-        if top not in real.parents:
-            raise CannotPersist(
-                f"'{path}' is a link to '{real}', outside of /etc; nothing is written"
-            )
-        return real
+    def _check_in_etc(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError), self._locate(path):
+                pass
 
-    def _writes(self, made: Changes, present: dict[str, File | None]) -> list[Write]:
-        writes = []
-        for path, change in made.items():
+    @contextlib.contextmanager
+    def _locate(self, path: str) -> Iterator[Location]:
+        """Find a file to write: through a link, but never out of /etc."""
+        with self._files.locate(path) as place:
+            if not place.path.startswith("/etc/"):
+                raise CannotPersist(
+                    f"'{self._files.shown(path)}' is a link to '{place.path}', outside of /etc;"
+                    " nothing is written"
+                )
+            yield place
+
+    def _check_owners(self, contents: Present, present: Present) -> None:
+        """The record of a foreign tree is not trusted to give its files to somebody."""
+        for path, file in contents.items():
             old = present[path]
-            new = None
-            if change.data is not None:
-                kept = old or File(b"", uid=os.geteuid(), gid=os.getegid())
-                mode = kept.mode if change.mode is None else change.mode
-                new = replace(kept, data=change.data, mode=mode)
-            writes.append(Write(self._real(path), new, old))
-        return writes
+            owners = {(0, 0), (os.geteuid(), os.getegid())} | (
+                {(old.uid, old.gid)} if old else set()
+            )
+            if self._is_foreign and file is not None and (file.uid, file.gid) not in owners:
+                raise CannotPersist(
+                    f"the revert record gives '{self._files.shown(path)}' to {file.uid}:{file.gid},"
+                    " who does not own it; nothing is put back"
+                )
 
-    def _directories(self, writes: Sequence[Write], record: RevertRecord) -> tuple[str, ...]:
-        """Those that have to be made, and those that we have made already; upper ones first."""
-        root = self._root.resolve()
-        missing = {
-            f"/{parent.relative_to(root)}"
-            for write in writes
-            if write.new is not None
-            for parent in write.path.parents
-            if root in parent.parents and not parent.exists()
-        }
-        return tuple(sorted(missing | set(record.directories)))
+    def _directories(self, made: Changes, record: RevertRecord) -> tuple[str, ...]:
+        """Those that have to be made, and those that we made earlier; upper ones first."""
+        missing = [
+            directory
+            for path, change in made.items()
+            if change.data is not None
+            for directory in self._files.missing_directories(path)
+        ]
+        return tuple(sorted({*missing, *record.directories}))
 
-    def _apply(self, writes: Sequence[Write]) -> None:
-        made: list[Path] = []
+    def _apply(self, contents: Present, present: Present) -> None:
+        made: list[str] = []
         try:
-            for write in writes:
-                missing = [parent for parent in write.path.parents if not parent.exists()]
-                for parent in reversed(missing if write.new is not None else []):
-                    parent.mkdir()
-                    made.append(parent)
-                    parent.chmod(NEW_DIRECTORY)  # whatever the umask
-                    sync_directory(parent.parent)
-            transaction.apply(writes)
+            for path, new in contents.items():
+                for directory in self._files.missing_directories(path) if new else ():
+                    self._check_in_etc([directory])
+                    self._files.make_directory(directory, DIRECTORY_MODE)
+                    made.append(directory)
+            with contextlib.ExitStack() as located:
+                writes = [
+                    Write(located.enter_context(self._locate(path)), new, present[path])
+                    for path, new in contents.items()
+                ]
+                transaction.apply(self._files, writes)
         except BaseException:
-            for parent in reversed(made):
+            for directory in reversed(made):
                 with contextlib.suppress(OSError):
-                    parent.rmdir()
+                    self._files.remove_directory(directory)
             raise
 
     def _clean_up(self, record: RevertRecord) -> None:
         for path in record.files:
-            with contextlib.suppress(OSError):
-                transaction.clean_up([self._real(path)])
-
-    def _save(self, record: RevertRecord) -> None:
-        if not record.files:
-            self._forget()
-            return
-        self._record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomic(self._record, record.text(), mode=0o600)
-
-    def _forget(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._record.unlink()
-            sync_directory(self._record.parent)
+            with contextlib.suppress(OSError), self._files.locate(path) as place:
+                transaction.clean_up([place])
 
 
-def read_removed(path: Path) -> dict[str, Any]:
-    """The daemon's `removed.json`: what it took away since boot. Damaged or none: nothing."""
-    try:
-        content = json.loads(read_bounded(path, MAX_REMOVED_SIZE))
-        routes = [dict(entry) for entry in content["routes"]]
-        links = [dict(entry) for entry in content["links"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {"routes": [], "links": []}
-    return {"routes": routes, "links": links}
+def _contents(made: Changes, present: Present) -> dict[str, File | None]:
+    """What the files become."""
+    contents: dict[str, File | None] = {}
+    for path, change in made.items():
+        old = present[path] or File(b"", uid=os.geteuid(), gid=os.getegid())
+        mode = old.mode if change.mode is None else change.mode
+        contents[path] = None if change.data is None else replace(old, data=change.data, mode=mode)
+    return contents
 
 
 def _put_back_later(removed: dict[str, Any]) -> dict[str, Any]:
@@ -255,12 +273,3 @@ def _put_back_later(removed: dict[str, Any]) -> dict[str, Any]:
         "links": tuple(removed["links"]),
         "boot_id": str(removed.get("boot_id", "")),
     }
-
-
-def renderer(persist: Backend) -> Renderer:
-    """The renderer of a kind; loaded only now."""
-    from importlib import import_module
-
-    name = persist.value.replace("-", "_")
-    module = import_module(f"rcnetd.hostconfig.renderers.{name}")
-    return Renderer(persist, module.PATTERNS, module.render, module.read_defaults)

@@ -1,77 +1,40 @@
-"""What to write into the host's own configuration, and whether at all. Pure.
+"""Decides what to write into the host's network configuration, and whether to write at all. Pure.
 
-`route.json` is from the daemon, a process with fewer rights than the one that writes /etc: it is
-judged here like an answer from outside, against the kernel's own state.
+The daemon writes `route.json` and has fewer rights than the process that writes /etc. So its word
+is checked here like an answer from outside, against the kernel's state.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from difflib import unified_diff
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address
 
-from rcnetd.basic.dataclass import dataclass, replace
-from rcnetd.core.model import PROTOCOL, Address, Link, Network, Route
+from rcnetd.core.model import Address, Link, Network
 from rcnetd.core.routes import evaluate_route
 from rcnetd.core.servicenet import ServiceNet, choose, hints, rejection
-from rcnetd.core.settings import Backend, Manage, Metadata, PublicInterface, PublicIPv6, Settings
-from rcnetd.hostconfig.renderers.marked_edits import documents
+from rcnetd.core.settings import Manage, Metadata, PublicInterface, PublicIPv6, Settings
+from rcnetd.hostconfig.renderers.marked_edits import applied
 from rcnetd.hostconfig.renderers.model import (
     CannotPersist,
     Change,
     Changes,
     DefaultRoute,
     HostLink,
+    NotYet,
     Target,
     Tree,
 )
+from rcnetd.hostconfig.renderers.registry import Renderer
+from rcnetd.hostconfig.undo import RevertRecord
 
-
-@dataclass(frozen=True)
-class Renderer:
-    """One of the renderers: what it reads, and its two functions."""
-
-    persist: Backend
-    patterns: tuple[str, ...]
-    render: Callable[[Tree, Target], Changes]
-    read_defaults: Callable[[Tree], list[DefaultRoute]]
-
-
-@dataclass(frozen=True)
-class LinkManagers:
-    """What the network managers say of ServiceNet's link; None: nothing.
-
-    *networkd* and *network_manager* are the files by which they configure it now.
-    """
-
-    networkd: str | None = None
-    network_manager: str | None = None
-    ifupdown: bool = False
-
-
-def manager(managed: LinkManagers, link: str) -> Backend:
-    """Whose configuration brings the link up. Raises `CannotPersist` if nobody's that we know."""
-    profile, unit = managed.network_manager, managed.networkd
-    if profile is not None:
-        if "/netplan-" in profile:
-            return Backend.NETPLAN
-        if profile.startswith("/etc/sysconfig/network-scripts/"):
-            return Backend.IFCFG
-        return Backend.NETWORK_MANAGER
-    if unit is not None:
-        return Backend.NETPLAN if "/10-netplan-" in unit else Backend.NETWORKD
-    if managed.ifupdown:
-        return Backend.IFUPDOWN
-    raise CannotPersist(
-        f"neither networkd nor NetworkManager nor ifupdown configures {link}; set 'persist' to"
-        " what does, or to 'none'"
-    )
+OWN, MOVED = "/etc/netplan/zz-rcnetd.yaml", "/etc/netplan/zz-netplan-set.yaml"
 
 
 def gateway_of(route: bytes) -> IPv4Address:
-    """The gateway in the daemon's `route.json`. Raises `CannotPersist` for other content."""
+    """Read the gateway from the daemon's `route.json`. Raises `CannotPersist` if it is damaged."""
     try:
         content = json.loads(route)
         if content["version"] != 1 or not isinstance(content["gateway"], str):
@@ -82,7 +45,7 @@ def gateway_of(route: bytes) -> IPv4Address:
 
 
 def servicenet_of(network: Network, settings: Settings, metadata: Metadata) -> ServiceNet:
-    """ServiceNet, found as the daemon finds it. Raises `CannotPersist` if there is none."""
+    """Find ServiceNet as the daemon does. Raises `CannotPersist` if there is none."""
     if metadata.is_rackconnect_v3:
         raise CannotPersist("this is RackConnect v3: rcnetd changes nothing here")
     if settings.manage is Manage.NEVER:
@@ -96,7 +59,7 @@ def servicenet_of(network: Network, settings: Settings, metadata: Metadata) -> S
 def require_valid_gateway(
     gateway: IPv4Address, servicenet: ServiceNet, network: Network, settings: Settings
 ) -> None:
-    """Whether *gateway* may be written: a fit one. Raises `CannotPersist`."""
+    """Check that *gateway* can be a gateway on ServiceNet. Raises `CannotPersist`."""
     own = tuple(entry.interface for entry in network.addresses)
     reason = rejection(gateway, own, servicenet.address, onlink=settings.gateway.onlink)
     if reason is not None:
@@ -104,13 +67,13 @@ def require_valid_gateway(
 
 
 def require_in_effect(gateway: IPv4Address, servicenet: ServiceNet, network: Network) -> None:
-    """Check that the kernel's default route is by it, diverted or not. Raises `CannotPersist`."""
+    """Check that the kernel's default route is by *gateway*, diverted or not. Raises `NotYet`."""
     if not evaluate_route(network, servicenet, gateway).holds:
-        raise CannotPersist(f"the kernel's route is not by gateway {gateway}; nothing is written")
+        raise NotYet(f"the kernel's default route is not by gateway {gateway}; nothing is written")
 
 
 def target(
-    tree: Tree,
+    original: Tree,
     renderer: Renderer,
     gateway: IPv4Address,
     servicenet: ServiceNet,
@@ -118,9 +81,12 @@ def target(
     settings: Settings,
     metadata: Metadata,
 ) -> Target:
-    """What the next boot is to come up with. The public links are the one that the metadata
-    names, and those to which the files, without our edits, give a default route."""
-    found = renderer.read_defaults(unedited(tree))
+    """What the next boot should come up with.
+
+    Public are the link that the metadata names and the links to which *original*, the files without
+    our edits, gives a default route.
+    """
+    found = renderer.read_defaults(original)
     public = tuple(
         _host_link(link, network.addresses)
         for link in network.links
@@ -141,33 +107,49 @@ def target(
     )
 
 
-def changes(tree: Tree, renderer: Renderer, wanted: Target) -> Changes:
-    """The changes of the files: those that take our edits back where nothing is needed."""
-    if _is_so_already(renderer.read_defaults(unedited(tree)), wanted):
-        return taken_back(tree)
-    return renderer.render(tree, wanted)
+def changes(tree: Tree, original: Tree, renderer: Renderer, wanted: Target) -> Changes:
+    """What makes the next boot come up as *wanted*; *original* is the tree without our edits.
+
+    Where that boot would come up so by itself, our edits are taken back.
+    """
+    if _is_so_already(renderer.read_defaults(original), wanted):
+        return difference(tree, original)
+    if _same_content(original, RevertRecord().originals(tree)):
+        return renderer.render(
+            tree, wanted
+        )  # its messages count the lines of the files as they are
+    foreign = _own_place_free(original)
+    return difference(tree, applied(foreign, renderer.render(foreign, wanted)))
 
 
-def taken_back(tree: Tree) -> Changes:
-    """The changes that leave nothing of ours in the files."""
-    clean = unedited(tree)
-    made: Changes = {path: Change(None) for path in tree if path not in clean}
-    for path, file in clean.items():
-        if file != tree[path]:
-            made[path] = Change(file.data)
+def difference(tree: Tree, wanted: Tree) -> Changes:
+    """What makes *wanted* of *tree*."""
+    made: Changes = {path: Change(None) for path in tree if path not in wanted}
+    for path, file in wanted.items():
+        if path not in tree or file.data != tree[path].data:
+            made[path] = Change(file.data, file.mode)
     return made
 
 
-def unedited(tree: Tree) -> Tree:
-    """The files without our edits, and without our own."""
-    found = documents(tree)
-    return {
-        path: replace(file, data=found[path].data()) for path, file in tree.items() if path in found
+def taken_back(tree: Tree) -> Changes:
+    """What leaves nothing of ours in files that still have our marks."""
+    return difference(tree, RevertRecord().originals(tree))
+
+
+def _same_content(one: Tree, other: Tree) -> bool:
+    return {path: file.data for path, file in one.items()} == {
+        path: file.data for path, file in other.items()
     }
 
 
+def _own_place_free(original: Tree) -> Tree:
+    """`netplan set` moves a definition into the file that mentions it last, which is ours. What is
+    foreign there moves to a file of its own, which netplan reads just before ours."""
+    return {MOVED if path == OWN else path: file for path, file in original.items()}
+
+
 def _is_so_already(defaults: list[DefaultRoute], wanted: Target) -> bool:
-    """Whether the host comes up so by itself: somebody has configured this gateway."""
+    """Whether somebody has configured this very gateway, and nothing more is wanted."""
     return (
         bool(defaults)
         and all(
@@ -193,7 +175,7 @@ def _names(word: str, nic: HostLink) -> bool:
 
 
 def diff(path: str, before: bytes | None, after: bytes | None) -> Iterator[str]:
-    """The lines of a unified diff; None is a file that is not there."""
+    """Yield the lines of a unified diff; None stands for a file that does not exist."""
     texts = [
         (data or b"").decode("utf-8", "replace").splitlines(keepends=True)
         for data in (before, after)
@@ -201,39 +183,3 @@ def diff(path: str, before: bytes | None, after: bytes | None) -> Iterator[str]:
     names = ["/dev/null" if data is None else path for data in (before, after)]
     for line in unified_diff(texts[0], texts[1], names[0], names[1]):
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
-
-
-@dataclass(frozen=True)
-class RouteRestore:
-    """What `revert` tells the kernel: links up with their addresses, routes back, ours away.
-
-    *ours* goes last, and only where another default route is there then.
-    """
-
-    links: tuple[tuple[int, tuple[IPv4Interface, ...]], ...] = ()
-    routes: tuple[Route, ...] = ()
-    ours: tuple[Route, ...] = ()
-
-
-def plan_restore(
-    recorded_routes: Iterable[Route],
-    recorded_links: Iterable[tuple[str, tuple[IPv4Interface, ...]]],
-    network: Network,
-) -> RouteRestore:
-    """How the routes become again what they were, from what was recorded since boot.
-
-    Links are known by their MACs. Only what a link of this server can have is put back.
-    """
-    by_mac = {link.mac: link.ifindex for link in network.links if link.mac}
-    present = {link.ifindex for link in network.links}
-    links = tuple((by_mac[mac], own) for mac, own in recorded_links if mac in by_mac)
-    routes = tuple(
-        route
-        for route in recorded_routes
-        if route.protocol != PROTOCOL
-        and (route.ifindex is None or route.ifindex in present)
-        and route.raw not in [other.raw for other in network.defaults]
-    )
-    others = [route for route in network.defaults if route.protocol != PROTOCOL]
-    ours = tuple(route for route in network.defaults if route.protocol == PROTOCOL)
-    return RouteRestore(links, routes, ours if routes or others else ())

@@ -1,9 +1,9 @@
-"""Changes several files together: all of them, or none; each is whole at any moment.
+"""Changes several files together: all of them or none.
 
-Everything new is written and synced beside its place first, under `.NAME.rcnetd-new`; then each
-file takes its place by a rename, and what was there keeps a name, `.NAME.rcnetd-old`, until all
-have theirs. No network manager reads names that begin with a dot. An error takes back what was
-done. A crash leaves each file as it was or as it is to be; `clean_up` removes what is beside it.
+Each new content is first written and synced beside its file, as `.NAME.rcnetd-new`. Then each file
+is replaced by a rename; its old content keeps the name `.NAME.rcnetd-old` until all files are
+replaced. No network manager reads names that begin with a dot. An error undoes what was done. After
+a crash each file is either old or new, and `clean_up` removes what was left beside it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
+from rcnetd.basic.chroot_files import Chroot, Location
 from rcnetd.basic.dataclass import dataclass
-from rcnetd.basic.files import read_bounded, sync_directory
 from rcnetd.hostconfig.renderers.model import File
 
 MAX_SIZE = 256 * 1024  # bytes of one file
@@ -26,107 +25,127 @@ class Changed(Exception):
 
 @dataclass(frozen=True)
 class Write:
-    """What a file is to become (None: it goes), and what must be there until then."""
+    """The new content of a file (None removes it), and the old one, which must still be there."""
 
-    path: Path
+    place: Location
     new: File | None
     old: File | None
 
 
-def apply(writes: Sequence[Write]) -> None:
+def apply(files: Chroot, writes: Sequence[Write]) -> None:
     """Make all changes. Raises `OSError` or `Changed`; then everything is as it was.
 
-    The directories are there. New files are as open as asked for at no time more.
+    The directories must exist. A new file is never more open than its mode allows.
     """
-    clean_up(write.path for write in writes)
+    clean_up(write.place for write in writes)
     done: list[Write] = []
     try:
         for write in writes:
             if write.new is not None:
-                _prepare(write.path, write.new)
+                _prepare(write, write.new)
         for write in writes:
-            _expect(write)
+            _expect(files, write)
         for write in writes:
-            _expect(write)
+            _expect(files, write)
             _replace(write, done)
-        for directory in {write.path.parent for write in writes}:
-            sync_directory(directory)
+        for write in writes:
+            write.place.sync_directory()
     except BaseException:
         for write in reversed(done):
             _take_back(write)
         raise
     finally:
-        clean_up(write.path for write in writes)
+        clean_up(write.place for write in writes)
 
 
-def clean_up(paths: Iterable[Path]) -> None:
+def clean_up(places: Iterable[Location]) -> None:
     """Remove what a crash may have left beside these files."""
-    for path in paths:
-        for name in (_new(path), _old(path)):
+    for place in places:
+        for name in (_new(place), _old(place)):
             with contextlib.suppress(FileNotFoundError):
                 name.unlink()
 
 
-def read(path: Path) -> File | None:
-    """A file as it is; None where there is none. Raises `OSError`, `ValueError` if it is no file
-    or too large."""
+def read(files: Chroot, path: str) -> File | None:
+    """A file as it is, None if there is none. Raises `OSError`, `ValueError` as `Chroot.read`."""
     try:
-        data = read_bounded(path, MAX_SIZE)
-        found = path.stat()
+        with files.locate(path) as place:
+            return _read(files, place)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    mode = found.st_mode & 0o7777
+
+
+def _read(files: Chroot, place: Location) -> File | None:
+    try:
+        data, found = files.read_at(place, MAX_SIZE)
+    except FileNotFoundError:
+        return None
+    mode = found.st_mode & 0o777
     return File(data, mode, found.st_uid, found.st_gid, found.st_mtime_ns)
 
 
-def _prepare(path: Path, new: File) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(_new(path), flags, 0o600), "wb") as file:
+def _prepare(write: Write, new: File) -> None:
+    descriptor = _new(write.place).open(os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    with os.fdopen(descriptor, "wb") as file:
         if (os.geteuid(), os.getegid()) != (new.uid, new.gid):
-            os.fchown(file.fileno(), new.uid, new.gid)
-        os.fchmod(file.fileno(), new.mode)
-        _copy_attributes(path, file.fileno())
+            os.fchown(descriptor, new.uid, new.gid)
+        os.fchmod(descriptor, new.mode)
+        if write.old is not None:
+            _copy_attributes(write.place, descriptor)
         file.write(new.data)
         file.flush()
-        os.fsync(file.fileno())
+        os.fsync(descriptor)
 
 
-def _copy_attributes(path: Path, descriptor: int) -> None:
-    """Access lists and labels (SELinux), where the filesystem has them."""
+def _copy_attributes(place: Location, target: int) -> None:
+    """Copy access lists and labels (SELinux), where the filesystem has them."""
     try:
-        names = os.listxattr(path)
-    except OSError:
-        return
-    for name in names:
+        source = place.open(os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return  # it has gone meanwhile, which is noticed next
+    try:
         with contextlib.suppress(OSError):
-            os.setxattr(descriptor, name, os.getxattr(path, name))
+            for name in os.listxattr(source):
+                with contextlib.suppress(OSError):
+                    os.setxattr(target, name, os.getxattr(source, name))
+    finally:
+        os.close(source)
 
 
-def _expect(write: Write) -> None:
-    if read(write.path) != write.old:
-        raise Changed(f"'{write.path}' has changed meanwhile; nothing was written, try again")
+def _expect(files: Chroot, write: Write) -> None:
+    if _read(files, write.place) != write.old:
+        raise Changed(
+            f"'{files.shown(write.place.path)}' has changed meanwhile; nothing was written, try"
+            " again"
+        )
 
 
 def _replace(write: Write, done: list[Write]) -> None:
+    place = write.place
     if write.old is not None:
-        os.link(write.path, _old(write.path), follow_symlinks=False)
+        os.link(
+            place.name, _old(place).name,
+            src_dir_fd=place.directory, dst_dir_fd=place.directory, follow_symlinks=False,
+        )  # fmt: skip
     done.append(write)
     if write.new is not None:
-        _new(write.path).rename(write.path)
+        _new(place).rename(place)
     else:
-        write.path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            place.unlink()
 
 
 def _take_back(write: Write) -> None:
     if write.old is not None:
-        _old(write.path).rename(write.path)
+        _old(write.place).rename(write.place)
     else:
-        write.path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            write.place.unlink()
 
 
-def _new(path: Path) -> Path:
-    return path.with_name(f".{path.name}.rcnetd-new")
+def _new(place: Location) -> Location:
+    return place.beside(f".{place.name}.rcnetd-new")
 
 
-def _old(path: Path) -> Path:
-    return path.with_name(f".{path.name}.rcnetd-old")
+def _old(place: Location) -> Location:
+    return place.beside(f".{place.name}.rcnetd-old")

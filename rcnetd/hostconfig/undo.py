@@ -1,37 +1,46 @@
-"""What `rcnetctl revert` puts back: the record of edited files, as a value. Pure.
+"""The record that `rcnetctl revert` works from, as a value. Pure.
 
-The record is written before the first file is, and says of each file what it was and what we make
-of it. So after a crash between any two steps each file is one of the two, and can be put back. A
-file that is neither has been edited by somebody since: that is for people to decide.
+It is written before the first file is, and says for each file what was there and what we make of
+it. After a crash at any moment each file is one of the two. A file that is neither was changed by
+somebody else since: our edits are taken out of it by their marks and, where a program has dropped
+the marks, by their values (`values.py`). An entry stays until its file has nothing of ours in it.
 
-Its form (version 1, `/var/lib/rcnetd-persist/undo/record.json`):
+The form, version 1, of `/var/lib/rcnetd-persist/undo/record.json`:
 
-    files        by path: before (null: there was none) with data, mode, uid, gid; ours, a list of
-                 what we have made of it, null where we removed it
+    files        by path: `before` (null if there was no file) with data, mode, uid and gid; `ours`,
+                 the contents that we have given it, null where we removed it
     directories  that we made, the uppermost first
-    routes       that were removed when the files were first written (`removed.json`)
-    links        that were set down then
+    routes       that had been removed when the first file was written (as in `removed.json`)
+    links        that had been set down then
     boot_id      of the boot in which that was
 
-Bytes that are not UTF-8 are lone surrogates, as Python's `surrogateescape` has them.
+Bytes that are not UTF-8 are lone surrogates, as in Python's `surrogateescape`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Interface
 from typing import Any, Optional
 
 from rcnetd.basic.dataclass import dataclass, field, replace
+from rcnetd.core.model import PROTOCOL, Network, Route
+from rcnetd.hostconfig import values
 from rcnetd.hostconfig.renderers.marked_edits import unedited
-from rcnetd.hostconfig.renderers.model import CannotPersist, Changes, File
+from rcnetd.hostconfig.renderers.model import Changes, File, Tree
 
 VERSION = 1
+MAX_FILES = 1000
+
+
+class Implausible(ValueError):
+    """A record says what rcnetd would never write; the text says what."""
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What a file was (None: not there), and what of it is ours (None: not there)."""
+    """What a file was (None: not there), and the contents that are ours (None: not there)."""
 
     before: File | None
     ours: tuple[bytes | None, ...]
@@ -42,7 +51,7 @@ Present = Mapping[str, Optional[File]]  # what is there now, by path
 
 @dataclass(frozen=True)
 class RevertRecord:
-    """The record."""
+    """What was there before rcnetd, and what rcnetd has made of it."""
 
     files: Mapping[str, FileRecord] = field(default_factory=dict)
     directories: tuple[str, ...] = ()
@@ -50,33 +59,43 @@ class RevertRecord:
     links: tuple[Mapping[str, Any], ...] = ()
     boot_id: str = ""
 
-    def without_rewritten(self, present: Present) -> RevertRecord:
-        """Without the files that somebody has written anew: there is nothing of ours in them."""
-        return replace(
-            self,
-            files={
-                path: entry
-                for path, entry in self.files.items()
-                if _data(present[path]) in (*entry.ours, _data(entry.before))
-                or _is_edited(path, present[path])
-            },
-        )
+    def original(self, path: str, now: File | None) -> File | None:
+        """The file without anything of ours. Raises `CannotPersist` for half a mark."""
+        entry = self.files.get(path)
+        if entry is not None and _data(now) in entry.ours:
+            return entry.before
+        if now is None or (entry is not None and now.data == _data(entry.before)):
+            return now
+        data = unedited(path, now.data)
+        if data is not None and entry is not None:
+            data = values.restore(path, data, _data(entry.before), entry.ours[-1])
+        return None if data is None else replace(now, data=data)
 
-    def before_write(self, present: Present, made: Changes) -> RevertRecord:
-        """The record before the changes are made."""
+    def originals(self, tree: Tree) -> Tree:
+        """The files without anything of ours, as they would be without rcnetd."""
+        present: dict[str, File | None] = {path: None for path in self.files}
+        present.update(tree)
+        found = ((path, self.original(path, now)) for path, now in present.items())
+        return {path: file for path, file in found if file is not None}
+
+    def current(self, present: Present) -> RevertRecord:
+        """Without the files in which nothing of ours is left."""
+        kept = {
+            path: entry
+            for path, entry in self.files.items()
+            if self.original(path, present[path]) != present[path]
+        }
+        return replace(self, files=kept)
+
+    def before_write(self, present: Present, original: Tree, made: Changes) -> RevertRecord:
+        """The record to keep while the changes are made."""
         files = dict(self.files)
         for path, change in made.items():
-            now, old = present[path], files.get(path)
-            data = _data(now)
-            if old is not None and data in old.ours:
-                files[path] = replace(old, ours=(data, change.data))
-            else:  # the first time, or another program has written it anew
-                before = _without_edits(path, now)
-                files[path] = FileRecord(before, (data, change.data))
+            files[path] = FileRecord(original.get(path), (_data(present[path]), change.data))
         return replace(self, files=files)
 
     def after_write(self, made: Changes) -> RevertRecord:
-        """The record after they were made: what has become as it was needs no undoing."""
+        """The record once they are made: a file that is as it was needs no entry."""
         files = dict(self.files)
         for path, change in made.items():
             if change.data == _data(files[path].before):
@@ -85,21 +104,13 @@ class RevertRecord:
                 files[path] = replace(files[path], ours=(change.data,))
         return replace(self, files=files)
 
-    def edited(self, present: Present) -> list[str]:
-        """The files that are neither as they were nor as we made them."""
-        return [
-            path
-            for path, entry in self.files.items()
-            if _data(present[path]) not in (*entry.ours, _data(entry.before))
-        ]
-
     def text(self) -> str:
         """As JSON."""
         content = {
             "version": VERSION,
             "files": {
                 path: {
-                    "before": _kept_to_json(entry.before),
+                    "before": _file_to_json(entry.before),
                     "ours": [None if data is None else _text(data) for data in entry.ours],
                 }
                 for path, entry in self.files.items()
@@ -112,42 +123,72 @@ class RevertRecord:
         return json.dumps(content, indent=1) + "\n"
 
 
+@dataclass(frozen=True)
+class RouteRestore:
+    """What `revert` does in the kernel: set links up, put routes back, remove ours.
+
+    *ours* is removed last, and only if another default route exists by then.
+    """
+
+    links: tuple[tuple[int, tuple[IPv4Interface, ...]], ...] = ()
+    routes: tuple[Route, ...] = ()
+    ours: tuple[Route, ...] = ()
+
+
+def plan_restore(
+    recorded_routes: Iterable[Route],
+    recorded_links: Iterable[tuple[str, tuple[IPv4Interface, ...]]],
+    network: Network,
+) -> RouteRestore:
+    """Plan how to put back what was recorded since boot.
+
+    Links are known by their MACs. A route of a link that no longer exists is left out.
+    """
+    by_mac = {link.mac: link.ifindex for link in network.links if link.mac}
+    present = {link.ifindex for link in network.links}
+    links = tuple((by_mac[mac], own) for mac, own in recorded_links if mac in by_mac)
+    routes = tuple(
+        route
+        for route in recorded_routes
+        if route.protocol != PROTOCOL
+        and (route.ifindex is None or route.ifindex in present)
+        and route.raw not in [other.raw for other in network.defaults]
+    )
+    others = [route for route in network.defaults if route.protocol != PROTOCOL]
+    ours = tuple(route for route in network.defaults if route.protocol == PROTOCOL)
+    return RouteRestore(links, routes, ours if routes or others else ())
+
+
 def parse(text: bytes) -> RevertRecord:
-    """The record from JSON. Raises `ValueError`, `KeyError` or `TypeError` if it is damaged."""
+    """Parse a record. Raises `ValueError`, `KeyError`, `TypeError` if it is damaged."""
     content = json.loads(text)
     if content["version"] != VERSION:
-        raise ValueError("of another version")
+        raise Implausible("it is of another version")
+    if len(content["files"]) > MAX_FILES:
+        raise Implausible(f"it has more than {MAX_FILES} files")
     return RevertRecord(
         {
-            str(path): FileRecord(
-                _kept_from_json(entry["before"]),
+            _path(path): FileRecord(
+                _file_from_json(path, entry["before"]),
                 tuple(None if data is None else _bytes(data) for data in entry["ours"]),
             )
             for path, entry in content["files"].items()
         },
-        tuple(map(str, content["directories"])),
+        tuple(_path(path) for path in content["directories"]),
         tuple(content["routes"]),
         tuple(content["links"]),
         str(content["boot_id"]),
     )
 
 
-def _data(kept: File | None) -> bytes | None:
-    return None if kept is None else kept.data
+def _path(path: str) -> str:
+    if not path.startswith("/etc/") or ".." in path.split("/") or "\0" in path:
+        raise Implausible(f"{path!r} is not a path below /etc")
+    return path
 
 
-def _is_edited(path: str, kept: File | None) -> bool:
-    return _without_edits(path, kept) != kept
-
-
-def _without_edits(path: str, kept: File | None) -> File | None:
-    if kept is None:
-        return None
-    try:
-        data = unedited(path, kept.data)
-    except CannotPersist:  # half a mark of ours: nothing that we could take out
-        return kept
-    return None if data is None else replace(kept, data=data)
+def _data(file: File | None) -> bytes | None:
+    return None if file is None else file.data
 
 
 def _text(data: bytes) -> str:
@@ -158,14 +199,16 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _kept_to_json(kept: File | None) -> dict[str, Any] | None:
-    if kept is None:
+def _file_to_json(file: File | None) -> dict[str, Any] | None:
+    if file is None:
         return None
-    return {"data": _text(kept.data), "mode": kept.mode, "uid": kept.uid, "gid": kept.gid}
+    return {"data": _text(file.data), "mode": file.mode, "uid": file.uid, "gid": file.gid}
 
 
-def _kept_from_json(content: dict[str, Any] | None) -> File | None:
+def _file_from_json(path: str, content: dict[str, Any] | None) -> File | None:
     if content is None:
         return None
     mode, uid, gid = (int(content[key]) for key in ("mode", "uid", "gid"))
+    if mode & ~0o777 or min(uid, gid) < 0:
+        raise Implausible(f"{path!r} has mode {mode:o}, owner {uid}:{gid}")
     return File(_bytes(content["data"]), mode, uid, gid)

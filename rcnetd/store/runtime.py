@@ -149,3 +149,14 @@ class RuntimeFiles:
 
     def _write(self, path: Any, content: dict[str, Any]) -> None:
         write_atomic(path, json.dumps(content, indent=1) + "\n", mode=0o644, durable=False)
+
+
+def read_removed(paths: Paths) -> dict[str, Any]:
+    """Read what the daemon has removed since boot; nothing if the file is damaged or missing."""
+    try:
+        content = json.loads(read_bounded(paths.removed, MAX_SIZE))
+        routes = [dict(entry) for entry in content["routes"]]
+        links = [dict(entry) for entry in content["links"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {"routes": [], "links": []}
+    return {"routes": routes, "links": links}

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.ctl.persist import persist, revert
+from rcnetd.ctl.persist import persist
+from rcnetd.ctl.revert import revert
 from rcnetd.lab.topology import PUBLIC_ROUTER
 from rcnetd.store.paths import Paths
 from tests.netns.daemons import ONCE, Cloud, Daemon
@@ -89,7 +90,7 @@ def test_written_and_put_back(server: Server, capsys: pytest.CaptureFixture[str]
     assert "nothing to write: networkd has the route by 10.180.31.254" in capsys.readouterr().out
 
     assert 1 == server.revert()
-    assert "rcnetd runs, and would take it all back" in capsys.readouterr().err
+    assert "rcnetd is running and would undo it" in capsys.readouterr().err
     server.daemon.stop()
     assert 0 == server.revert()
     assert before == server.files()
@@ -102,21 +103,15 @@ def test_written_and_put_back(server: Server, capsys: pytest.CaptureFixture[str]
     assert "nothing to put back" in capsys.readouterr().out
 
 
-def test_an_edit_of_somebody_stops_the_way_back(
-    server: Server, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With the diff; nothing is put back, neither file nor route."""
+def test_an_edit_of_somebody_stays(server: Server) -> None:
+    """Ours are taken out of the file; what somebody has added to it is not lost."""
     server.persist()
     path = server.units / "10-eth0.network"
     path.write_bytes(path.read_bytes() + b"\nDNS=192.0.2.53\n")
-    edited = server.files()
     server.daemon.stop()
-    assert 1 == server.revert()
-    said = capsys.readouterr()
-    assert "+DNS=192.0.2.53" in said.out
-    assert "edited since rcnetd wrote it: '/etc/systemd/network/10-eth0.network'" in said.err
-    assert edited == server.files()
-    assert server.cloud.goes_by_gateway()
+    assert 0 == server.revert()
+    assert f"{UNITS['10-eth0.network']}\nDNS=192.0.2.53\n" == path.read_text()
+    assert not server.cloud.goes_by_gateway()
 
 
 def test_what_another_agent_writes_anew_is_edited_again(server: Server) -> None:
@@ -133,15 +128,18 @@ def test_what_another_agent_writes_anew_is_edited_again(server: Server) -> None:
     assert UNITS["10-eth1.network"].encode() == (server.units / "10-eth1.network").read_bytes()
 
 
-@pytest.mark.parametrize("gateway", ["10.180.31.253", "10.180.1.2", "198.51.100.1", "1; reboot"])
+@pytest.mark.parametrize(
+    ("gateway", "code"),
+    [("10.180.31.253", 75), ("10.180.1.2", 1), ("198.51.100.1", 1), ("1; reboot", 1)],
+)
 def test_the_daemon_s_word_is_judged(
-    server: Server, capsys: pytest.CaptureFixture[str], gateway: str
+    server: Server, capsys: pytest.CaptureFixture[str], gateway: str, code: int
 ) -> None:
     """It comes from a process with fewer rights: another gateway than the kernel uses is none."""
     before = server.files()
     route = json.loads(server.paths.route.read_text())
     server.paths.route.write_text(json.dumps({**route, "gateway": gateway}))
-    assert 1 == server.persist()
+    assert code == server.persist()
     assert before == server.files()
     assert server.outcome["ok"] is False
     assert capsys.readouterr().err.startswith("rcnetctl: ")
@@ -187,15 +185,15 @@ sys.exit(persist(paths, [Path(sys.argv[3])], root))
 
 
 @pytest.mark.parametrize(
-    ("mounted", "reason"),
+    ("mounted", "reason", "code"),
     [
-        ("mount -t tmpfs -o size=8k tmpfs {place} && cp -a {copy}/. {place}", "No space left"),
-        ("mount --bind {place} {place} && mount -o remount,ro,bind {place}", "Read-only file"),
+        ("mount -t tmpfs -o size=8k tmpfs {place} && cp -a {copy}/. {place}", "No space left", 75),
+        ("mount --bind {place} {place} && mount -o remount,ro,bind {place}", "Read-only file", 1),
     ],
     ids=["full", "read-only"],
 )
 def test_what_cannot_be_written_changes_nothing(
-    server: Server, tmp_path: Path, mounted: str, reason: str
+    server: Server, tmp_path: Path, mounted: str, reason: str, code: int
 ) -> None:
     """One line that says why; no file beside the others, no record; READY stays READY."""
     copy = tmp_path / "copy"
@@ -209,7 +207,7 @@ def test_what_cannot_be_written_changes_nothing(
             ["unshare", "--mount", "sh", "-c", script, "sh", *command, *arguments],
             check=False, capture_output=True, text=True,
         )  # fmt: skip
-    assert ("exit 1\n", 0) == (done.stdout, done.returncode), done.stderr
+    assert (f"exit {code}\n", 0) == (done.stdout, done.returncode), done.stderr
     assert done.stderr.startswith("rcnetctl: Failed to write ")
     assert 1 == len(done.stderr.splitlines())
     assert reason in done.stderr

@@ -28,6 +28,8 @@ ELSEWHERE = {
     "ctl/image": "unit/ctl/test_preflight.py",
     "ctl/fleet": "unit/fleet/test_command.py",
     "ctl/persist": "netns/test_persist.py",
+    "hostconfig/record": "unit/hostconfig/test_host.py",
+    "hostconfig/renderers/registry": "unit/hostconfig/test_host.py",
     "ctl/plan": "netns/test_plan.py",
     "ctl/revert": "netns/test_persist.py",
     "daemon/loop": "netns/test_daemon.py",

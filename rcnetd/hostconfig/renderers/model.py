@@ -24,7 +24,11 @@ MARK = "rcnetd"  # is in the name of each file of ours, and in each edit of some
 
 
 class CannotPersist(Exception):
-    """These files are not to be changed; one plain line: what, where, what to do."""
+    """These files must not be changed; one plain line: what, where, what to do."""
+
+
+class NotYet(CannotPersist):
+    """The same, for a reason that passes by itself: try again."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from rcnetd.core.settings import Backend
-from rcnetd.hostconfig.host import HostConfig, read_removed, renderer
+from rcnetd.hostconfig.host import HostConfig
 from rcnetd.hostconfig.renderers.model import CannotPersist, Change
+from rcnetd.hostconfig.renderers.registry import renderer
 from rcnetd.hostconfig.transaction import Changed
 from tests.conftest import missing
 
@@ -70,22 +71,46 @@ def test_written_and_put_back(root: Path, host: HostConfig) -> None:
     assert "etc/netplan/b.yaml" not in after
     assert 0o640 == after["etc/netplan/a.yaml"][0] & 0o777
     assert 0o600 == after["etc/more/deep/own.yaml"][0] & 0o777
-    assert [] == host.edited(host.record())
 
-    assert sorted(MADE) == host.revert()
+    assert tuple(sorted(MADE)) == host.revert().files
     assert before == tree(root)
     assert {} == host.record().files
-    assert [] == host.revert()
+    assert () == host.revert().files
 
 
-def test_an_edited_file_is_named(root: Path, host: HostConfig) -> None:
-    """With what we wrote, and what is there; a file that was written anew is not ours any more."""
+def test_the_edits_of_others_stay(root: Path, host: HostConfig) -> None:
+    """Ours are taken out of a file that somebody has edited; one that was replaced is not ours."""
     host.write(host.read(PATTERN), MADE, nothing)
     (root / A[1:]).write_text("#rcnetd# a\nmine\n")
-    assert [(A, b"#rcnetd# a\n", b"#rcnetd# a\nmine\n")] == host.edited(host.record())
+    assert {A, B, OWN} == set(host.record().files)
+    assert tuple(sorted(MADE)) == host.revert().files
+    assert "a\nmine\n" == (root / A[1:]).read_text()
+
+    host.write(host.read(PATTERN), MADE, nothing)
     (root / A[1:]).write_text("anew\n")
     host.write(host.read(PATTERN), {}, nothing)
     assert {B, OWN} == set(host.record().files)
+    assert (OWN, B) == host.revert().files
+    assert "anew\n" == (root / A[1:]).read_text()
+
+
+def test_a_replaced_file_does_not_stop_the_way_back(root: Path, host: HostConfig) -> None:
+    """The rest is put back, also where nothing was persisted since."""
+    host.write(host.read(PATTERN), MADE, nothing)
+    (root / A[1:]).write_text("anew\n")
+    assert (OWN, B) == host.revert().files
+    assert "anew\n" == (root / A[1:]).read_text()
+    assert not (root / OWN[1:]).parent.exists()
+
+
+def test_half_a_mark_stops_the_way_back(root: Path, host: HostConfig) -> None:
+    """What is ours in such a file cannot be told; nothing is put back."""
+    host.write(host.read(PATTERN), MADE, nothing)
+    (root / A[1:]).write_text("# rcnetd: begin; changes up to the end will be overwritten\n")
+    before = tree(root)
+    with pytest.raises(CannotPersist, match="remove what is ours there"):
+        host.revert()
+    assert before == tree(root)
 
 
 def test_a_link_stays_a_link(root: Path, host: HostConfig) -> None:
@@ -103,7 +128,7 @@ def test_a_link_stays_a_link(root: Path, host: HostConfig) -> None:
     (root / B[1:]).symlink_to("../../usr/b")
     before = tree(root)
     with pytest.raises(
-        CannotPersist, match=r"'/etc/netplan/b.yaml' is a link to .*, outside of /etc"
+        CannotPersist, match=r"/etc/netplan/b.yaml' is a link to .*, outside of /etc"
     ):
         host.write(host.read(PATTERN), {B: MADE[B]}, nothing)
     assert before == tree(root)
@@ -150,17 +175,6 @@ def test_what_was_removed_is_kept_for_the_way_back(root: Path, host: HostConfig)
     host.write(host.read(PATTERN), {B: MADE[B]}, nothing)
     record = host.record()
     assert (({"raw": "00"},), "x") == (record.routes, record.boot_id)
-
-
-def test_reads_what_the_daemon_removed(tmp_path: Path) -> None:
-    """Damaged, or none: nothing was."""
-    path = tmp_path / "removed.json"
-    assert nothing() == read_removed(path)
-    for text in ("", "[]", '{"routes": 5, "links": []}', '{"routes": [5], "links": []}'):
-        path.write_text(text)
-        assert nothing() == read_removed(path)
-    path.write_text('{"routes": [{"raw": "x"}], "links": []}')
-    assert {"routes": [{"raw": "x"}], "links": []} == read_removed(path)
 
 
 @pytest.mark.parametrize("kind", [one for one in Backend if one.value not in ("auto", "none")])
@@ -243,6 +257,5 @@ def test_killed_at_any_call_it_is_whole_or_can_be_put_back(
         traced(root, what, "-qq", "-o", "/dev/null", "-e", f"trace={CHANGING}",
                "-e", f"inject={CHANGING}:signal=KILL:when={number}")  # fmt: skip
         host = HostConfig(root, state)
-        assert [] == host.edited(host.record()), number
         host.revert()
         assert before == tree(root), number

@@ -12,13 +12,9 @@ from rcnetd.core.model import METRIC, PROTOCOL, Address, Link, Network, Route, R
 from rcnetd.core.routes import OUTSIDE
 from rcnetd.core.settings import Backend, Manage, Metadata, Settings
 from rcnetd.hostconfig.policy import (
-    LinkManagers,
-    Renderer,
     changes,
     diff,
     gateway_of,
-    manager,
-    plan_restore,
     require_in_effect,
     require_valid_gateway,
     servicenet_of,
@@ -27,6 +23,8 @@ from rcnetd.hostconfig.policy import (
 from rcnetd.hostconfig.renderers.marked_edits import applied
 from rcnetd.hostconfig.renderers.model import CannotPersist, File
 from rcnetd.hostconfig.renderers.netplan import PATTERNS, read_defaults, render
+from rcnetd.hostconfig.renderers.registry import Renderer
+from rcnetd.hostconfig.undo import RevertRecord
 
 GATEWAY = IPv4Address("10.180.31.254")
 ETH0, ETH1 = Link(2, "eth0", "00:00:00:00:00:02"), Link(3, "eth1", "00:00:00:00:00:03")
@@ -44,31 +42,6 @@ NETWORK = Network(
 NETPLAN = Renderer(Backend.NETPLAN, PATTERNS, render, read_defaults)
 FILE = "/etc/netplan/a.yaml"
 PLAIN = "network: {ethernets: {eth1: {addresses: [10.180.1.2/19]}}}"
-
-
-@pytest.mark.parametrize(
-    ("managed", "kind"),
-    [
-        (LinkManagers(networkd="/run/systemd/network/10-netplan-eth1.network"), Backend.NETPLAN),
-        (LinkManagers(networkd="/etc/systemd/network/10-eth1.network"), Backend.NETWORKD),
-        (
-            LinkManagers("/x", "/run/NetworkManager/system-connections/netplan-eth1"),
-            Backend.NETPLAN,
-        ),
-        (LinkManagers(None, "/etc/NetworkManager/system-connections/x"), Backend.NETWORK_MANAGER),
-        (LinkManagers(None, "/etc/sysconfig/network-scripts/ifcfg-eth1"), Backend.IFCFG),
-        (LinkManagers(ifupdown=True), Backend.IFUPDOWN),
-    ],
-)
-def test_auto_is_whoever_manages_the_link(managed: LinkManagers, kind: Backend) -> None:
-    """By its file, and netplan where netplan made that."""
-    assert kind is manager(managed, "eth1")
-
-
-def test_auto_refuses_where_nobody_does() -> None:
-    """It says what to set."""
-    with pytest.raises(CannotPersist, match="configures eth1; set 'persist'"):
-        manager(LinkManagers(), "eth1")
 
 
 @pytest.mark.parametrize(
@@ -122,11 +95,11 @@ def test_refuses_a_gateway_that_is_none() -> None:
         with pytest.raises(CannotPersist, match="nothing is written"):
             require_valid_gateway(IPv4Address(text), servicenet, NETWORK, Settings())
     for network in (replace(NETWORK, lookups=()), replace(NETWORK, defaults=())):
-        with pytest.raises(CannotPersist, match="the kernel's route is not by"):
+        with pytest.raises(CannotPersist, match="the kernel's default route is not by"):
             require_in_effect(GATEWAY, servicenet, network)
     diverted = replace(NETWORK, lookups=((OUTSIDE, RouteLookup(1, 9, None, 0, 3)),))
     require_in_effect(GATEWAY, servicenet, diverted)
-    with pytest.raises(CannotPersist, match="the kernel's route is not by"):
+    with pytest.raises(CannotPersist, match="the kernel's default route is not by"):
         require_in_effect(IPv4Address("10.180.31.253"), servicenet, NETWORK)
 
 
@@ -156,11 +129,12 @@ def test_a_host_that_comes_up_so_by_itself_is_left_alone() -> None:
     text = PLAIN.replace("]}", "], gateway4: 10.180.31.254}")
     tree = {FILE: File(text.encode())}
     wanted = target(tree, NETPLAN, GATEWAY, servicenet, NETWORK, Settings(), Metadata())
-    assert {} == changes(tree, NETPLAN, wanted)
+    assert {} == changes(tree, tree, NETPLAN, wanted)
     edited = applied(tree, render(tree, wanted))
-    assert applied(edited, changes(edited, NETPLAN, wanted)) == tree
+    assert tree == RevertRecord().originals(edited)
+    assert applied(edited, changes(edited, tree, NETPLAN, wanted)) == tree
     other = replace(wanted, gateway=IPv4Address("10.180.31.253"))
-    assert changes(tree, NETPLAN, other)
+    assert changes(tree, tree, NETPLAN, other)
 
 
 def test_a_difference_is_shown() -> None:
@@ -168,16 +142,3 @@ def test_a_difference_is_shown() -> None:
     assert ["--- /dev/null\n", "+++ f\n"] == list(diff("f", None, b"a\n"))[:2]
     assert ["--- f\n", "+++ /dev/null\n"] == list(diff("f", b"a\n", None))[:2]
     assert list(diff("f", b"a", b"b"))[-1].endswith("+b\n\\ No newline at end of file\n")
-
-
-def test_the_way_back_makes_before_it_breaks() -> None:
-    """Old routes come back; ours goes only where another is there then."""
-    back = plan_restore([OLD, OURS], [(ETH0.mac, ()), ("00:00:00:00:00:09", ())], NETWORK)
-    assert (((2, ()),), (OLD,), (OURS,)) == (back.links, back.routes, back.ours)
-    assert () == plan_restore([], [], NETWORK).ours
-    assert () == plan_restore([replace(OLD, ifindex=9)], [], NETWORK).routes
-    both = replace(NETWORK, defaults=(OURS, OLD))
-    assert ((), (OURS,)) == (
-        plan_restore([OLD], [], both).routes,
-        plan_restore([OLD], [], both).ours,
-    )

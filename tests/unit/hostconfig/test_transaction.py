@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from pytest_mock import MockerFixture
 
+from rcnetd.basic.chroot_files import Chroot, Location
+from rcnetd.hostconfig import transaction
 from rcnetd.hostconfig.renderers.model import File
-from rcnetd.hostconfig.transaction import Changed, Write, apply, clean_up, read
+from rcnetd.hostconfig.transaction import Changed, Write, clean_up
+
+ROOT = Chroot(Path("/"))
+
+
+def read(path: Path) -> File | None:
+    """A file as it is."""
+    return transaction.read(ROOT, str(path))
+
+
+def apply(writes: Sequence[Write]) -> None:
+    """Change the files."""
+    transaction.apply(ROOT, writes)
 
 
 @pytest.fixture
-def writes(tmp_path: Path) -> list[Write]:
+def locate() -> Iterator[Callable[[Path], Location]]:
+    """Find files, until the test ends."""
+    with contextlib.ExitStack() as located:
+        yield lambda path: located.enter_context(ROOT.locate(str(path)))
+
+
+@pytest.fixture
+def writes(tmp_path: Path, locate: Callable[[Path], Location]) -> list[Write]:
     """One file is edited, one is new, one goes."""
     kept = {}
     for name in ("edited", "going"):
@@ -24,9 +46,9 @@ def writes(tmp_path: Path) -> list[Write]:
         kept[name] = read(tmp_path / name)
     own = (os.geteuid(), os.getegid())
     return [
-        Write(tmp_path / "edited", File(b"other", 0o640, *own), kept["edited"]),
-        Write(tmp_path / "new", File(b"new", 0o600, *own), None),
-        Write(tmp_path / "going", None, kept["going"]),
+        Write(locate(tmp_path / "edited"), File(b"other", 0o640, *own), kept["edited"]),
+        Write(locate(tmp_path / "new"), File(b"new", 0o600, *own), None),
+        Write(locate(tmp_path / "going"), None, kept["going"]),
     ]
 
 
@@ -89,7 +111,7 @@ def test_what_a_crash_left_is_removed(tmp_path: Path, writes: list[Write]) -> No
     """Beside the files that are named, and no others."""
     for name in (".edited.rcnetd-new", ".edited.rcnetd-old", ".other.rcnetd-new"):
         (tmp_path / name).touch()
-    clean_up(write.path for write in writes)
+    clean_up(write.place for write in writes)
     assert {"edited", "going", ".other.rcnetd-new"} == set(tree(tmp_path))
 
 
@@ -105,7 +127,7 @@ def test_reads_what_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_an_odd_owner_stays(tmp_path: Path) -> None:
+def test_an_odd_owner_stays(tmp_path: Path, locate: Callable[[Path], Location]) -> None:
     """Whoever owns the file, with whatever mode, owns what it becomes."""
     path = tmp_path / "a"
     path.write_bytes(b"old")
@@ -113,5 +135,5 @@ def test_an_odd_owner_stays(tmp_path: Path) -> None:
     path.chmod(0o604)
     old = read(path)
     assert old == File(b"old", 0o604, 12, 34)
-    apply([Write(path, File(b"new", old.mode, old.uid, old.gid), old)])
+    apply([Write(locate(path), File(b"new", old.mode, old.uid, old.gid), old)])
     assert File(b"new", 0o604, 12, 34) == read(path)

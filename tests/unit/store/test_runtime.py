@@ -10,7 +10,7 @@ import pytest
 from rcnetd.core.model import Address, Network
 from rcnetd.core.settings import PublicInterface, Settings
 from rcnetd.store.paths import Paths
-from rcnetd.store.runtime import MAX_ENTRIES, RuntimeFiles
+from rcnetd.store.runtime import MAX_ENTRIES, RuntimeFiles, read_removed
 from tests.support.playbook import ETH0, ETH1, GATEWAY, PUBLIC, foreign_default
 
 NETWORK = Network((ETH0, ETH1))
@@ -106,3 +106,14 @@ def test_a_damaged_record_does_not_stop_the_switch(paths: Paths, damage: str) ->
     RuntimeFiles(paths).removed((foreign_default(),), NETWORK)
 
     assert len(json.loads(paths.removed.read_text())["routes"]) == 1
+
+
+def test_what_was_removed_is_read_back(paths: Paths) -> None:
+    """A damaged file, or none, says that nothing was removed."""
+    nothing: dict[str, list[object]] = {"routes": [], "links": []}
+    assert nothing == read_removed(paths)
+    for text in ("", "[]", '{"routes": 5, "links": []}', '{"routes": [5], "links": []}'):
+        paths.removed.write_text(text)
+        assert nothing == read_removed(paths)
+    paths.removed.write_text('{"routes": [{"raw": "x"}], "links": []}')
+    assert {"routes": [{"raw": "x"}], "links": []} == read_removed(paths)

@@ -1,0 +1,27 @@
+"""The renderers by the names that the setting `persist` gives them; each is loaded when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from rcnetd.basic.dataclass import dataclass
+from rcnetd.core.settings import Backend
+from rcnetd.hostconfig.renderers.model import Changes, DefaultRoute, Target, Tree
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """A renderer: the files that it reads, and its two functions."""
+
+    persist: Backend
+    patterns: tuple[str, ...]
+    render: Callable[[Tree, Target], Changes]
+    read_defaults: Callable[[Tree], list[DefaultRoute]]
+
+
+def renderer(persist: Backend) -> Renderer:
+    """Load the renderer for a kind of configuration."""
+    name = persist.value.replace("-", "_")
+    module = import_module(f"rcnetd.hostconfig.renderers.{name}")
+    return Renderer(persist, module.PATTERNS, module.render, module.read_defaults)

@@ -1,0 +1,301 @@
+"""Takes our edits out of a file that another program has rewritten since. Pure.
+
+`nmcli connection modify`, `netplan set` and agents write a file from its values: they drop our
+comments, and with them the marks and the lines that we disabled. So the values count: what our
+version of the file set and the original did not is ours wherever it still stands, and what our
+version took away belongs back where nothing has replaced it.
+
+A value comes back only into a section that still has a value of ours, or of which nothing but
+comments was lost, and only if the addresses beside it are the same: an old gateway must not be
+given to a new address.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rcnetd.basic.dataclass import dataclass, replace
+from rcnetd.hostconfig.renderers.model import CannotPersist
+
+MAX_VALUES = 5000  # in one file; more only by aliases that multiply
+# What a gateway belongs to.
+_ADDRESSING = re.compile(
+    r"address|ipaddr|netmask|prefix|method|bootproto|^dhcp[46]?$", re.IGNORECASE
+)
+_NUMBERED = re.compile(r"(route|address|routing-rule)(\d+)(_options)?")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value: what a section of the file says under a key. *key* has no number (`route1`)."""
+
+    section: str
+    key: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What our version of a file set and removed, beside what both versions have."""
+
+    ours: Counter[Value]
+    added: Counter[Value]
+    removed: Counter[Value]
+    kept: Counter[Value]
+
+    @classmethod
+    def between(cls, before: Counter[Value], ours: Counter[Value]) -> Edits:
+        """The edits that made *ours* of *before*."""
+        return cls(ours, ours - before, before - ours, before & ours)
+
+    def surviving(self, now: Counter[Value]) -> Counter[Value]:
+        """Our values that *now* still has."""
+        return self.added & now
+
+    def missing(self, now: Counter[Value]) -> Counter[Value]:
+        """The removed values that belong back into *now*."""
+        survivors = self.surviving(now)
+        rest = now - survivors
+        lost_only_comments = not self.ours - now and bool(self.ours or not now)
+        sections = {value.section for value in survivors}
+        taken = {(value.section, value.key) for value in rest}
+        return Counter({
+            value: count
+            for value, count in (self.removed - rest).items()
+            if (lost_only_comments or value.section in sections)
+            and (_is_list(value.key) or (value.section, value.key) not in taken)
+            and self._has_same_addresses(value.section, rest)
+        })  # fmt: skip
+
+    def _has_same_addresses(self, section: str, now: Counter[Value]) -> bool:
+        return not any(
+            value.section == section and _ADDRESSING.search(value.key) for value in self.kept - now
+        )
+
+
+def restore(path: str, now: bytes, before: bytes | None, ours: bytes | None) -> bytes | None:
+    """*now* without what made *ours* of *before*; None if only that was in it.
+
+    The same bytes come back where nothing of ours is left. Raises `CannotPersist`.
+    """
+    texts = [(data or b"").decode("utf-8", "surrogateescape") for data in (before, ours, now)]
+    if path.endswith((".yaml", ".yml")):
+        restored = _restore_yaml(path, texts)
+    else:
+        restored = _restore_lines(path, texts)
+    if restored is None:
+        return None if before is None else b""
+    return restored.encode("utf-8", "surrogateescape")
+
+
+def _is_list(key: str) -> bool:
+    return key in ("route", "address", "routing-rule", "line", "[]") or key.endswith("_options")
+
+
+# Lines: ini, shell assignments, ifupdown's stanzas, and one route a line
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a file with its value, None for a comment, a blank or a section's own line."""
+
+    text: str
+    section: str
+    value: Value | None = None
+    opens: bool = False  # the section
+
+
+def _lines(path: str, text: str) -> Iterator[Line]:
+    section = ""
+    read = _reader(path)
+    for line in text.splitlines(keepends=True):
+        said = line.strip()
+        if not said or said[0] in "#;":
+            yield Line(line, section)
+            continue
+        opened, key, value = read(said)
+        if opened is not None:
+            section = opened
+            yield Line(line, section, opens=True)
+        else:
+            yield Line(line, section, Value(section, key, value))
+
+
+def _reader(path: str) -> Any:
+    if "/network/interfaces" in path:
+        return _read_stanza
+    if re.search(r"/(route6?|rule6?)-[^/]*$", path):
+        return lambda said: (None, "line", " ".join(said.split()))
+    return _read_assignment
+
+
+def _read_assignment(said: str) -> tuple[str | None, str, str]:
+    if said.startswith("["):
+        return said, "", ""
+    key, _, value = said.partition("=")
+    key, value = key.strip().removeprefix("export "), value.strip()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        value = value[1:-1]
+    numbered = _NUMBERED.fullmatch(key)
+    if numbered:
+        return None, numbered[1] + (numbered[3] or ""), value.rstrip(";")
+    return None, key, value
+
+
+def _read_stanza(said: str) -> tuple[str | None, str, str]:
+    words = said.split()
+    if words[0] in ("iface", "mapping", "auto", "source", "source-directory") or words[
+        0
+    ].startswith("allow-"):
+        return " ".join(words), "", ""
+    if words[0] in ("up", "down") or words[0].startswith(("pre-", "post-")):
+        return None, "line", " ".join(words)
+    return None, words[0], " ".join(words[1:])
+
+
+def _restore_lines(path: str, texts: Sequence[str]) -> str | None:
+    before, ours, now = (list(_lines(path, text)) for text in texts)
+    edits = Edits.between(_values(before), _values(ours))
+    survivors, missing = edits.surviving(_values(now)), edits.missing(_values(now))
+    if not survivors and not missing:
+        return texts[2]
+    new_sections = {line.section for line in ours} - {line.section for line in before}
+    kept = _without_empty(_without(now, survivors), new_sections)
+    back = [line for line in before if line.value is not None and _taken(missing, line.value)]
+    for section in dict.fromkeys(line.section for line in back):
+        _insert(kept, section, [line for line in back if line.section == section])
+    if all(line.value is None and not line.opens for line in kept):
+        return None
+    return "".join(line.text for line in kept)
+
+
+def _values(lines: Sequence[Line]) -> Counter[Value]:
+    return Counter(line.value for line in lines if line.value is not None)
+
+
+def _taken(values: Counter[Value], value: Value) -> bool:
+    """Take one of *values*; whether there was one."""
+    if values[value] > 0:
+        values[value] -= 1
+        return True
+    return False
+
+
+def _without(lines: Sequence[Line], values: Counter[Value]) -> list[Line]:
+    left = Counter(values)
+    return [line for line in lines if line.value is None or not _taken(left, line.value)]
+
+
+def _without_empty(lines: Sequence[Line], sections: set[str]) -> list[Line]:
+    """Drop the lines that open one of *sections*, if nothing is left in it."""
+    filled = {line.section for line in lines if line.value is not None}
+    return [
+        line
+        for line in lines
+        if not line.opens or line.section in filled or line.section not in sections
+    ]
+
+
+def _insert(lines: list[Line], section: str, back: Sequence[Line]) -> None:
+    """Put lines at the end of their section, with numbers that are free there."""
+    last = max((at for at, line in enumerate(lines) if _holds(line, section)), default=None)
+    if last is None:
+        last = len(lines) - 1
+        if section:
+            back = [Line(f"{section}\n", section, opens=True), *back]
+    if lines and last >= 0 and not lines[last].text.endswith("\n"):
+        lines[last] = replace(lines[last], text=lines[last].text + "\n")
+    taken = {_key(line.text) for line in lines if line.section == section}
+    lines[last + 1 : last + 1] = _renumbered(back, taken)
+
+
+def _holds(line: Line, section: str) -> bool:
+    return line.section == section and bool(line.text.strip())
+
+
+def _key(text: str) -> str:
+    return text.partition("=")[0].strip()
+
+
+def _renumbered(back: Sequence[Line], taken: set[str]) -> list[Line]:
+    numbers: dict[str, str] = {}
+    made = []
+    for line in back:
+        text = line.text if line.text.endswith("\n") else line.text + "\n"
+        numbered = _NUMBERED.fullmatch(_key(text))
+        if numbered:
+            name = numbered[1] + numbered[2]
+            if name not in numbers:
+                free = (f"{numbered[1]}{number}" for number in range(1, MAX_VALUES))
+                numbers[name] = name if name not in taken else next(
+                    one for one in free if one not in taken and one not in numbers.values()
+                )  # fmt: skip
+            text = text.replace(name, numbers[name], 1)
+        made.append(replace(line, text=text))
+    return made
+
+
+# YAML
+
+
+def _restore_yaml(path: str, texts: Sequence[str]) -> str | None:
+    import yaml
+
+    try:
+        before, ours, now = (yaml.safe_load(text) for text in texts)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise CannotPersist(f"{path}: is not YAML; fix it, or undo the edit") from None
+    found = Counter(_flatten(path, now))
+    edits = Edits.between(Counter(_flatten(path, before)), Counter(_flatten(path, ours)))
+    survivors, missing = edits.surviving(found), edits.missing(found)
+    if not survivors and not missing:
+        return texts[2]
+    values = found - survivors + missing
+    if not any(value.key not in ("version", "renderer") for value in values):
+        return None
+    version = Value('["network"]', "version", "2")
+    if version in survivors and version not in values:
+        values[version] = 1
+    comments = "".join(line for line in texts[2].splitlines(keepends=True) if line.startswith("#"))
+    body: str = yaml.safe_dump(_nested(values), sort_keys=False, default_flow_style=False)
+    return comments + body
+
+
+def _flatten(path: str, data: Any) -> Iterator[Value]:
+    """Each scalar of the mappings, and each item of the lists as a whole."""
+    todo: list[tuple[list[str], Any]] = [([], data)]
+    for _ in range(MAX_VALUES):
+        if not todo:
+            return
+        keys, node = todo.pop()
+        if isinstance(node, dict) and node:
+            todo += [([*keys, str(key)], value) for key, value in reversed(list(node.items()))]
+        elif isinstance(node, list) and node:
+            yield from (Value(json.dumps(keys), "[]", _text(item)) for item in node)
+        elif node is not None or keys:
+            yield Value(json.dumps(keys[:-1]), keys[-1] if keys else "", _text(node))
+    raise CannotPersist(f"{path}: has more than {MAX_VALUES} values")
+
+
+def _text(node: Any) -> str:
+    return json.dumps(node, default=str)
+
+
+def _nested(values: Counter[Value]) -> dict[str, Any]:
+    """The mappings and lists of which *values* are."""
+    made: dict[str, Any] = {}
+    for value, count in values.items():
+        keys = json.loads(value.section)
+        node: Any = made
+        parents = keys[:-1] if value.key == "[]" else keys
+        for key in parents:
+            node = node.setdefault(key, {})
+        if value.key == "[]":
+            node.setdefault(keys[-1], []).extend([json.loads(value.text)] * count)
+        else:
+            node[value.key] = json.loads(value.text)
+    return made

@@ -89,7 +89,7 @@ class HostConfig:
             backend = detect(servicenet.link)
         chosen = renderer(backend)
         tree = self.read(chosen.patterns)
-        original = self.record().originals(tree)
+        original = self.record().without_ours(tree)
         target = policy.target(original, chosen, gateway, servicenet, network, settings, metadata)
         made = policy.changes(tree, original, chosen, target)
         return Plan(backend, target, tree, original, made)
@@ -141,7 +141,7 @@ class HostConfig:
                 self._record.save(current)
             return current
         self._check_in_etc(made)
-        without = record.originals(tree) if original is None else original
+        without = record.without_ours(tree) if original is None else original
         before = current.before_write(present, without, made)
         before = replace(before, directories=self._directories(made, record))
         if not record.files:
@@ -164,7 +164,7 @@ class HostConfig:
         record = self.record()
         self._check_in_etc(record.files)
         present = {path: self._read(path) for path in record.files}
-        originals = {path: record.original(path, now) for path, now in present.items()}
+        originals = record.originals(present)
         contents = {path: file for path, file in originals.items() if file != present[path]}
         self._check_owners(contents, present)
         self._clean_up(record)

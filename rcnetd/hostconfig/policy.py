@@ -114,7 +114,7 @@ def changes(tree: Tree, original: Tree, renderer: Renderer, wanted: Target) -> C
     """
     if _is_so_already(renderer.read_defaults(original), wanted):
         return difference(tree, original)
-    if _same_content(original, RevertRecord().originals(tree)):
+    if _same_content(original, RevertRecord().without_ours(tree)):
         return renderer.render(
             tree, wanted
         )  # its messages count the lines of the files as they are
@@ -133,7 +133,7 @@ def difference(tree: Tree, wanted: Tree) -> Changes:
 
 def taken_back(tree: Tree) -> Changes:
     """What leaves nothing of ours in files that still have our marks."""
-    return difference(tree, RevertRecord().originals(tree))
+    return difference(tree, RevertRecord().without_ours(tree))
 
 
 def _same_content(one: Tree, other: Tree) -> bool:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Interface
+from posixpath import dirname
 from typing import Any, Optional
 
 from rcnetd.basic.dataclass import dataclass, field, replace
@@ -59,31 +60,50 @@ class RevertRecord:
     links: tuple[Mapping[str, Any], ...] = ()
     boot_id: str = ""
 
-    def original(self, path: str, now: File | None) -> File | None:
-        """The file without anything of ours. Raises `CannotPersist` for half a mark."""
-        entry = self.files.get(path)
+    def originals(self, present: Present) -> dict[str, File | None]:
+        """The files without anything of ours. Raises `CannotPersist` for half a mark."""
+        return {path: self._original(path, present) for path in {**self.files, **present}}
+
+    def _original(self, path: str, present: Present) -> File | None:
+        now, entry = present.get(path), self.files.get(path)
         if entry is not None and _data(now) in entry.ours:
             return entry.before
+        if now is None and entry is not None and entry.before and values.is_merged(path):
+            now = replace(entry.before, data=b"")  # what was in it may be elsewhere by now
         if now is None or (entry is not None and now.data == _data(entry.before)):
             return now
         data = unedited(path, now.data)
         if data is not None and entry is not None:
-            data = values.restore(path, data, _data(entry.before), entry.ours[-1])
-        return None if data is None else replace(now, data=data)
+            elsewhere = self._elsewhere(path, present) if values.is_merged(path) else ()
+            data = values.restore(path, data, _data(entry.before), entry.ours[-1], elsewhere)
+        gone = data is None or (not data and present.get(path) is None)
+        return None if data is None or gone else replace(now, data=data)
 
-    def originals(self, tree: Tree) -> Tree:
-        """The files without anything of ours, as they would be without rcnetd."""
-        present: dict[str, File | None] = {path: None for path in self.files}
-        present.update(tree)
-        found = ((path, self.original(path, now)) for path, now in present.items())
-        return {path: file for path, file in found if file is not None}
+    def _elsewhere(
+        self, path: str, present: Present
+    ) -> tuple[tuple[bytes | None, bytes | None], ...]:
+        """The other files that netplan merges with it: as we made them, and as they are now."""
+        others = [
+            other
+            for other in {**self.files, **present}
+            if other != path and dirname(other) == dirname(path)
+        ]
+        return tuple(
+            (self.files[other].ours[-1] if other in self.files else now, now)
+            for other in others
+            if values.is_merged(other)
+            for now in (_data(present.get(other)),)
+        )
+
+    def without_ours(self, tree: Tree) -> Tree:
+        """The files as they would be without rcnetd."""
+        return {path: file for path, file in self.originals(tree).items() if file is not None}
 
     def current(self, present: Present) -> RevertRecord:
         """Without the files in which nothing of ours is left."""
+        originals = self.originals(present)
         kept = {
-            path: entry
-            for path, entry in self.files.items()
-            if self.original(path, present[path]) != present[path]
+            path: entry for path, entry in self.files.items() if originals[path] != present[path]
         }
         return replace(self, files=kept)
 

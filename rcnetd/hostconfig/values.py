@@ -26,6 +26,8 @@ MAX_VALUES = 5000  # in one file; more only by aliases that multiply
 _ADDRESSING = re.compile(
     r"address|ipaddr|netmask|prefix|method|bootproto|^dhcp[46]?$", re.IGNORECASE
 )
+_BLOCK = re.compile(r"\[(Address|Route|Neighbor|NextHop|RoutingPolicyRule|IPv6AddressLabel)\]")
+_HEADER = ("version", "renderer")  # netplan's; it drops what is the default
 _NUMBERED = re.compile(r"(route|address|routing-rule)(\d+)(_options)?")
 
 
@@ -56,35 +58,43 @@ class Edits:
         """Our values that *now* still has."""
         return self.added & now
 
-    def missing(self, now: Counter[Value]) -> Counter[Value]:
+    def missing(self, now: Counter[Value], *, lost_only_comments: bool) -> Counter[Value]:
         """The removed values that belong back into *now*."""
         survivors = self.surviving(now)
         rest = now - survivors
-        lost_only_comments = not self.ours - now and bool(self.ours or not now)
         sections = {value.section for value in survivors}
-        taken = {(value.section, value.key) for value in rest}
+        replaced = {(value.section, value.key) for value in rest - self.kept}
         return Counter({
             value: count
             for value, count in (self.removed - rest).items()
             if (lost_only_comments or value.section in sections)
-            and (_is_list(value.key) or (value.section, value.key) not in taken)
+            and (_is_list(value.key) or (value.section, value.key) not in replaced)
             and self._has_same_addresses(value.section, rest)
         })  # fmt: skip
 
     def _has_same_addresses(self, section: str, now: Counter[Value]) -> bool:
         return not any(
-            value.section == section and _ADDRESSING.search(value.key) for value in self.kept - now
+            section in ("", value.section) and _ADDRESSING.search(value.key)
+            for value in self.kept - now
         )
 
 
-def restore(path: str, now: bytes, before: bytes | None, ours: bytes | None) -> bytes | None:
+def restore(
+    path: str,
+    now: bytes,
+    before: bytes | None,
+    ours: bytes | None,
+    elsewhere: Sequence[tuple[bytes | None, bytes | None]] = (),
+) -> bytes | None:
     """*now* without what made *ours* of *before*; None if only that was in it.
 
-    The same bytes come back where nothing of ours is left. Raises `CannotPersist`.
+    *elsewhere* are the other files that are merged with this one, as we made them and as they are
+    now: `netplan set` moves values between files. The same bytes come back where nothing of ours is
+    left. Raises `CannotPersist`.
     """
     texts = [(data or b"").decode("utf-8", "surrogateescape") for data in (before, ours, now)]
-    if path.endswith((".yaml", ".yml")):
-        restored = _restore_yaml(path, texts)
+    if is_merged(path):
+        restored = _restore_yaml(path, texts, elsewhere)
     else:
         restored = _restore_lines(path, texts)
     if restored is None:
@@ -92,8 +102,21 @@ def restore(path: str, now: bytes, before: bytes | None, ours: bytes | None) -> 
     return restored.encode("utf-8", "surrogateescape")
 
 
+def is_merged(path: str) -> bool:
+    """Whether the file is one of several that are read as one."""
+    return path.endswith((".yaml", ".yml"))
+
+
+def _has_lost_only_comments(ours: Counter[Value], now: Counter[Value]) -> bool:
+    return set(ours) <= set(now) and bool(ours or not now)
+
+
 def _is_list(key: str) -> bool:
-    return key in ("route", "address", "routing-rule", "line", "[]") or key.endswith("_options")
+    return (
+        key.startswith("[")
+        or key in ("route", "address", "routing-rule", "line")
+        or key.endswith("_options")
+    )
 
 
 # Lines: ini, shell assignments, ifupdown's stanzas, and one route a line
@@ -112,17 +135,39 @@ class Line:
 def _lines(path: str, text: str) -> Iterator[Line]:
     section = ""
     read = _reader(path)
-    for line in text.splitlines(keepends=True):
+    for line in _blocks(path, text):
         said = line.strip()
         if not said or said[0] in "#;":
             yield Line(line, section)
             continue
+        if _BLOCK.match(said):
+            yield Line(line, "", Value("", said.partition("\n")[0], _plain(said)))
+            continue
         opened, key, value = read(said)
-        if opened is not None:
-            section = opened
-            yield Line(line, section, opens=True)
-        else:
+        section = section if opened is None else opened
+        if key:
             yield Line(line, section, Value(section, key, value))
+        else:
+            yield Line(line, section, opens=True)
+
+
+def _blocks(path: str, text: str) -> Iterator[str]:
+    """The lines; of networkd's sections that may occur several times, each as a whole."""
+    lines = text.splitlines(keepends=True)
+    while lines:
+        end = 1
+        if "/systemd/network/" in path and _BLOCK.match(lines[0].strip()):
+            while end < len(lines) and not lines[end].lstrip().startswith("["):
+                end += 1
+        yield "".join(lines[:end])
+        del lines[:end]
+
+
+def _plain(block: str) -> str:
+    lines = (line.strip() for line in block.splitlines())
+    return "\n".join(
+        re.sub(r"\s*=\s*", "=", line) for line in lines if line and line[0] not in "#;"
+    )
 
 
 def _reader(path: str) -> Any:
@@ -148,10 +193,10 @@ def _read_assignment(said: str) -> tuple[str | None, str, str]:
 
 def _read_stanza(said: str) -> tuple[str | None, str, str]:
     words = said.split()
-    if words[0] in ("iface", "mapping", "auto", "source", "source-directory") or words[
-        0
-    ].startswith("allow-"):
+    if words[0] in ("iface", "mapping"):
         return " ".join(words), "", ""
+    if words[0] in ("auto", "source", "source-directory") or words[0].startswith("allow-"):
+        return "" if words[1:] else None, "line", " ".join(words)
     if words[0] in ("up", "down") or words[0].startswith(("pre-", "post-")):
         return None, "line", " ".join(words)
     return None, words[0], " ".join(words[1:])
@@ -160,7 +205,10 @@ def _read_stanza(said: str) -> tuple[str | None, str, str]:
 def _restore_lines(path: str, texts: Sequence[str]) -> str | None:
     before, ours, now = (list(_lines(path, text)) for text in texts)
     edits = Edits.between(_values(before), _values(ours))
-    survivors, missing = edits.surviving(_values(now)), edits.missing(_values(now))
+    found = _values(now)
+    survivors = edits.surviving(found)
+    only_comments = _has_lost_only_comments(edits.ours, found)
+    missing = edits.missing(found, lost_only_comments=only_comments)
     if not survivors and not missing:
         return texts[2]
     new_sections = {line.section for line in ours} - {line.section for line in before}
@@ -242,27 +290,40 @@ def _renumbered(back: Sequence[Line], taken: set[str]) -> list[Line]:
 # YAML
 
 
-def _restore_yaml(path: str, texts: Sequence[str]) -> str | None:
+def _restore_yaml(
+    path: str, texts: Sequence[str], elsewhere: Sequence[tuple[bytes | None, bytes | None]]
+) -> str | None:
     import yaml
 
-    try:
-        before, ours, now = (yaml.safe_load(text) for text in texts)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise CannotPersist(f"{path}: is not YAML; fix it, or undo the edit") from None
-    found = Counter(_flatten(path, now))
-    edits = Edits.between(Counter(_flatten(path, before)), Counter(_flatten(path, ours)))
-    survivors, missing = edits.surviving(found), edits.missing(found)
+    before, ours, found = (_yaml_values(path, text) for text in texts)
+    edits = Edits.between(before, ours)
+    survivors = edits.surviving(found)
+    all_ours, all_found = Counter(ours), Counter(found)
+    for ours_there, now_there in elsewhere:
+        all_ours += _yaml_values(path, ours_there)
+        all_found += _yaml_values(path, now_there)
+    said_by_default = [value for value in all_ours if value.key in _HEADER]
+    only_comments = _has_lost_only_comments(all_ours, all_found + Counter(said_by_default))
+    missing = edits.missing(all_found, lost_only_comments=only_comments)
     if not survivors and not missing:
         return texts[2]
     values = found - survivors + missing
-    if not any(value.key not in ("version", "renderer") for value in values):
+    if not any(value.key not in _HEADER for value in values):
         return None
-    version = Value('["network"]', "version", "2")
-    if version in survivors and version not in values:
-        values[version] = 1
+    values[Value('["network"]', "version", "2")] = 1
     comments = "".join(line for line in texts[2].splitlines(keepends=True) if line.startswith("#"))
     body: str = yaml.safe_dump(_nested(values), sort_keys=False, default_flow_style=False)
     return comments + body
+
+
+def _yaml_values(path: str, text: str | bytes | None) -> Counter[Value]:
+    import yaml
+
+    try:
+        data = yaml.safe_load(text or "")
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise CannotPersist(f"{path}: is not YAML; fix it, or undo the edit") from None
+    return Counter(_flatten(path, data))
 
 
 def _flatten(path: str, data: Any) -> Iterator[Value]:
@@ -282,7 +343,7 @@ def _flatten(path: str, data: Any) -> Iterator[Value]:
 
 
 def _text(node: Any) -> str:
-    return json.dumps(node, default=str)
+    return json.dumps(node, default=str, sort_keys=True)
 
 
 def _nested(values: Counter[Value]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def test_a_host_that_comes_up_so_by_itself_is_left_alone() -> None:
     wanted = target(tree, NETPLAN, GATEWAY, servicenet, NETWORK, Settings(), Metadata())
     assert {} == changes(tree, tree, NETPLAN, wanted)
     edited = applied(tree, render(tree, wanted))
-    assert tree == RevertRecord().originals(edited)
+    assert tree == RevertRecord().without_ours(edited)
     assert applied(edited, changes(edited, tree, NETPLAN, wanted)) == tree
     other = replace(wanted, gateway=IPv4Address("10.180.31.253"))
     assert changes(tree, tree, NETPLAN, other)

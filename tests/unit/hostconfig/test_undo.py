@@ -69,10 +69,15 @@ def test_what_rcnetd_never_writes_is_refused(path: str, file: dict[str, object])
         parse(json.dumps(record).encode())
 
 
+def original(record: RevertRecord, now: File | None) -> File | None:
+    """The file without anything of ours."""
+    return record.originals({A: now})[A]
+
+
 def changed(record: RevertRecord, now: File | None, data: bytes | None) -> RevertRecord:
     """The record after the file was given other content."""
     present = {A: now}
-    original = record.originals({} if now is None else {A: now})
+    original = record.without_ours({} if now is None else {A: now})
     made = {A: Change(data)}
     return record.before_write(present, original, made).after_write(made)
 
@@ -93,7 +98,7 @@ def test_after_a_crash_the_file_is_known() -> None:
     """Be it as it was before the change or as it was to become; with mode and owner."""
     record = RevertRecord().before_write({A: OLD}, {A: OLD}, {A: Change(NEW)})
     for data in (OLD.data, NEW):
-        assert OLD == record.original(A, File(data, 0o600))
+        assert OLD == original(record, File(data, 0o600))
 
 
 def test_the_record_follows_another_agent() -> None:
@@ -101,14 +106,14 @@ def test_the_record_follows_another_agent() -> None:
     undo = RevertRecord({A: FileRecord(OLD, (NEW,))})
     anew = File(b"anew\n")
     assert {} == undo.current({A: anew}).files
-    assert anew == undo.original(A, anew)
+    assert anew == original(undo, anew)
     ours = File(b"anew\n" + NEW)
     assert undo == undo.current({A: ours})
-    assert File(b"anew\nold\n") == undo.original(A, ours)
+    assert File(b"anew\nold\n") == original(undo, ours)
     own = File(HEADER.encode())
-    assert undo.original(A, own) is None
-    assert undo.original(A, None) is None
-    assert undo.original(A, replace(OLD, mode=0o600)) == replace(OLD, mode=0o600)
+    assert original(undo, own) is None
+    assert original(undo, None) is None
+    assert original(undo, replace(OLD, mode=0o600)) == replace(OLD, mode=0o600)
 
 
 def test_the_way_back_makes_before_it_breaks() -> None:

@@ -5,13 +5,14 @@ comments, and with them the marks and the lines that we disabled. So the values 
 version of the file set and the original did not is ours wherever it still stands, and what our
 version took away belongs back where nothing has replaced it.
 
-A value comes back only into a section that still has a value of ours, or of which nothing but
-comments was lost, and only if the addresses beside it are the same: an old gateway must not be
-given to a new address.
+A value comes back only into a section that still has a value of ours (or most of its values, if we
+set none), or if the file lost nothing but comments; and only if the addresses beside it are the
+same: an old gateway must not be given to a new address.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import Counter
@@ -67,10 +68,20 @@ class Edits:
         return Counter({
             value: count
             for value, count in (self.removed - rest).items()
-            if (lost_only_comments or value.section in sections)
+            if (
+                lost_only_comments
+                or value.section in sections
+                or self._is_mostly_as_it_was(value.section, rest)
+            )
             and (_is_list(value.key) or (value.section, value.key) not in replaced)
             and self._has_same_addresses(value.section, rest)
         })  # fmt: skip
+
+    def _is_mostly_as_it_was(self, section: str, now: Counter[Value]) -> bool:
+        """We set nothing in the section, and at least half of the rest of it is still there."""
+        kept = {value for value in self.kept if value.section == section}
+        is_set = any(value.section == section for value in self.added)
+        return bool(kept) and not is_set and 2 * len(kept & set(now)) >= len(kept)
 
     def _has_same_addresses(self, section: str, now: Counter[Value]) -> bool:
         return not any(
@@ -295,13 +306,18 @@ def _restore_yaml(
 ) -> str | None:
     import yaml
 
-    before, ours, found = (_yaml_values(path, text) for text in texts)
+    try:
+        before, ours, found = (_yaml_values(path, text) for text in texts)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return texts[2]  # netplan may read it, but nothing in it can be told by its value
     edits = Edits.between(before, ours)
     survivors = edits.surviving(found)
     all_ours, all_found = Counter(ours), Counter(found)
-    for ours_there, now_there in elsewhere:
-        all_ours += _yaml_values(path, ours_there)
-        all_found += _yaml_values(path, now_there)
+    for there in elsewhere:
+        with contextlib.suppress(yaml.YAMLError, ValueError, RecursionError):
+            ours_there, now_there = (_yaml_values(path, data) for data in there)
+            all_ours += ours_there
+            all_found += now_there
     said_by_default = [value for value in all_ours if value.key in _HEADER]
     only_comments = _has_lost_only_comments(all_ours, all_found + Counter(said_by_default))
     missing = edits.missing(all_found, lost_only_comments=only_comments)
@@ -319,11 +335,7 @@ def _restore_yaml(
 def _yaml_values(path: str, text: str | bytes | None) -> Counter[Value]:
     import yaml
 
-    try:
-        data = yaml.safe_load(text or "")
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise CannotPersist(f"{path}: is not YAML; fix it, or undo the edit") from None
-    return Counter(_flatten(path, data))
+    return Counter(_flatten(path, yaml.safe_load(text or "")))
 
 
 def _flatten(path: str, data: Any) -> Iterator[Value]:

@@ -350,6 +350,12 @@ COMMANDS = [
     "ip route replace 0.0.0.0/0 via {gateway} metric 3 2>/dev/null",
     "ip route add default via {gateway} table 9",
     "ip route add 10.176.0.0/12 via {gateway}",
+    "ip route add via {gateway} metric 0 dev {link} to default",
+    "route add -net 0 netmask 0.0.0.0 gw {gateway} || true; date",
+    "ip route add default via fe80::1 dev {link}; ip route del default via {gateway}",
+    "ip route del default",
+    "ip route flush root 0/0 || :",
+    "ip route add unreachable default",
     "echo a default route",
 ]
 
@@ -357,9 +363,11 @@ COMMANDS = [
 @st.composite
 def stanzas(draw: st.DrawFn, link: str, address: str, gateway: str) -> list[str]:
     """Lines that configure a link in one of many ways."""
-    method = draw(st.sampled_from(["static", "dhcp", "manual"]))
-    options = [f"address {address}"] if method == "static" else [f"pre-up true {address}"]
-    if method != "manual":
+    method = draw(st.sampled_from([" inet static", " inet dhcp", " inet manual", ""]))
+    options = [f"address {address}"]
+    if method in (" inet dhcp", " inet manual"):
+        options = [f"pre-up true {address}"]
+    if method != " inet manual":
         options += draw(st.lists(st.sampled_from([f"gateway {gateway}", "metric 7"]), max_size=2))
     options += draw(st.lists(st.sampled_from(["mtu 1500", "dns-nameservers 192.0.2.53"])))
     commands = st.sampled_from(COMMANDS).map(lambda text: text.format(link=link, gateway=gateway))
@@ -368,10 +376,19 @@ def stanzas(draw: st.DrawFn, link: str, address: str, gateway: str) -> list[str]
     indent = draw(st.sampled_from(["    ", "\t", ""]))
     joint = draw(st.sampled_from([" ", "  ", " \\\n  "]))
     start = draw(st.sampled_from([f"auto {link}", f"allow-hotplug {link}"]))
-    lines = [start, f"iface {link} inet {method}"]
+    lines = [start, f"iface {link}{method}"]
     for option in draw(st.permutations(options)):
         lines += [draw(COMMENTS), indent + option.replace(" ", joint, 1)]
     return lines
+
+
+@st.composite
+def another_link(draw: st.DrawFn) -> list[str]:
+    """Lines that configure a link of no concern, whose commands may be of concern."""
+    command = draw(st.sampled_from(COMMANDS))
+    link, gateway = draw(st.sampled_from([("eth0", "203.0.113.1"), ("eth1", "10.180.0.1")]))
+    line = f"up {command.format(link=link, gateway=gateway)}"
+    return [draw(st.sampled_from(["auto eth2", ""])), "iface eth2 inet manual", line]
 
 
 @st.composite
@@ -381,6 +398,7 @@ def trees(draw: st.DrawFn) -> Tree:
         draw(stanzas("eth0", "203.0.113.10/24", "203.0.113.1")),
         draw(stanzas("eth1", "10.180.1.2/19", "10.180.0.1")),
         ["auto lo", "iface lo inet loopback"],
+        draw(another_link()),
         [draw(COMMENTS)],
     ]
     end: str = draw(st.sampled_from(["\n", "\n", "\r\n"]))

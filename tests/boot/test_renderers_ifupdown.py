@@ -74,6 +74,8 @@ class Server(NamedTuple):
     def down(self) -> None:
         """And at the end; the method `manual` leaves a link up."""
         self.run(UP[self.reader].replace("ifup", "ifdown"))
+        # ifupdown-ng leaves a link in its state whose `down` fails; a boot begins without.
+        (self.root / "run/ifstate").unlink(missing_ok=True)
         self.namespace.ip(
             *(f"link set {link} down" for link in ROUTERS),
             *(f"address flush dev {link}" for link in ROUTERS),

@@ -198,7 +198,8 @@ class _Rendering:
         """
         ours = self._ours(definition, public=public)
         kept = len(list(definition.items("routes"))) - self._removed.get(definition.name, 0)
-        again = routes[-1:] if len(routes) == kept else []
+        is_copy = definition is self._copied and not public
+        again = routes[-1:] if len(routes) == kept and not is_copy else []
         ours["routes"] = [*ours.get("routes", []), *routes, *map(dict, again)]
 
     def _override_dhcp(

@@ -119,7 +119,12 @@ class _Rendering:
         name = self.target.servicenet.name
         unit = self._unit_of(self.target.servicenet)
         if unit is None:
-            raise CannotPersist(f"{ETC}: no file configures {name}; add a .network file there")
+            ignored = "".join(
+                f"; {path} is damaged or has no valid [Match]" for path in self.found.ignored
+            )
+            raise CannotPersist(
+                f"{ETC}: no file configures {name}; add a .network file there{ignored}"
+            )
         if unit.is_unmanaged:
             raise CannotPersist(f"{unit.path}: sets Unmanaged=yes for {name}; remove it")
         return unit

@@ -5,7 +5,8 @@ of the same name in /run or /usr/lib. The first file whose [Match] fits a link c
 together with the drop-ins in `NAME.network.d/`. There are no drop-ins for truncated names or for
 all files. networkd ignores a file without a valid [Match], and one with an invalid section header,
 also if that is in a drop-in; it ignores a [Route] section with an invalid value. All this was
-compared with systemd 252 and 262.
+compared with systemd 252 and 262. (systemd 247 applies a file without a valid [Match] to every
+link, with a warning; such a host is refused, since no other file is in effect there.)
 
 The ways to an IPv4 default route, each with the tree in tests/golden/networkd that has it:
 
@@ -212,6 +213,7 @@ class Configuration:
     """All files, in the order in which networkd tries them."""
 
     units: list[Unit]
+    ignored: list[str]  # paths
 
     def of(self, link: HostLink) -> Unit | None:
         """Return the unit that configures a link: the first that fits."""
@@ -243,19 +245,23 @@ def read(found: Mapping[str, Document]) -> Configuration:
             elif dirname(dirname(path)) == directory:
                 name = basename(dirname(path)).removesuffix(".d")
                 drop_ins.setdefault(name, {})[basename(path)] = found[path]
-    units = []
+    configuration = Configuration([], [])
     for name, document in sorted(mains.items()):
-        if name.endswith(".network"):
+        if name.endswith(".network") and "".join(document.lines).strip():  # else masked
             parts = [document, *(part for _, part in sorted(drop_ins.get(name, {}).items()))]
-            units += _unit(name, document.path, parts)
-    return Configuration(units)
+            unit = _unit(name, document.path, parts)
+            if unit is not None:
+                configuration.units.append(unit)
+            else:
+                configuration.ignored.append(document.path)
+    return configuration
 
 
-def _unit(name: str, path: str, parts: Sequence[Document]) -> list[Unit]:
-    """Return the unit, or none if networkd ignores it: masked, without a match, or damaged."""
+def _unit(name: str, path: str, parts: Sequence[Document]) -> Unit | None:
+    """Return the unit; None if networkd ignores it, since it has no match or is damaged."""
     try:
         merged = [one for part in parts for one in sections(part, continues=True)]
     except CannotPersist:
-        return []
+        return None
     unit = Unit(name, path, merged)
-    return [] if unit.match.is_empty else [unit]
+    return None if unit.match.is_empty else unit

@@ -60,6 +60,11 @@ A, B = f"{DIRECTORY}/a.network", f"{DIRECTORY}/b.network"
     [
         ({}, f"{DIRECTORY}: no file configures eth1; add a .network file there"),
         ({"a": PUBLIC_FILE}, f"{DIRECTORY}: no file configures eth1"),
+        (
+            {"b": "[Network]\nDHCP=yes\n", "m": "\n"},
+            f"{DIRECTORY}: no file configures eth1; add a .network file there;"
+            f" {B} is damaged or has no valid [Match]",
+        ),
         ({"b": OWN_FILE + "[Link]\nUnmanaged=yes\n"}, f"{B}: sets Unmanaged=yes for eth1"),
         ({"0": "[Match]\nName=e*\n"}, f"{DIRECTORY}/0.network: configures eth1 and a public"),
         ({**BOTH, "a": "[Match]\nDriver=virtio\n"}, f"{A}:2: only networkd can tell whether 'Driv"),

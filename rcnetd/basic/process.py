@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 from rcnetd.basic.dataclass import dataclass
@@ -51,21 +52,25 @@ def run(
     timeout: float,
     limit: int = MAX_OUTPUT,
     environ: Mapping[str, str] | None = None,
+    stdin: Path | None = None,
 ) -> Outcome:
-    """Run *command* without input, for at most *timeout* seconds. Never raises for what it does.
+    """Run *command* for at most *timeout* seconds. Never raises for what it does.
+
+    Its input is the file *stdin*; without one it is empty.
 
     A program that does not end in time, or prints more than *limit* bytes, is killed together with
     everything that it has started.
     """
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environ,
-            start_new_session=True,
-        )
+        with (stdin or Path(os.devnull)).open("rb") as source:
+            process = subprocess.Popen(
+                command,
+                stdin=source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environ,
+                start_new_session=True,
+            )
     except FileNotFoundError:
         return Outcome(command[0], None, failure=f"'{command[0]}' is not installed")
     except OSError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,25 +166,20 @@ def _ifupdown(tree: Tree, target: Target) -> None:
 
 def _keyfiles(tree: Tree) -> None:
     """Have NetworkManager's library read the edited profiles: it has to find the same routes."""
-    for path in network_manager.edited_profiles(tree):
-        file = tree[path]
-        try:
-            done = subprocess.run(
-                NMCLI, input=file.data, capture_output=True, timeout=TIMEOUT, check=False,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired):
-            return
-        message = " ".join(done.stderr.decode("utf-8", "replace").split())[:300]
-        if "--offline" in message:  # an older nmcli
-            return
-        if done.returncode != 0:
-            raise CannotPersist(
-                f"NetworkManager rejects the new '{path}', nothing is written: {message}"
-            )
-        found = network_manager.read_defaults({path: replace(file, data=done.stdout)})
-        if {*found} != {*network_manager.read_defaults({path: file})}:
-            raise CannotPersist(
-                f"NetworkManager reads other default routes in the new '{path}' than rcnetd does;"
-                " nothing is written, please report this"
-            )
+    with _copy(tree) as root:
+        for path in network_manager.edited_profiles(tree):
+            stdin = root / path.lstrip("/")
+            done = run(NMCLI, timeout=TIMEOUT, environ=ENVIRON, stdin=stdin)
+            if done.code is None or "--offline" in done.stderr:  # no nmcli, or an older one
+                return
+            if not done.ok:
+                raise CannotPersist(
+                    f"NetworkManager rejects the new '{path}', nothing is written: {done.reason}"
+                )
+            read_back = replace(tree[path], data=done.stdout.encode())
+            found = network_manager.read_defaults({path: read_back})
+            if {*found} != {*network_manager.read_defaults({path: tree[path]})}:
+                raise CannotPersist(
+                    f"NetworkManager reads other default routes in the new '{path}' than rcnetd"
+                    " does; nothing is written, please report this"
+                )

@@ -31,6 +31,12 @@ def test_what_it_prints_and_how_it_ends() -> None:
     assert "trouble" == done.reason
 
 
+def test_its_input_is_a_file(tmp_path: Path) -> None:
+    """It reads the file to its end."""
+    (tmp_path / "in").write_bytes(b"hello")
+    assert "hello" == run(["cat"], timeout=LONG, stdin=tmp_path / "in").stdout
+
+
 def test_more_than_a_pipe_holds() -> None:
     """Large output on both streams at once does not block."""
     program = "import sys; sys.stderr.write('e' * 200000); sys.stdout.write('o' * 200000)"

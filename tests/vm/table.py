@@ -10,7 +10,7 @@ FIRST = "first boot, the gateway is assigned late"
 API_DEAD = "second boot, the API is dead"
 REMOVED = "third boot, rcnetd is removed"
 AGAIN = "cloud-init writes the network again"
-CUT = "power cuts while files are written and put back; 256 MB, one processor"
+CUT = "power cuts while files are written and put back; 256 MB"
 BOND = "a VLAN over a bond: a port is lost, the VLAN is made again"
 IMAGES = {
     ("bookworm", "netplan"): "Debian 12, netplan",

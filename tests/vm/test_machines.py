@@ -42,7 +42,7 @@ def first_boot(machine: Machine, renderer: str, at_the_end: str = FALL_BACK_SOON
         check_persisted(machine, renderer)
         machine.sh(at_the_end)
         machine.power_off()
-        assert [] == machine.red
+        assert not machine.red, machine.red
     machine.shown(FIRST)
 
 

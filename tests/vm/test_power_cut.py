@@ -88,7 +88,7 @@ def check_moments(frozen: list[Path], place: Path) -> tuple[Tree, Tree]:
 def test_power_cuts(make_machine: MakeMachine) -> None:
     """On a small machine: while the files are written, and while they are put back."""
     machine = make_machine("bookworm", "netplan")
-    machine.memory, machine.cpus = 256, 1
+    machine.memory = 256
     machine.arguments += " systemd.mask=rcnetd-persist.path"
     machine.emulate(DEPLOYED)
     with machine.boot():

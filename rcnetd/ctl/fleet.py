@@ -1,4 +1,4 @@
-"""`rcnetctl fleet`: its own command line; it is a package of its own, maybe absent."""
+"""`rcnetctl fleet`: the options of the package rcnetd-fleet, which may be absent."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ NOT_INSTALLED = "the package rcnetd-fleet is not installed ({} is missing)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the fleet's options."""
+    """Declare the options of `rcnetctl fleet`."""
     _fleet().add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """List the servers, or wait for them."""
-    return int(_fleet().run_command(args))
+    try:
+        return int(_fleet().run(args))
+    except ImportError as error:  # openstacksdk
+        raise CommandError(NOT_INSTALLED.format(error.name)) from None
 
 
 def _fleet() -> ModuleType:

@@ -32,7 +32,7 @@ def inventory(servers: Iterable[Server]) -> str:
         "all": {"hosts": list(hosts), "children": sorted(groups)},
         **{group: {"hosts": groups[group]} for group in sorted(groups)},
     }
-    return json.dumps(content, indent=1) + "\n"
+    return json.dumps(content) + "\n"
 
 
 def host(servers: Iterable[Server], name: str) -> str:

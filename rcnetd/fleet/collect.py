@@ -118,6 +118,10 @@ class Collector:
         """The regions whose last list was read."""
         return [one for one in self.watches if one.failure is None and one.full_at is not None]
 
+    def has_answers(self) -> bool:
+        """Whether any region has been listed."""
+        return any(watch.full_at is not None for watch in self.watches)
+
     def is_all_full(self) -> bool:
         """Whether the last list of each region that answers was a full one."""
         return all(watch.is_full for watch in self.alive())

@@ -29,42 +29,46 @@ MAX_IDS = 8 * 2**20  # characters on stdin
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `rcnetctl fleet`."""
+    parser.usage = "rcnetctl fleet [OPTIONS]"
     parser.description = (
-        "Show the RackConnect automation status of many servers, through the Cloud Servers API of"
-        " each cloud in clouds.yaml or OS_*. See rcnetctl-fleet(8)."
+        "Show the RackConnect automation status of the servers of each cloud in clouds.yaml or"
+        " OS_*, or wait until they are DEPLOYED. See rcnetctl-fleet(8)."
     )
     parser.epilog = (
-        "Exit codes: 0 all DEPLOYED, 69 some FAILED, 75 not in time or not all regions answered,"
-        " 76 some UNPROCESSABLE, 77 not authorised, 78 settings or selection wrong."
+        "Exit codes: 0 all DEPLOYED; 69 some FAILED; 75 not in time, or not all answered; 76 some"
+        " UNPROCESSABLE; 77 not authorised; 78 wrong settings or selection."
     )
     add = parser.add_argument
-    add("--os-cloud", metavar="NAME", action="append", help="a cloud of clouds.yaml; repeatable")
-    add("--region", metavar="NAME", action="append", default=[], help="only it; repeatable")
-    add("--name", metavar="GLOB", action="append", default=[], help="servers so named; repeatable")
+    add("--os-cloud", metavar="NAME", action="append", help="a cloud of clouds.yaml *")
+    add("--region", metavar="NAME", action="append", default=[], help="only this region *")
+    add("--name", metavar="GLOB", action="append", default=[], help="servers with this name *")
     add(
         "--metadata", metavar="KEY=VALUE", type=_pair, action="append", default=[],
-        help="servers with this metadata; repeatable, all of them hold",
+        help="servers with this metadata *",
     )  # fmt: skip
     add(
         "--id", metavar="ID", action="append", default=[],
-        help="this server; repeatable; '-' reads ids from standard input",
+        help="this server; '-' reads ids from standard input *",
     )  # fmt: skip
     add(
         "--status", metavar="STATUS", type=_status, action="append", default=[],
-        help="show only servers in this automation status; repeatable",
+        help="show servers in this status only (* can be repeated)",
     )  # fmt: skip
-    add("--format", choices=FORMATS, default="table", help="of the output (default: table)")
-    add("--all", action="store_true", help="the table also has the DEPLOYED servers")
-    add("--wait", choices=("deployed",), help="wait until it has come, or cannot come")
-    add("--timeout", metavar="S", type=_seconds, help="at most (default: 45min; 5min to list)")
+    add("--format", metavar="FORMAT", choices=FORMATS, default="table", help=", ".join(FORMATS))
+    add("--all", action="store_true", help="list DEPLOYED servers in the table, too")
+    add("--wait", choices=("deployed",), help="wait until it is decided")
+    add("--timeout", metavar="S", type=_seconds, help="at most S (45min; 5min without --wait)")
     add(
         "--at-least", metavar="SHARE", type=_share, default=Share(),
-        help="this share (95%%) or number of servers is enough",
+        help="this share or number of servers is enough (95%%, 40)",
     )  # fmt: skip
-    add("--expect", action="store_true", help="servers without the key will get it: they count")
-    add("--interval", metavar="S", type=_interval, default=INTERVAL, help="(default: 10s)")
-    add("--list", action="store_true", help="with --format ansible: the whole inventory")
-    add("--host", metavar="NAME", help="with --format ansible: one host's variables")
+    add("--expect", action="store_true", help="count servers without the key, it will come")
+    add(
+        "--interval", metavar="S", type=_interval, default=INTERVAL,
+        help="seconds between lists (10)",
+    )  # fmt: skip
+    add("--list", action="store_true", help=argparse.SUPPRESS)  # how Ansible calls a script
+    add("--host", metavar="NAME", help=argparse.SUPPRESS)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -103,24 +107,16 @@ def _share(text: str) -> Share:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def run_command(args: argparse.Namespace) -> int:
-    """Run the command; returns its exit code."""
-    if (args.list or args.host) and args.format != "ansible":
-        print("rcnetctl: --list and --host belong to --format ansible", file=sys.stderr)
-        return 2
+def run(args: argparse.Namespace) -> int:
+    """List the servers, or wait for them; return the exit code. `ImportError` without the SDK."""
+    from rcnetd.fleet.clouds import Cloud as SdkCloud
+
     try:
+        if (args.list or args.host) and args.format != "ansible":
+            raise Failure("--list and --host are for --format ansible", 2)
         selection = Selection(tuple(args.name), tuple(args.metadata), _ids(args.id))
         names = dict.fromkeys(args.os_cloud or [None])
-        from rcnetd.fleet.clouds import Cloud as SdkCloud
-
-        return run(args, selection, [SdkCloud(name) for name in names])
-    except ImportError as error:
-        print(
-            f"rcnetctl: the Python module {error.name} is missing; install the package rcnetd-fleet"
-            " or pip install 'rcnetd[fleet]'",
-            file=sys.stderr,
-        )
-        return 1
+        return _run(args, selection, [SdkCloud(name) for name in names])
     except Failure as failure:
         print(f"rcnetctl: {failure.reason}", file=sys.stderr)
         return failure.code
@@ -139,8 +135,7 @@ def _ids(given: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def run(args: argparse.Namespace, selection: Selection, clouds: Iterable[Cloud]) -> int:
-    """Ask *clouds*, show the servers, and return the exit code."""
+def _run(args: argparse.Namespace, selection: Selection, clouds: Iterable[Cloud]) -> int:
     collector = Collector(
         clouds, tuple(args.region), selection,
         clock=time.monotonic, sleep=time.sleep, jitter=random.random,
@@ -179,7 +174,7 @@ def _finish(
     troubles = collector.troubles()
     for trouble in troubles:
         print(f"rcnetctl: {trouble}", file=sys.stderr)
-    if not any(watch.full_at is not None for watch in collector.watches):
+    if not collector.has_answers():
         return _no_answer([trouble.failure for trouble in troubles])
     missing = selection.ids - {server.id for server in collector.servers()}
     for server_id in sorted(missing)[:10]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -47,8 +48,16 @@ class Server:
     word: str
     access_address: str | None
     servicenet_address: str | None
-    features: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def features(self) -> dict[str, str]:
+        """RackConnect's features, ENABLED or DISABLED, by their names."""
+        return {
+            key[len(FEATURE_PREFIX) :]: value
+            for key, value in self.metadata.items()
+            if key.startswith(FEATURE_PREFIX)
+        }
 
 
 def parse(raw: Any, cloud: str, region: str) -> Server | None:
@@ -63,10 +72,10 @@ def parse(raw: Any, cloud: str, region: str) -> Server | None:
         return None
     given = raw.get("metadata")
     metadata = {
-        plain(key, MAX_NAME): _text(value, MAX_NAME)
+        _line(key, MAX_NAME): _text(value, MAX_NAME)
         for key, value in (given.items() if isinstance(given, dict) else ())
     }
-    word = plain(metadata.get(STATUS_KEY, ""), MAX_WORD)
+    word = metadata.get(STATUS_KEY, "")[:MAX_WORD]
     return Server(
         id=plain(raw["id"], MAX_WORD),
         name=_text(raw.get("name"), MAX_NAME),
@@ -77,11 +86,6 @@ def parse(raw: Any, cloud: str, region: str) -> Server | None:
         word=word,
         access_address=_address(raw.get("accessIPv4")),
         servicenet_address=_servicenet(raw.get("addresses")),
-        features={
-            key[len(FEATURE_PREFIX) :]: value
-            for key, value in metadata.items()
-            if key.startswith(FEATURE_PREFIX)
-        },
         metadata=metadata,
     )
 
@@ -96,8 +100,14 @@ def automation_of(word: str) -> Automation:
     return Automation.UNKNOWN
 
 
+@lru_cache(maxsize=4096)
+def _line(text: str, limit: int) -> str:
+    """*text* on one line. Most of 10,000 servers' texts are the same: each is kept once."""
+    return plain(text, limit)
+
+
 def _text(value: Any, limit: int = MAX_WORD) -> str:
-    return plain(value, limit) if isinstance(value, str) else ""
+    return _line(value, limit) if isinstance(value, str) else ""
 
 
 def _address(value: Any) -> str | None:

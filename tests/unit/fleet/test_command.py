@@ -128,6 +128,7 @@ def test_a_broken_cloud_hides_no_other(serve: Serve, fleet: Run, tmp_path: Path)
         (("--os-cloud", "nope"), 78, "nope"),
         (("--os-cloud", "lab", "--region", "lon"), 78, "it has ORD"),
         (("--id", "-"), 78, "standard input"),
+        (("--host", "x"), 2, "--format ansible"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -148,19 +149,17 @@ def test_bad_input_is_one_line(
     "arguments",
     [
         ("--metadata", "key"), ("--metadata", "=x"), ("--at-least", "0"), ("--interval", "0.1s"),
-        ("--timeout", "soon"), ("--wait", "route"), ("--host", "x"), ("--status", "GREEN"),
+        ("--timeout", "soon"), ("--wait", "route"), ("--status", "GREEN"), ("--format", "xml"),
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_is_exit_2(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With a line that says what is wrong."""
-    try:
-        code: object = main(["fleet", *arguments])
-    except SystemExit as caught:  # argparse's
-        code = caught.code
-    assert 2 == code
-    assert "rcnetctl" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        main(["fleet", *arguments])
+    assert 2 == caught.value.code
+    assert "rcnetctl fleet: error: " in capsys.readouterr().err
 
 
 def test_selection(serve: Serve, fleet: Run, monkeypatch: pytest.MonkeyPatch) -> None:

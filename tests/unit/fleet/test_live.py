@@ -27,6 +27,9 @@ class Known:
     def servers(self) -> list[Server]:
         return self.listed
 
+    def has_answers(self) -> bool:
+        return bool(self.listed)
+
     def troubles(self) -> list[Trouble]:
         return [Trouble("c", "DFW", failure) for failure in self.failures]
 
@@ -50,6 +53,14 @@ def test_a_line_when_the_numbers_change() -> None:
     lines = stream.getvalue().splitlines()
     assert 2 == len(lines)
     assert lines[0].startswith("rcnetctl: 0 of 1 DEPLOYED (0%); 1 server: 1 DEPLOYING; timeout")
+
+
+def test_nothing_is_said_before_the_first_answer() -> None:
+    """Zero servers would be a wrong number."""
+    stream = io.StringIO()
+    show(Lines(stream), Known())
+
+    assert "" == stream.getvalue()
 
 
 def test_a_failure_is_said_once() -> None:

@@ -19,7 +19,7 @@ _shtab_rcnetctl_analyze_option_strings=(-h --help --format --json --plot --all)
 _shtab_rcnetctl_preflight_option_strings=(-h --help --format --json --root)
 _shtab_rcnetctl_clean_option_strings=(-h --help --dry-run --root)
 _shtab_rcnetctl_emulate_option_strings=(-h --help --listen --ca-file --cert --key --plain --fault --fault-on --fault-for --list-faults --log --log-format)
-_shtab_rcnetctl_fleet_option_strings=(-h --help --os-cloud --region --name --metadata --id --status --format --all --wait --timeout --at-least --expect --interval --list --host)
+_shtab_rcnetctl_fleet_option_strings=(-h --help --os-cloud --region --name --metadata --id --status --format --all --wait --timeout --at-least --expect --interval)
 _shtab_rcnetctl_demo_option_strings=(-h --help --format --json --scenario --fault --timeout)
 _shtab_rcnetctl_option_strings=(-h --help --version --config)
 
@@ -86,7 +86,6 @@ _shtab_rcnetctl_fleet__h_nargs=0
 _shtab_rcnetctl_fleet___help_nargs=0
 _shtab_rcnetctl_fleet___all_nargs=0
 _shtab_rcnetctl_fleet___expect_nargs=0
-_shtab_rcnetctl_fleet___list_nargs=0
 _shtab_rcnetctl_demo__h_nargs=0
 _shtab_rcnetctl_demo___help_nargs=0
 _shtab_rcnetctl_demo___json_nargs=0

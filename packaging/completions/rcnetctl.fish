@@ -51,7 +51,7 @@ function _shtab_rcnetctl_using
 end
 
 set -g _shtab_rcnetctl_commands status gateway automation features plan persist revert metadata analyze preflight clean emulate fleet demo
-set -g _shtab_rcnetctl_opts_with_value --at-least --ca-file --cert --config --fault --fault-for --fault-on --format --gateway --host --id --interval --key --listen --log-format --metadata --name --os-cloud --plot --region --root --scenario --status --timeout --wait
+set -g _shtab_rcnetctl_opts_with_value --at-least --ca-file --cert --config --fault --fault-for --fault-on --format --gateway --id --interval --key --listen --log-format --metadata --name --os-cloud --plot --region --root --scenario --status --timeout --wait
 
 complete -c rcnetctl -e
 complete -c rcnetctl -f
@@ -120,21 +120,19 @@ complete -c rcnetctl -n '_shtab_rcnetctl_using emulate' -l log-format -xka "text
 complete -c rcnetctl -n '_shtab_rcnetctl_using emulate; and test $_shtab_rcnetctl_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'a YAML file'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a fleet -d 'show the automation status of many servers, from anywhere'
 complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -s h -l help -d 'show this help message and exit'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l os-cloud -x -d 'a cloud of clouds.yaml; repeatable'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l region -x -d 'only it; repeatable'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l name -x -d 'servers so named; repeatable'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l metadata -x -d 'servers with this metadata; repeatable, all of them hold'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l id -x -d 'this server; repeatable; '"'"'-'"'"' reads ids from standard input'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l status -x -d 'show only servers in this automation status; repeatable'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l format -xka "table json csv names ansible prometheus" -d 'of the output (default: table)'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l all -d 'the table also has the DEPLOYED servers'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l wait -xka "deployed" -d 'wait until it has come, or cannot come'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l timeout -x -d 'at most (default: 45min; 5min to list)'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l at-least -x -d 'this share (95%) or number of servers is enough'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l expect -d 'servers without the key will get it: they count'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l interval -x -d '(default: 10s)'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l list -d 'with --format ansible: the whole inventory'
-complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l host -x -d 'with --format ansible: one host'"'"'s variables'
+complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l os-cloud -x -d 'a cloud of clouds.yaml *'
+complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l region -x -d 'only this region *'
+complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l name -x -d 'servers with this name *'
+complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l metadata -x -d 'servers with this metadata *'
+complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l id -x -d 'this server; '"'"'-'"'"' reads ids from standard input *'
+complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l status -x -d 'show servers in this status only (* can be repeated)'
+complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l format -xka "table json csv names ansible prometheus" -d 'table, json, csv, names, ansible, prometheus'
+complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l all -d 'list DEPLOYED servers in the table, too'
+complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l wait -xka "deployed" -d 'wait until it is decided'
+complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l timeout -x -d 'at most S (45min; 5min without --wait)'
+complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l at-least -x -d 'this share or number of servers is enough (95%, 40)'
+complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l expect -d 'count servers without the key, it will come'
+complete -c rcnetctl -n '_shtab_rcnetctl_using fleet' -l interval -x -d 'seconds between lists (10)'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a demo -d 'boot a server behind RackConnect, in network namespaces'
 complete -c rcnetctl -n '_shtab_rcnetctl_using demo' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using demo' -l format -xka "text json" -d 'text for people (the default), or json for programs'

@@ -37,7 +37,7 @@ def _object(name: str, version: str, data: dict[str, Any]) -> dict[str, Any]:
 
 def _network(label: str, address: str, network: str) -> dict[str, Any]:
     one = {"address": address, "type": "fixed", "version": 4, "meta": {}, "floating_ips": []}
-    subnet = {
+    subnet: dict[str, Any] = {
         "cidr": network, "dns": [], "gateway": None, "ips": [one], "routes": [], "version": 4,
         "meta": {},
     }  # fmt: skip

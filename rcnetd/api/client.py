@@ -91,6 +91,9 @@ REGIONS = ("dfw", "hkg", "iad", "lon", "ord", "syd")
 # "The RackConnect API is exposed via regional endpoints." (the API page)
 ENDPOINTS = {region: f"https://{region}.api.rackconnect.rackspace.com" for region in REGIONS}
 MAX_BODY = 64 * 1024  # bytes
+# A rate limit by any of its names: the API page's 403, RFC 6585's 429, and 413 "Over Limit", which
+# Rackspace's other APIs say.
+RATE_LIMITS = (403, 413, 429)
 MAX_RETRY_AFTER = 3600.0  # seconds
 HEADERS = {
     "Accept-Encoding": "identity",
@@ -274,14 +277,16 @@ def _check_status(operation: Operation, response: requests.Response) -> None:
     status = response.status_code
     if 300 <= status < 400:
         raise Redirected(status, response.headers.get("Location", ""))
-    if status == 403:
-        raise RateLimitError(_retry_after(response.headers.get("Retry-After", "")))
+    retry_after = _retry_after(response.headers.get("Retry-After", ""))
+    if status in RATE_LIMITS:
+        raise RateLimitError(status, retry_after)
     if status == 404:
         raise UnknownServer(operation.value)
     if status != 200:
         said = f" {quoted(response.reason)}" if response.reason else ""
         kind = "http-5xx" if 500 <= status < 600 else None
-        raise HttpError(status, f"the API answered {status}{said}", kind=kind)
+        text = f"the API answered {status}{said}"
+        raise HttpError(status, text, kind=kind, retry_after=retry_after)
 
 
 def _retry_after(text: str) -> float | None:

@@ -38,6 +38,7 @@ from rcnetd.api.errors import (
 from rcnetd.basic.dataclass import dataclass
 from rcnetd.basic.text import plain, quoted
 
+REUSE_ADDRESS_FOR = 60.0  # seconds
 MAX_WIRE = 256 * 1024  # bytes of a whole answer: head, chunk sizes and body
 HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 PORTS = {"http": 80, "https": 443}
@@ -45,6 +46,10 @@ PORTS = {"http": 80, "https": 443}
 NOT_YET_VALID, EXPIRED = 9, 10
 OP_IGNORE_UNEXPECTED_EOF = 0x80  # openssl/ssl.h; a name in Python 3.10
 HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH = 62, 64
+
+
+# The address of a host that has just worked, and until when it is used without another look-up.
+_worked: dict[str, tuple[IPv4Address, float]] = {}
 
 
 class Bounds:
@@ -67,6 +72,14 @@ class Bounds:
         self.phase = phase
         if self._progress is not None:
             self._progress(phase)
+
+    def resolved(self, seconds: float) -> None:
+        """Looking up the name took so long, which is not the request's time.
+
+        The system's resolver has time-outs of its own (resolv.conf(5): 5 to 30 s, for each name
+        server): cut off at the request's, an answer of the second server would never be used.
+        """
+        self.deadline += seconds
 
     def time_left(self) -> float:
         """Seconds left, more than 0. Raises `TimedOut`."""
@@ -143,8 +156,10 @@ class Way:
             address = addresses[-left]
             try:
                 sock = self._connect_to(address, bounds, share=bounds.time_left() / left)
+                _worked[self.host] = (address, time.monotonic() + REUSE_ADDRESS_FOR)
                 return sock, address
             except OSError as error:
+                _worked.pop(self.host, None)
                 if left > 1:
                     continue
                 if _is_timeout(error):
@@ -156,12 +171,18 @@ class Way:
     def _resolve(self, bounds: Bounds) -> list[IPv4Address]:
         """The IPv4 addresses of the host. The system's resolver knows no deadline."""
         bounds.enter("resolving")
+        worked = _worked.get(self.host)
+        if worked is not None and time.monotonic() < worked[1]:
+            return [worked[0]]
+        began = time.monotonic()
         try:
             found = socket.getaddrinfo(
                 self.host.encode("ascii"), self.port, socket.AF_INET, socket.SOCK_STREAM
             )
         except socket.gaierror as error:
             raise DnsError(f"cannot resolve {quoted(self.host)}: {_why(error)}") from error
+        finally:
+            bounds.resolved(time.monotonic() - began)
         return list(dict.fromkeys(IPv4Address(entry[4][0]) for entry in found))
 
     def _connect_to(self, address: IPv4Address, bounds: Bounds, share: float) -> PlainSocket:

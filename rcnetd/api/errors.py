@@ -91,11 +91,22 @@ class TrustError(ApiError):
 
 
 class HttpError(ApiError):
-    """The API answered with a *status* other than 200; *kind* is `http-404`, `http-5xx`…"""
+    """The API answered with a *status* other than 200; *kind* is `http-404`, `http-5xx`…
 
-    def __init__(self, status: int, reason: str, *, kind: str | None = None) -> None:
+    *retry_after* is the answer's Retry-After in seconds (0 to 3600), None if it had none.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        *,
+        kind: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(reason, kind=kind or f"http-{status}")
         self.status = status
+        self.retry_after = retry_after
 
 
 class Redirected(HttpError):
@@ -111,18 +122,15 @@ class UnknownServer(HttpError):
     """404, and not from `gateway_ip`: the API does not know this server."""
 
     def __init__(self, operation: str) -> None:
-        super().__init__(404, f"the API does not know this server (404 for '{operation}')")
+        super().__init__(404, f"the API does not know this server (404 for '/v1/{operation}')")
 
 
 class RateLimitError(HttpError):
-    """403: "If you exceed the number of allowed requests per minute".
+    """403: "If you exceed the number of allowed requests per minute"; or 413, 429."""
 
-    *retry_after* is the answer's Retry-After in seconds (0 to 3600), None if it had none.
-    """
-
-    def __init__(self, retry_after: float | None) -> None:
-        super().__init__(403, "too many requests (the API answered 403)", kind="rate-limit")
-        self.retry_after = retry_after
+    def __init__(self, status: int, retry_after: float | None) -> None:
+        text = f"too many requests (the API answered {status})"
+        super().__init__(status, text, kind="rate-limit", retry_after=retry_after)
 
 
 class InvalidAnswer(ApiError):

@@ -116,6 +116,7 @@ def _region(given: Input) -> str | object:
 
 def _endpoint(given: Input) -> str:
     text = _text(given, "a base URL such as https://api.example.net").rstrip("/")
+    text = text.removesuffix("/v1")  # as in all URLs of the API page
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port

@@ -13,7 +13,7 @@ from rcnetd.core.pacing import RESERVED
 from rcnetd.core.settings import Settings
 from rcnetd.daemon.metrics import Tally
 from rcnetd.daemon.status import answer_fields
-from rcnetd.fetcher.fetcher import Fetcher
+from rcnetd.fetcher.fetcher import RESOLVE_TIMEOUT, Fetcher
 from rcnetd.store.budget import Budget
 from rcnetd.store.ledger import Ledger, PrivateLedger, Slot
 from rcnetd.store.paths import Paths
@@ -61,7 +61,9 @@ class Requests:
     def fetch(self, action: Fetch) -> list[Event]:
         """Send a request if the budget has a slot for it."""
         deadline = action.timeout + KILL_DELAY
-        slot, budget = self._use(lambda: self._ledger.take(deadline=deadline, reserve=RESERVED))
+        # The ledger's is for a daemon that is killed meanwhile.
+        last = deadline + RESOLVE_TIMEOUT
+        slot, budget = self._use(lambda: self._ledger.take(deadline=last, reserve=RESERVED))
         observed = _budget_observed(budget)
         if slot is None:
             return [observed, NoSlot(action.operation)]

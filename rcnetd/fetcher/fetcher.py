@@ -39,6 +39,7 @@ MAX_REPLY_SIZE = 128 * 1024  # bytes; a body of 64 KiB in base64, and its frame
 REAP_TIMEOUT = 1.0  # seconds in which a killed process has to be gone
 EXIT_GRACE = 0.2  # seconds for an exit code of its own
 UNCONNECTED = ("starting", "resolving", "connecting")  # of `PHASES`: nothing was sent yet
+RESOLVE_TIMEOUT = 45.0  # seconds more for looking up the name: the resolver has its own time-outs
 EXPIRE_AFTER = 2.0  # seconds past its own time-out after which the fetcher is killed
 
 
@@ -56,6 +57,7 @@ class Fetcher:
 
     Select on `fileno`, call `receive` when it is readable and `expire` when `deadline_at`
     (monotonic seconds, None without a request) has come. Exactly one answer follows each request.
+    Looking up the API's name may take *resolve_timeout* seconds more.
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class Fetcher:
         endpoint: str,
         ca_file: str | Path | None = None,
         api_address: IPv4Address | None = None,
+        resolve_timeout: float = RESOLVE_TIMEOUT,
     ) -> None:
         self.deadline_at: float | None = None
+        self._resolve_timeout = resolve_timeout
         self._fixed = {
             "endpoint": endpoint,
             "ca_file": None if ca_file is None else str(ca_file),
@@ -81,6 +85,7 @@ class Fetcher:
         self._line = b""  # the request as it was written
         self._trouble = ""  # why the request could not even be handed over
         self._phase = "starting"
+        self._resolving_at: float | None = None
         self._received = b""
 
     @classmethod
@@ -131,6 +136,7 @@ class Fetcher:
         """
         assert self._request is None, "one request at a time"
         self._request, self.deadline_at = _Request(operation, raw, timeout), deadline_at
+        self._resolving_at = None
         request = {
             **self._fixed,
             "api_address": self._fixed["api_address"]
@@ -234,9 +240,21 @@ class Fetcher:
         assert self._request is not None
         reply = understand(line, self._request.operation, raw=self._request.raw)
         if isinstance(reply, Progress):
-            self._phase = reply.phase
+            self._enter(reply.phase)
             return None
         return reply
+
+    def _enter(self, phase: str) -> None:
+        """The request has come to *phase*: looking up the name has a time of its own."""
+        assert self.deadline_at is not None
+        if phase == "resolving" and self._resolving_at is None:
+            self._resolving_at = time.monotonic()
+            self.deadline_at += self._resolve_timeout
+        elif self._phase == "resolving" and self._resolving_at is not None:
+            took = time.monotonic() - self._resolving_at
+            self.deadline_at += min(took, self._resolve_timeout) - self._resolve_timeout
+            self._resolving_at = None
+        self._phase = phase
 
     def _fail(self, reason: str) -> RequestFailed | None:
         """The process is no good: end it; the answer if a request was on its way."""

@@ -25,7 +25,7 @@ exactly one line with `answer` and `peer` (the API's address, or null):
     {"answer": "features", "configure_network_stack": true, false or null}
     {"answer": "raw", "body": BASE64}
     {"answer": "rate-limited", "retry_after": SECONDS or null}
-    {"answer": "failed", "kind": WORD, "reason": TEXT}
+    {"answer": "failed", "kind": WORD, "reason": TEXT, "retry_after": SECONDS or null}
 
 A line that is no request is answered with `failed`, kind `request`.
 """
@@ -144,7 +144,7 @@ def _reply(line: bytes, send: Send) -> dict[str, Any]:
         # In the words of who asked: what start-up took is part of the time.
         reply = _failed(error.kind, TimedOut(given["timeout"], error.phase).reason)
     except ApiError as error:
-        reply = _failed(error.kind, error.reason)
+        reply = _failed(error.kind, error.reason, getattr(error, "retry_after", None))
     finally:
         connector.end()
     return {**reply, "peer": str(connector.peer) if connector.peer else None}
@@ -199,8 +199,14 @@ def _senseless(error: Exception) -> dict[str, Any]:
     return _failed("request", f"the request makes no sense: {error!r:.80}")
 
 
-def _failed(kind: str, reason: str) -> dict[str, Any]:
-    return {"answer": "failed", "kind": kind, "reason": reason, "peer": None}
+def _failed(kind: str, reason: str, retry_after: float | None = None) -> dict[str, Any]:
+    return {
+        "answer": "failed",
+        "kind": kind,
+        "reason": reason,
+        "retry_after": retry_after,
+        "peer": None,
+    }
 
 
 if __name__ == "__main__":

@@ -95,22 +95,26 @@ def _features(operation: Operation, peer: IPv4Address | None, reply: Reply) -> A
 
 
 def _rate_limited(operation: Operation, peer: IPv4Address | None, reply: Reply) -> Answered:
-    seconds = _only(reply, "retry_after")
-    if seconds is None:
-        return RateLimited(operation, peer)
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise ValueError("seconds that are no number")
-    if not 0 <= seconds <= 3600:
-        raise ValueError("seconds out of bounds")
-    return RateLimited(operation, peer, retry_after=float(seconds))
+    return RateLimited(operation, peer, retry_after=_seconds(_only(reply, "retry_after")))
 
 
 def _failed(operation: Operation, peer: IPv4Address | None, reply: Reply) -> Answered:
     reason = plain(_text(reply.pop("reason", None)), MAX_REASON_LENGTH)
+    retry_after = _seconds(reply.pop("retry_after", None))
     kind = _text(_only(reply, "kind"))
     if not re.fullmatch(r"[a-z0-9-]{1,32}", kind):
         raise ValueError("a kind that is no word")
-    return RequestFailed(operation, peer, kind=kind, reason=reason)
+    return RequestFailed(operation, peer, kind=kind, reason=reason, retry_after=retry_after)
+
+
+def _seconds(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("seconds that are not a number")
+    if not 0 <= value <= 3600:
+        raise ValueError("seconds out of bounds")
+    return float(value)
 
 
 def _raw(operation: Operation, peer: IPv4Address | None, reply: Reply) -> Answered:

@@ -7,6 +7,7 @@ from pathlib import Path
 from rcnetd.core.settings import Backend
 from rcnetd.hostconfig import host, policy
 from rcnetd.hostconfig.renderers.model import File, Target, Tree
+from rcnetd.hostconfig.renderers.registry import renderer as renderer_of
 
 
 class HostFiles:
@@ -14,7 +15,7 @@ class HostFiles:
 
     def __init__(self, place: Path, renderer: str, tree: Tree) -> None:
         self._root = place / "root"
-        self._renderer = host.renderer(Backend(renderer.replace("_", "-")))
+        self._renderer = renderer_of(Backend(renderer.replace("_", "-")))
         self._host = host.HostConfig(self._root, place / "state")
         for path, file in tree.items():
             target = self._root / path.lstrip("/")
@@ -25,8 +26,9 @@ class HostFiles:
     def persist(self, target: Target) -> Tree:
         """Write what *target* needs; returns all files."""
         found = self._host.read(self._renderer.patterns)
-        made = policy.changes(found, self._renderer, target)
-        self._host.write(found, made, lambda: {"routes": [], "links": []})
+        original = self._host.record().without_ours(found)
+        made = policy.changes(found, original, self._renderer, target)
+        self._host.write(found, made, lambda: {"routes": [], "links": []}, original)
         return self._tree()
 
     def revert(self) -> Tree:

@@ -23,6 +23,7 @@ from rcnetd.api.client import (
     ApiError,
     Client,
     Features,
+    HttpError,
     Operation,
     RateLimitError,
     Status,
@@ -299,7 +300,7 @@ def test_not_assigned(lab: Lab) -> None:
     ("status", "kind", "reason"),
     [
         ("404 Not Found", "http-404",
-         "the API does not know this server (404 for 'automation_status')"),
+         "the API does not know this server (404 for '/v1/automation_status')"),
         ("403 Forbidden", "rate-limit", "too many requests (the API answered 403)"),
         ("500 Internal Server Error", "http-5xx", "the API answered 500 'Internal Server Error'"),
         ("503", "http-5xx", "the API answered 503"),
@@ -584,3 +585,21 @@ def list_descriptors() -> list[str]:
         except FileNotFoundError:
             continue
     return found
+
+
+@pytest.mark.parametrize("status", ["413 Over Limit", "429 Too Many Requests"])
+def test_a_rate_limit_by_its_other_names(lab: Lab, status: str) -> None:
+    """Rackspace's other APIs say 413, RFC 6585 says 429."""
+    error = failure(client(lab, lab.server(http(b"", "Retry-After: 40", status=status))))
+
+    assert isinstance(error, RateLimitError)
+    assert (error.kind, error.retry_after) == ("rate-limit", 40.0)
+
+
+def test_any_answer_may_say_when_to_come_again(lab: Lab) -> None:
+    """A 503's Retry-After counts, too (RFC 9110, 10.2.3)."""
+    busy = http(b"", "Retry-After: 7", status="503 Service Unavailable")
+    error = failure(client(lab, lab.server(busy)))
+
+    assert isinstance(error, HttpError)
+    assert (error.kind, error.retry_after) == ("http-5xx", 7.0)

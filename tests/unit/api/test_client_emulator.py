@@ -169,7 +169,9 @@ def test_not_found(api: RunningEmulator, fault: str) -> None:
     assert client(api).gateway_ip() is None
     with pytest.raises(ApiError) as caught:
         client(api).automation_status()
-    assert "the API does not know this server (404 for 'automation_status')" == caught.value.reason
+    assert (
+        "the API does not know this server (404 for '/v1/automation_status')" == caught.value.reason
+    )
 
 
 def test_the_rate_limit_with_a_time(api: RunningEmulator) -> None:

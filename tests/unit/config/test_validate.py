@@ -190,3 +190,10 @@ def test_no_text_breaks_it(tmp_path_factory: pytest.TempPathFactory, text: str) 
     except ConfigError as error:
         said = str(error)
     assert "\n" not in said
+
+
+def test_the_endpoint_as_the_api_page_has_it(tmp_path: Path) -> None:
+    """All its URLs begin with /v1, which people copy."""
+    read = from_text(tmp_path, "endpoint: https://dfw.api.rackconnect.rackspace.com/v1/")
+
+    assert read.endpoint == "https://dfw.api.rackconnect.rackspace.com"

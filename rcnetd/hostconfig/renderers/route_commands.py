@@ -152,11 +152,17 @@ def _ip(words: list[str]) -> tuple[str, DefaultArguments] | None:
             return _ip_route(list(remaining), version) if "route".startswith(word) else None
         if option in ("4", "6"):
             version = int(option)
-        elif option and "family".startswith(option):
+        elif _is_option(option, "family"):
             version = {"inet": 4, "inet6": 6}.get(next(remaining, ""), version)
-        elif option.startswith(("n", "b")):
+        elif _is_option(option, "netns", "batch"):
             return None  # another namespace, or commands that are not in this line
+        elif _is_option(option, "rcvbuf", "loops") and option != "r":
+            next(remaining, "")
     return None
+
+
+def _is_option(text: str, *names: str) -> bool:
+    return bool(text) and any(name.startswith(text) for name in names)
 
 
 def _ip_route(words: list[str], version: int | None) -> tuple[str, DefaultArguments] | None:

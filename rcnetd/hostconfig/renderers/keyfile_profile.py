@@ -65,9 +65,9 @@ class Fields:
 class Profile:
     """A keyfile."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, default_metric: int = DEVICE_METRIC) -> None:
         """Raise `Malformed` if a line is not a section, a key or a comment."""
-        self.document = document
+        self.document, self._default_metric = document, default_metric
         self.sections: list[Section] = sections(document, continues=False)
 
     @property
@@ -237,7 +237,7 @@ class Profile:
     def metric(self) -> int:
         """The metric of IPv4 routes that have none of their own."""
         value = self.number("ipv4", "route-metric", -1)
-        return DEVICE_METRIC if value < 0 else value
+        return self._default_metric if value < 0 else value
 
     @property
     def is_in_main_table(self) -> bool:

@@ -34,6 +34,7 @@ from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
 from rcnetd.hostconfig.renderers.ini_edits import Entry
 from rcnetd.hostconfig.renderers.keyfile_loader import (
+    CONFIGURATION,
     DIRECTORIES,
     LIB,
     RUN,
@@ -73,7 +74,7 @@ from rcnetd.hostconfig.renderers.rendering import (
 
 __all__ = ["PATTERNS", "edited_profiles", "is_read", "read_defaults", "render"]
 
-PATTERNS = tuple(f"{directory}/*" for directory in DIRECTORIES)
+PATTERNS = (*(f"{directory}/*" for directory in DIRECTORIES), *CONFIGURATION)
 MODE = 0o600  # NetworkManager ignores a keyfile that others may read
 LOSING_METRIC = 1024
 

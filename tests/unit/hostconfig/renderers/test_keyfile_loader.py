@@ -48,6 +48,9 @@ def loaded(**files: str | File) -> list[str]:
         (f"{RUN}/.nmconnection", False),
         (f"{LIB}/eth0.nmconnection.bak", False),
         (f"{LIB}/{UUID}.nmmeta", False),
+        ("/etc/NetworkManager/NetworkManager.conf", True),
+        ("/usr/lib/NetworkManager/conf.d/10-x.conf", True),
+        ("/etc/NetworkManager/conf.d/10-x.conf.bak", False),
     ],
 )
 def test_names_that_count(path: str, expected: bool) -> None:
@@ -125,3 +128,24 @@ def test_the_highest_priority_is_tried_first() -> None:
     assert [one.path for one in first_choices(profiles, LINK)] == [f"{ETC}/b", f"{ETC}/c"]
     assert len(candidates(profiles, LINK)) == 4
     assert first_choices(profiles, HostLink("eth9")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "metric"),
+    [
+        ("[connection]\nipv4.route-metric=0\n", 0),
+        ("[connection-eth]\nmatch-device=type:ethernet\nipv4.route-metric=7\n", 7),
+        ("[connection]\nipv4.route-metric=500\n", 100),
+        ("[connection]\nipv4.route-metric=-1\n", 100),
+        ("[main]\nipv4.route-metric=0\n", 100),
+        ("hello\n", 100),
+    ],
+)
+def test_networkmanager_conf_may_give_another_metric(text: str, metric: int) -> None:
+    """The lowest one that a profile may get counts."""
+    tree = {
+        "/etc/NetworkManager/conf.d/9.conf": File(text.encode()),
+        f"{ETC}/a": File(NO_UUID.encode(), 0o600),
+    }
+    (profile,) = load(tree, documents(tree)).profiles
+    assert profile.metric == metric

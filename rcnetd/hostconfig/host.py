@@ -88,7 +88,7 @@ class HostConfig:
 
             backend = detect(servicenet.link)
         chosen = renderer(backend)
-        tree = self.read(chosen.patterns)
+        tree = self.read(chosen.patterns, chosen.is_read)
         original = self.record().without_ours(tree)
         target = policy.target(original, chosen, gateway, servicenet, network, settings, metadata)
         made = policy.changes(tree, original, chosen, target)
@@ -99,14 +99,18 @@ class HostConfig:
         nothing has changed. *removed* is called for what to put back, the first time."""
         return self.write(plan.tree, plan.changes, removed, plan.original)
 
-    def read(self, patterns: Sequence[str]) -> Tree:
-        """The files that match. Raises `CannotPersist` for one that is not a file; `OSError`."""
+    def read(self, patterns: Sequence[str], is_read: Callable[[str], bool] | None = None) -> Tree:
+        """The files that match and whose paths *is_read* accepts: nothing else is looked into.
+
+        Raises `CannotPersist` for one that is not a file or too large, `OSError`.
+        """
         try:
             found = [
                 path
                 for pattern in patterns
                 for path in self._files.glob(pattern)
                 if not path.rpartition("/")[2].startswith(".")  # no backend reads these
+                and (is_read is None or is_read(path))
             ]
         except ValueError as error:
             raise CannotPersist(f"{error}; nothing is written") from None

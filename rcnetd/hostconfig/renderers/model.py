@@ -1,10 +1,13 @@
-"""The host's own network configuration: pure functions from the files there now to changes of them.
+"""The host's network configuration: pure functions from the files there now to changes of them.
 
 One module for each kind of configuration, all with the same three names:
 
     PATTERNS               globs of the files that it reads, by absolute path
-    render(tree, wish)     the changes that make the next boot come up as *target* says
-    read_defaults(tree)    the IPv4 default routes that the next boot would come up with
+    render(tree, target)   the changes that make the next boot come up as *target* says
+    read_defaults(tree)    the IPv4 default routes that the next boot would set up
+
+A module may have a fourth one, `is_read(path)`: whether the backend looks into a file of this name.
+Others are not looked into, so that they may be large or binary.
 
 `render` is idempotent: rendered again on its own result, it changes nothing. Our own route goes
 into our own file wherever the format allows it, with a name that is read last; a file of somebody

@@ -147,6 +147,20 @@ def test_reads_what_can_be_read(root: Path, host: HostConfig) -> None:
         host.read(PATTERN)
 
 
+def test_a_file_that_the_backend_ignores_is_not_looked_into(root: Path, host: HostConfig) -> None:
+    """It may be larger than any configuration file, or no text."""
+    directory = root / "etc/NetworkManager/system-connections"
+    directory.mkdir(parents=True)
+    for name in ("vpn.der", "eth0~", ".eth0.swp"):
+        (directory / name).write_bytes(b"\0" * 300 * 1024)
+    (directory / "eth0").write_text("[connection]\n")
+    chosen = renderer(Backend.NETWORK_MANAGER)
+    assert [f"/{directory.relative_to(root)}/eth0"] == [*host.read(chosen.patterns, chosen.is_read)]
+    (directory / "eth0.bak").write_bytes(b"\0" * 300 * 1024)
+    with pytest.raises(CannotPersist, match=r"eth0\.bak"):
+        host.read(chosen.patterns, chosen.is_read)
+
+
 def test_what_changes_meanwhile_stays(root: Path, host: HostConfig) -> None:
     """Nothing is written, nothing is remembered."""
     found = host.read(PATTERN)

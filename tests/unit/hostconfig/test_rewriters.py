@@ -56,11 +56,11 @@ class Host:
     def persist(self, target: Target) -> None:
         """Do as `rcnetctl persist` does."""
         chosen = renderer(self._backend)
-        tree = self._host.read(chosen.patterns)
+        tree = self._host.read(chosen.patterns, chosen.is_read)
         original = self._host.record().without_ours(tree)
         made = policy.changes(tree, original, chosen, target)
         self._host.write(tree, made, nothing, original)
-        defaults = chosen.read_defaults(self._host.read(chosen.patterns))
+        defaults = chosen.read_defaults(self._host.read(chosen.patterns, chosen.is_read))
         best = min(defaults, key=lambda default: default.metric)
         assert target.gateway == best.gateway
 

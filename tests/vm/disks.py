@@ -39,6 +39,8 @@ CLOUD_INIT = """\
 datasource_list: [ConfigDrive, None]
 system_info: {{network: {{renderers: [{}]}}}}
 apt: {{preserve_sources_list: true}}
+locale: false  # nothing of what it needs is installed, nor an SSH server
+ssh_genkeytypes: []
 """
 # Commands come from outside by the second serial port; see `Machine.run`.
 SHELL = """\

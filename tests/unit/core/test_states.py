@@ -11,7 +11,7 @@ from rcnetd.core.states import (
     Condition,
     State,
 )
-from tests.generate.diagram import README, in_readme, mermaid
+from tests.generate.diagram import PAGE, in_page, mermaid
 
 
 def test_every_state_is_in_the_table_and_can_be_reached() -> None:
@@ -52,6 +52,6 @@ def test_ready_is_final() -> None:
     assert State.READY in GUARDING_STATES
 
 
-def test_the_readmes_diagram_is_the_table() -> None:
-    """Stale? `python -m tests.generate.diagram --write` draws it anew."""
-    assert in_readme(README.read_text(encoding="utf-8")) == mermaid()
+def test_the_diagram_is_the_table() -> None:
+    """Stale? `python -m tests.generate.diagram --write` draws it again."""
+    assert in_page(PAGE.read_text(encoding="utf-8")) == mermaid()

@@ -280,7 +280,7 @@ def test_a_stopped_process_is_killed_at_the_deadline(make: Make, lab: Lab) -> No
 
 RESOLVER = """
 import select, socket, sys, time
-from rcnetd.fetcher.fetcher import RESOLVE_TIMEOUT, Fetcher, Operation
+from rcnetd.fetcher.fetcher import Fetcher, Operation
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
     silent.bind(("127.0.0.53", 53))
     name = "https://dfw.api.rackconnect.rackspace.com"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -176,7 +177,9 @@ def understood(line: str) -> Found:
         metric = {4: 0, 6: 1 if line.startswith("route") else 1024}[route.version]
         metric = route.metric or metric
         if command.adds:
-            found.append((route.version, str(route.gateway or ""), metric, route.kind))
+            # The kernel has no gateway for routes that refuse; an IPv6 one is dropped.
+            gateway = route.gateway if route.kind == "unicast" else None
+            found.append((route.version, str(gateway or ""), metric, route.kind))
         else:
             found = [one for one in found if route.gateway and str(route.gateway) != one[1]]
     return sorted(found)
@@ -224,7 +227,7 @@ def lines(draw: st.DrawFn) -> str:
     return f"ip {option}route {verb} {' '.join(draw(st.permutations(parts)))}"
 
 
-@settings(max_examples=150)
+@settings(max_examples=int(os.environ.get("RCNETD_EXAMPLES", "150")))
 @given(line=lines())
 def test_the_kernel_has_what_we_read_of_any_line(links: Namespace, line: str) -> None:
     """Whatever the order of the words."""

@@ -31,6 +31,7 @@ MEASURES = {
     "waits": ("waiting", "waits"),
     "pacing": ("pacing", "measure"),
     "emulator": ("emulator", "measure"),
+    "fleet": ("fleet", "measure"),
     "boots": ("boots", "boots"),
     "peers": ("boots", "peers"),
 }

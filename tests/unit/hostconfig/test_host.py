@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from rcnetd.basic.dataclass import replace
 from rcnetd.core.settings import Backend
 from rcnetd.hostconfig.host import HostConfig
-from rcnetd.hostconfig.renderers.model import CannotPersist, Change
+from rcnetd.hostconfig.renderers.model import CannotPersist, Change, File
 from rcnetd.hostconfig.renderers.registry import renderer
 from rcnetd.hostconfig.transaction import Changed
+from rcnetd.hostconfig.undo import FileRecord, RevertRecord
 from tests.conftest import missing
 
 PATTERN = ("/etc/netplan/*.yaml", "/etc/more/deep/*.yaml")
@@ -189,6 +192,66 @@ def test_what_was_removed_is_kept_for_the_way_back(root: Path, host: HostConfig)
     host.write(host.read(PATTERN), {B: MADE[B]}, nothing)
     record = host.record()
     assert (({"raw": "00"},), "x") == (record.routes, record.boot_id)
+
+
+# The image of a stranger: its record, and its links
+
+
+def image(place: Path, before: File | None) -> HostConfig:
+    """An image whose record would put *before* back; outside of it is a file of the same path."""
+    for top in (place, place / "image"):
+        (top / "etc").mkdir(parents=True)
+        (top / "etc/x").write_text("kept\n")
+    record = RevertRecord({"/etc/x": FileRecord(before, (b"kept\n",))})
+    path = place / "image/var/lib/rcnetd-persist/undo/record.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(record.text())
+    return HostConfig(place / "image", place / "image/var/lib/rcnetd-persist")
+
+
+@pytest.mark.parametrize("linked", ["etc", "etc/x", "var", "var/lib/rcnetd-persist"])
+@pytest.mark.parametrize("target", ["{}/{}", "../../../../..{}/{}"])
+def test_an_image_s_links_do_not_lead_out(tmp_path: Path, linked: str, target: str) -> None:
+    """As root, `revert --root` wrote a file of mode 4755 outside of the image."""
+    host = image(tmp_path, File(b"evil\n"))
+    (tmp_path / "var/lib/rcnetd-persist/undo").mkdir(parents=True)
+    record = (tmp_path / "image/var/lib/rcnetd-persist/undo/record.json").read_text()
+    (tmp_path / "var/lib/rcnetd-persist/undo/record.json").write_text(record)
+    (tmp_path / "image" / linked).rename(tmp_path / "moved")
+    (tmp_path / "image" / linked).symlink_to(target.format(tmp_path, linked))
+    with contextlib.suppress(CannotPersist, OSError), host.locked():
+        host.revert()
+    assert "kept\n" == (tmp_path / "etc/x").read_text()
+    assert record == (tmp_path / "var/lib/rcnetd-persist/undo/record.json").read_text()
+    assert ["undo"] == [path.name for path in (tmp_path / "var/lib/rcnetd-persist").iterdir()]
+
+
+@pytest.mark.parametrize("change", [{"mode": 0o4755}, {"mode": 0o2644}, {"uid": 4711}, {"gid": 42}])
+def test_an_image_s_record_gives_no_rights(tmp_path: Path, change: dict[str, Any]) -> None:
+    """Neither setuid modes, nor files to users who do not own them."""
+    host = image(tmp_path, replace(File(b"evil\n"), **change))
+    with pytest.raises(CannotPersist):
+        host.revert()
+    assert "kept\n" == (tmp_path / "image/etc/x").read_text()
+
+
+def test_an_image_s_record_must_be_a_file(tmp_path: Path) -> None:
+    """A pipe would block for ever."""
+    host = image(tmp_path, None)
+    record = tmp_path / "image/var/lib/rcnetd-persist/undo/record.json"
+    record.unlink()
+    os.mkfifo(record)
+    with pytest.raises(CannotPersist, match="is damaged"):
+        host.revert()
+
+
+def test_an_image_is_reverted(tmp_path: Path) -> None:
+    """What rcnetd itself has recorded there is put back."""
+    host = image(tmp_path, File(b"old\n", 0o600, os.geteuid(), os.getegid()))
+    with host.locked():
+        assert ("/etc/x",) == host.revert().files
+    assert "old\n" == (tmp_path / "image/etc/x").read_text()
+    assert "kept\n" == (tmp_path / "etc/x").read_text()
 
 
 @pytest.mark.parametrize("kind", [one for one in Backend if one.value not in ("auto", "none")])

@@ -123,6 +123,8 @@ def _attempt(paths: Paths, settings: Settings, root: Path) -> Outcome:
             reason = "rcnetd has set no route since boot; there is nothing to write"
             return Outcome(NOT_RUNNING, reason)
         outcome = _failure(error)
+    except NotYet as error:
+        return _failure(error)  # it only waits: nothing that the status should report
     except (CannotPersist, Changed, NetlinkError, OSError, ValueError) as error:
         outcome = _failure(error)
     name = plan.backend.value if plan else None

@@ -135,7 +135,7 @@ def _services(text: str) -> dict[str, str]:
     for block in text.split("\n\n"):
         properties = _assignments(block)
         state = properties.get("ActiveState", "")
-        if state == "activating" or properties.get("Job", "0") != "0":
+        if state == "activating" or properties.get("Job", "") not in ("", "0"):
             state = "starting"
         if "Id" in properties:
             found[properties["Id"]] = "inactive" if state == "failed" else state

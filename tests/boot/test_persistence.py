@@ -108,7 +108,7 @@ def test_the_route_outlives_rcnetd(
         guest.run("systemctl", "mask", DAEMON)
 
     with guest.boot():
-        guest.until(lambda: guest.lookup() is not None and guest.is_active(TARGET))
+        guest.until(lambda: guest.defaults() and guest.is_active(TARGET))
         check_untouched(guest)
         assert [PUBLIC_ROUTER] == [one.gateway for one in guest.defaults()]
         assert before == files(guest)

@@ -77,6 +77,7 @@ SHOWN = "lo:/x\neth1:/etc/NetworkManager/a\\:b c.nmconnection\n"
         ({"systemctl": STOPPED},
          {"systemd/netif/links/3": f"ADMIN_STATE=configured\nNETWORK_FILE={NETPLAN_UNIT}\n"},
          LinkManagers()),
+        ({"systemctl": STOPPED.replace("=inactive\n", "=inactive\nJob=\n")}, {}, LinkManagers()),
         # early at boot
         ({"systemctl": services("activating", "inactive+", "failed")}, {},
          LinkManagers(starting=(NETWORKD, NETWORK_MANAGER))),

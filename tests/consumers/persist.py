@@ -7,7 +7,7 @@ from pathlib import Path
 from rcnetd.core.settings import Backend
 from rcnetd.hostconfig import host, policy
 from rcnetd.hostconfig.renderers.model import File, Target, Tree
-from rcnetd.hostconfig.renderers.registry import renderer as renderer_of
+from rcnetd.hostconfig.renderers.registry import renderer as load
 
 
 class HostFiles:
@@ -15,7 +15,7 @@ class HostFiles:
 
     def __init__(self, place: Path, renderer: str, tree: Tree) -> None:
         self._root = place / "root"
-        self._renderer = renderer_of(Backend(renderer.replace("_", "-")))
+        self._renderer = load(Backend(renderer.replace("_", "-")))
         self._host = host.HostConfig(self._root, place / "state")
         for path, file in tree.items():
             target = self._root / path.lstrip("/")

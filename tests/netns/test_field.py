@@ -1,0 +1,269 @@
+"""Cases from the field, with the real kernel: a start judges like a running daemon."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rcnetd.lab.topology import GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
+from tests.netns.daemons import Cloud, Daemon
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.netns
+
+ONCE = "servers: [{timeline: [{at: 0, gateway: 10.180.31.254}, {at: 0, status: DEPLOYED}]}]"
+
+# What somebody else has set up on the host, and the word of it in status.json's diversions.
+WORLDS: dict[str, tuple[tuple[str, ...], str]] = {
+    "a VPN's halves": (
+        (
+            f"route add 0.0.0.0/1 via {PUBLIC_ROUTER} dev eth0",
+            f"route add 128.0.0.0/1 via {PUBLIC_ROUTER} dev eth0",
+        ),
+        "by a /1 route of table main",
+    ),
+    "wg-quick": (
+        (
+            "link add wg0 type veth peer name wg1",
+            "address add 10.99.0.2/24 dev wg0",
+            "link set wg0 up",
+            "link set wg1 up",
+            "route add default dev wg0 table 51820",
+            "rule add pref 100 not fwmark 51820 table 51820",
+            "rule add pref 90 table main suppress_prefixlength 0",
+        ),
+        "by a route of table 51820 dev wg0",
+    ),
+    "a rule for our own address": (
+        (
+            f"route add {SERVICENET.network} dev eth1 src {SERVICENET.ip} table 100",
+            f"route add default via {SERVICENET_ROUTER} dev eth1 table 100",
+            f"rule add from {SERVICENET.ip} lookup 100",
+        ),
+        "traffic from ServiceNet's address is diverted by a route of table 100",
+    ),
+    "a blackhole rule": (("rule add pref 10 to 198.41.0.0/16 blackhole",), "refused (blackhole)"),
+    "a prohibiting rule": (("rule add pref 10 to 198.41.0.0/16 prohibit",), "refused (prohibit)"),
+    "a default of a TOS": (
+        (f"route add default via {SERVICENET_ROUTER} dev eth1 metric 100 tos 0x10",),
+        "traffic with TOS 0x10 is diverted",
+    ),
+}
+
+
+def is_told(daemon: Daemon, word: str) -> bool:
+    """Whether the status names the diversion, at READY."""
+    status = daemon.status
+    return bool(status.get("ready") and any(word in text for text in status["route"]["diversions"]))
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_world_is_judged_alike_whenever_it_comes(cloud: Cloud, world: str) -> None:
+    """There at the start, come at READY, there at a restart: READY, reported, never fought."""
+    commands, word = WORLDS[world]
+    cloud.emulate(ONCE)
+    server = cloud.topology.server
+    daemon = cloud.start()
+    daemon.until_ready()
+    server.ip(*commands)
+    if "route" in commands[0] and "table" not in commands[0]:
+        server.ip(f"route add default via {PUBLIC_ROUTER} dev eth1 metric 700 onlink")  # wakes us
+    with daemon.told():
+        until(lambda: is_told(daemon, word))
+    assert daemon.status["route"]["repairs"] == 0
+
+    daemon.restart(signal.SIGTERM)
+    daemon.messages.clear()
+    daemon.until_ready()
+    with daemon.told():
+        until(lambda: is_told(daemon, word))
+    daemon.stop()
+
+    (daemon.run / "ready.json").unlink()
+    (cloud.directory / "gateway.json").unlink()
+    first = cloud.start()
+    first.until_ready()
+    with first.told():
+        until(lambda: is_told(first, word))
+    assert first.status["route"]["repairs"] == 0
+
+
+def test_a_restart_does_not_wait_for_the_api(cloud: Cloud) -> None:
+    """`systemctl restart`, and so an upgrade: READY as before, with the API dead."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start()
+    daemon.until_ready()
+    cloud.api.set_fault("hang")
+    daemon.restart(signal.SIGTERM)
+    daemon.messages.clear()
+
+    begin = time.monotonic()
+    daemon.until_ready(10)
+    print(f"READY {time.monotonic() - begin:.2f} s after the restart")
+    assert cloud.goes_by_gateway()
+    assert "was reported before the restart" in daemon.status["automation"]["source"]
+
+
+def test_a_default_of_our_own_metric_behind_ours_goes(cloud: Cloud) -> None:
+    """The kernel would use both."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start()
+    daemon.until_ready()
+    cloud.topology.server.ip(f"route append default via {PUBLIC_ROUTER} dev eth0 metric 1")
+
+    with daemon.told():
+        until(lambda: len(cloud.defaults()) == 1 and daemon.status["route"]["repairs"] == 1)
+    assert cloud.goes_by_gateway()
+
+
+def test_our_route_by_the_hosts_own_configuration(cloud: Cloud) -> None:
+    """netplan, ifupdown or NetworkManager set what we persisted: nothing is lost or taken over."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start()
+    daemon.until_ready()
+    server = cloud.topology.server
+    server.ip(f"route replace default via {GATEWAY} dev eth1 metric 1 proto static")
+    server.ip(f"route add default via {PUBLIC_ROUTER} dev eth1 metric 701 onlink")  # wakes us
+    until(lambda: "metric 701" in " ".join(cloud.defaults()))
+
+    with daemon.told():
+        until(lambda: daemon.status["route"]["in_effect"])
+    assert daemon.status["route"]["repairs"] == 0
+    assert "proto static" in " ".join(cloud.defaults())
+
+
+def test_a_virtual_address_in_front_of_ours(cloud: Cloud) -> None:
+    """keepalived's /32 is the first address of the link."""
+    cloud.emulate(ONCE)
+    server = cloud.topology.server
+    server.ip(
+        f"address del {SERVICENET} dev eth1",
+        "address add 10.180.1.200/32 dev eth1",
+        f"address add {SERVICENET} brd + dev eth1",
+        f"route replace 10.176.0.0/12 via {SERVICENET_ROUTER} dev eth1",
+        f"route replace 10.208.0.0/12 via {SERVICENET_ROUTER} dev eth1",
+    )
+    daemon = cloud.start()
+    daemon.until_ready()
+
+    assert str(SERVICENET) == daemon.status["servicenet"]["address"]
+    assert cloud.goes_by_gateway()
+
+
+def test_a_bridge_whose_mac_changes(cloud: Cloud) -> None:
+    """A container joins ServiceNet's bridge: the link is still known, the route still guarded."""
+    cloud.emulate(ONCE)
+    server = cloud.topology.server
+    mac = json.loads(server.run("ip", "-j", "link", "show", "eth1"))[0]["address"]
+    (cloud.directory / "metadata.json").write_text(json.dumps({"servicenet_mac": mac}))
+    server.ip(
+        "link add br-snet type bridge",
+        "link set br-snet up",
+        f"address del {SERVICENET} dev eth1",
+        "link set eth1 master br-snet",
+        f"address add {SERVICENET} brd + dev br-snet",
+        f"route replace 10.176.0.0/12 via {SERVICENET_ROUTER} dev br-snet",
+        f"route replace 10.208.0.0/12 via {SERVICENET_ROUTER} dev br-snet",
+    )
+    daemon = cloud.start()
+    daemon.until_ready()
+    assert "br-snet" == daemon.status["servicenet"]["interface"]
+
+    server.ip(
+        "link add v0 type veth peer name v1", "link set v0 address 02:00:00:00:00:01",
+        "link set v0 master br-snet", "link set v0 up",
+    )  # fmt: skip
+    server.ip("route del default")
+    with daemon.told():
+        until(cloud.goes_by_gateway)
+
+
+def test_an_alternative_name(cloud: Cloud) -> None:
+    """udev's other names are names of the link, too."""
+    cloud.emulate(ONCE)
+    cloud.topology.server.ip("link property add dev eth1 altname enp1s0")
+    cloud.start("servicenet: {interface: enp1s0}").until_ready()
+
+    assert cloud.goes_by_gateway()
+
+
+def test_the_public_interface_is_decided_before_the_switch(cloud: Cloud) -> None:
+    """A Cloud Network with a losing default is neither public now nor at a restart."""
+    cloud.emulate(ONCE)
+    server = cloud.topology.server
+    server.ip(
+        "link add eth2 type veth peer name far2", "link set far2 up", "link set eth2 up",
+        "address add 192.168.3.10/24 dev eth2",
+        "route add default via 192.168.3.1 dev eth2 metric 1000",
+    )  # fmt: skip
+    daemon = cloud.start("public_interface: down")
+    daemon.until_ready()
+    until(lambda: "DOWN" in server.run("ip", "link", "show", "eth0"))
+    daemon.restart(signal.SIGTERM)
+    daemon.messages.clear()
+    daemon.until_ready()
+
+    assert "192.168.3.10" in server.run("ip", "address", "show", "eth2")
+    assert any("via 192.168.3.1 dev eth2" in line for line in cloud.defaults())
+    assert daemon.status["public"]["interface"] == "eth0"
+
+
+def test_an_ipv6_default_that_comes_back_goes_again(cloud: Cloud) -> None:
+    """A policy is watched like our own route: router advertisements bring it back."""
+    cloud.emulate(ONCE)
+    server = cloud.topology.server
+    daemon = cloud.start("public_ipv6: no-default")
+    daemon.until_ready()
+    for _ in range(3):
+        server.run(*"ip -6 route add default dev eth0 expires 500 proto ra".split())
+        with daemon.told():
+            until(lambda: "default" not in server.run("ip", "-6", "route", "show", "default"))
+
+
+def test_a_full_run_directory_stops_nothing(cloud: Cloud) -> None:
+    """No ledger, no record, no status: the route comes all the same."""
+    cloud.emulate(ONCE)
+    with cloud.topology.server:
+        daemon = cloud.start(RUNTIME_DIRECTORY="/dev/full/rcnetd")
+    assert 1 == daemon.until_end()
+    blocked = Path(cloud.directory / "run")
+    (blocked / "requests").mkdir(parents=True)
+    (blocked / "requests" / "in-the-way").touch()
+    (blocked / "removed.json").mkdir()
+    (blocked / "public.json").mkdir()
+    cloud.start().until_ready(90)
+
+    assert cloud.goes_by_gateway()
+
+
+def churn(server_ip: Callable[..., object], number: int) -> None:
+    """Make and remove links, as container runtimes do."""
+    for index in range(number):
+        server_ip(f"link add c{index} type veth peer name d{index}", f"link del c{index}")
+
+
+def test_links_that_come_and_go_delay_no_repair(cloud: Cloud) -> None:
+    """While links are made and removed the route is back at once: nothing needs the whole list."""
+    cloud.emulate(ONCE)
+    server = cloud.topology.server
+    server.ip(*(f"link add many{index} type veth peer name other{index}" for index in range(100)))
+    daemon = cloud.start()
+    daemon.until_ready()
+    daemon.until_state("READY")
+    worst = 0.0
+    for _ in range(10):
+        churn(server.ip, 3)
+        begin = time.monotonic()
+        server.ip("route del default")
+        churn(server.ip, 3)
+        with daemon.told():
+            until(cloud.goes_by_gateway)
+        worst = max(worst, time.monotonic() - begin)
+    print(f"worst repair with 200 links, and some made and removed: {worst * 1000:.0f} ms")
+    assert "keeps changing" not in daemon.log.read_text()
+    assert daemon.status["route"]["repairs"] == 10

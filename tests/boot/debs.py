@@ -46,6 +46,7 @@ def apt(place: Path, *command: str) -> None:
         f"--option=Dir::Etc::sourcelist={sources}",
         "--option=Dir::Etc::sourceparts=/dev/null",
         f"--option=Dir::State::lists={place}/lists",
+        "--option=Dir::State::status=/dev/null",  # not the version that this machine has
         f"--option=Dir::Cache={place}",
         "--option=APT::Sandbox::User=root",
         "--option=Acquire::Check-Valid-Until=false",

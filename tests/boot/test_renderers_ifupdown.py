@@ -38,6 +38,8 @@ READERS = (
     ("trixie", "ifupdown2"),
     ("trixie", "ifupdown-ng"),
 )
+# What dhclient needs besides, in one release.
+LIBRARIES = {"bullseye": ("libdns-export1110", "libisc-export1105")}
 UP = {
     "ifupdown": "ifup -a && ifup -a --allow=hotplug",
     "ifupdown2": 'ifup -a; links=$(ifquery --list --allow=hotplug); [ -z "$links" ] || ifup $links',
@@ -117,7 +119,8 @@ def server(request: pytest.FixtureRequest, workplace: Path) -> Iterator[Server]:
     release, reader = request.param
     with contextlib.ExitStack() as stack:
         overlay = stack.enter_context(disk(workplace, [tree(release)]))
-        extract(overlay.root, release, reader, "net-tools", "isc-dhcp-client")
+        packages = (reader, "net-tools", "isc-dhcp-client", *LIBRARIES.get(release, ()))
+        extract(overlay.root, release, *packages)
         if reader == "ifupdown2":  # as its postinst does
             (overlay.root / "usr/share/ifupdown2/ifupdown2").chmod(0o755)
         if reader == "ifupdown-ng":  # Debian 13 has it beside ifupdown, as ifup-ng and so on
@@ -194,6 +197,7 @@ def test_the_reader_says_what_ifup_makes(server: Server, case: str) -> None:
 
 def test_ifup_has_dhcp_lose(server: Server) -> None:
     """Without rendering the default by DHCP wins; the case above shows it gone."""
-    server.write(read_tree(HERE / "ifupdown/dhcp/before"))
+    case = "use-dhcp" if server.reader == "ifupdown-ng" else "dhcp"
+    server.write(read_tree(HERE / "ifupdown" / case / "before"))
     server.up()
     assert "eth0" in [link for link, _, _ in server.found()]

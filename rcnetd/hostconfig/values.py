@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rcnetd.basic.dataclass import dataclass, replace
+from rcnetd.hostconfig.renderers.keyfile_profile import canonical
 from rcnetd.hostconfig.renderers.model import CannotPersist
 
 MAX_VALUES = 5000  # in one file; more only by aliases that multiply
@@ -29,7 +30,7 @@ _ADDRESSING = re.compile(
 )
 _BLOCK = re.compile(r"\[(Address|Route|Neighbor|NextHop|RoutingPolicyRule|IPv6AddressLabel)\]")
 _HEADER = ("version", "renderer")  # netplan's; it drops what is the default
-_NUMBERED = re.compile(r"(route|address|routing-rule)(\d+)(_options)?")
+_NUMBERED = re.compile(r"(routes?|address(?:es)?|routing-rule)(\d+)(_options)?")
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,18 @@ def _reader(path: str) -> Any:
         return _read_stanza
     if re.search(r"/(route6?|rule6?)-[^/]*$", path):
         return lambda said: (None, "line", " ".join(said.split()))
+    if "/NetworkManager/" in path:
+        return _read_keyfile
     return _read_assignment
+
+
+def _read_keyfile(said: str) -> tuple[str | None, str, str]:
+    """NetworkManager takes several forms of a key and of its value, and writes one."""
+    section, key, value = _read_assignment(said)
+    if section is None:
+        key, value = canonical(said.partition("=")[0].strip(), said.partition("=")[2].strip())
+        key = "routing-rule" if _NUMBERED.fullmatch(key) else key
+    return section, key, value
 
 
 def _read_assignment(said: str) -> tuple[str | None, str, str]:
@@ -220,6 +232,7 @@ def _restore_lines(path: str, texts: Sequence[str]) -> str | None:
     survivors = edits.surviving(found)
     only_comments = _has_lost_only_comments(edits.ours, found)
     missing = edits.missing(found, lost_only_comments=only_comments)
+    survivors = _without_needed_methods(survivors, found)
     if not survivors and not missing:
         return texts[2]
     new_sections = {line.section for line in ours} - {line.section for line in before}
@@ -230,6 +243,16 @@ def _restore_lines(path: str, texts: Sequence[str]) -> str | None:
     if all(line.value is None and not line.opens for line in kept):
         return None
     return "".join(line.text for line in kept)
+
+
+def _without_needed_methods(survivors: Counter[Value], now: Counter[Value]) -> Counter[Value]:
+    """Our values that can go: a keyfile's section needs its `method` while it has other values."""
+    filled = {value.section for value in now - survivors}
+    return Counter({
+        value: count
+        for value, count in survivors.items()
+        if value.key != "method" or value.section not in filled
+    })  # fmt: skip
 
 
 def _values(lines: Sequence[Line]) -> Counter[Value]:

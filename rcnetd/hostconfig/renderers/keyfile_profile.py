@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from posixpath import basename
 from typing import Union
 from uuid import UUID, uuid3
@@ -282,6 +282,26 @@ class Profile:
         found = [(match, last[key]) for key in last if (match := pattern.fullmatch(key))]
         found.sort(key=lambda item: (int(item[0][1] or -1), item[1].key))
         return [entry for _, entry in found]
+
+
+def canonical(key: str, value: str) -> tuple[str, str]:
+    """The key without its number and the value as NetworkManager itself writes them."""
+    for pattern, name in ((_ROUTE_KEY, "route"), (_ADDRESS_KEY, "address")):
+        if pattern.fullmatch(key.removesuffix("_options")):
+            if key.endswith("_options"):
+                return f"{name}_options", ",".join(sorted(value.split(",")))
+            fields = _fields(value, "ipv6" if ":" in value else "ipv4")
+            return name, _text(fields) if fields else value
+    return key, value
+
+
+def _text(fields: Fields) -> str:
+    """Write the fields; a metric needs a gateway before it, and 0.0.0.0 stands for none."""
+    gateway = fields.gateway
+    if fields.metric is not None and gateway is None:
+        gateway = ip_address(bytes(fields.address.max_prefixlen // 8))
+    words = [f"{fields.address}/{fields.prefix}", gateway, fields.metric]
+    return ",".join(str(word) for word in words if word is not None)
 
 
 def _fields(value: str, section: str) -> Fields | None:

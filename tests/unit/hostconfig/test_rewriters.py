@@ -31,7 +31,18 @@ POLICIES = tuple(PublicInterface)
 
 CASES = {
     Backend.NETPLAN: ("by-mac", "cloud-init", "nova-agent", "public-routes", "several-files"),
-    Backend.NETWORK_MANAGER: ("cloud-init", "dhcp", "nmcli", "priorities", "public-routes"),
+    Backend.NETWORK_MANAGER: (
+        "cloud-init",
+        "dhcp",
+        "gateways",
+        "hand-written",
+        "legacy",
+        "nmcli",
+        "no-ipv4-section",
+        "priorities",
+        "public-routes",
+        "vendor",
+    ),
     Backend.NETWORKD: ("cloud-init", "hand-written", "public-routes"),
     Backend.IFCFG: ("cloud-init", "global-gateway", "nova-agent"),
     Backend.IFUPDOWN: ("cloud-init", "commands", "nova-agent"),
@@ -49,7 +60,7 @@ class Host:
     def __init__(self, place: Path, backend: Backend, case: str) -> None:
         self.root, self._backend = place / "root", backend
         shutil.copytree(HERE / backend.value.replace("-", "_") / case / "before", self.root)
-        for path in self.root.rglob("etc/NetworkManager/system-connections/*"):
+        for path in self.root.rglob("NetworkManager/system-connections/*"):
             path.chmod(0o600)  # else NetworkManager does not read it
         self._host = HostConfig(self.root, place / "state")
 

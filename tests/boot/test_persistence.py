@@ -73,6 +73,13 @@ def public_is_on(guest: Guest) -> bool:
     return has_address
 
 
+def rewrite(guest: Guest, contents: dict[str, tuple[int, bytes]]) -> None:
+    """Another agent writes each file as it was before rcnetd."""
+    for name, (_, data) in contents.items():
+        (guest.root / "var/tmp/agent").write_bytes(data)
+        guest.run("cp", "/var/tmp/agent", f"/{CONFIGURATIONS[guest.manager]}/{name}")
+
+
 @pytest.mark.parametrize(("release", "manager", "policy"), CASES)
 def test_the_route_outlives_rcnetd(
     make_guest: MakeGuest, deb: Path, release: str, manager: str, policy: str
@@ -88,6 +95,8 @@ def test_the_route_outlives_rcnetd(
         persisted = files(guest)
         assert "nothing to write" in guest.run("rcnetctl", "persist")
         assert persisted == files(guest)
+        rewrite(guest, before)
+        guest.until(lambda: persisted == files(guest))
         guest.run("dpkg", "--remove", "rcnetd")
     assert before != persisted
 

@@ -14,13 +14,30 @@ REJECTED: dict[tuple[str, str, str], str] = {
     ("netplan-networkd", "bullseye", case): "netplan 0.101 has '0.0.0.0/0', no 'default'"
     for case in ("cloud-init", "no-ipv6-default", "several-files")
 }
+REJECTED[("netplan-networkd", "bullseye", "ways")] = "netplan 0.101 wants 'via' in every route"
+REJECTED.update(
+    (
+        ("netplan-networkd", release, "damaged-neighbour"),
+        "netplan before 1.2 rejects all files then",
+    )
+    for release in ("bullseye", "bookworm", "trixie")
+)
 # Trees whose links a consumer gives up on at some point, not always the same: consumer, tree.
 UNSTABLE = {
+    ("netplan-networkd", "servicenet-vlan"): "this kernel may lack VLANs",
     ("networkd", "ways"): "networkd gives eth0 up at a route whose gateway is not reachable",
 }
 # Trees after which a boot is wrong: consumer, release (all: ""), tree and policy.
 WRONG: dict[tuple[str, str, str, str], str] = {
-    ("netplan-networkd", "", "globs", "down"): "the next definition that matches eth0 takes it",
+    **{
+        (
+            "netplan-networkd",
+            "bullseye",
+            case,
+            "down",
+        ): "netplan 0.101 has no 'activation-mode'; the check before writing refuses it"
+        for case in ("globs", "shadowed-glob")
+    },
     **{
         (
             "networkd",

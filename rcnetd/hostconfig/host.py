@@ -248,7 +248,7 @@ class HostConfig:
                     Write(located.enter_context(self._locate(path)), new, present[path])
                     for path, new in contents.items()
                 ]
-                transaction.apply(self._files, writes)
+                transaction.apply(self._files, _once(writes))
         except BaseException:
             for directory in reversed(made):
                 with contextlib.suppress(OSError):
@@ -277,3 +277,16 @@ def _put_back_later(removed: dict[str, Any]) -> dict[str, Any]:
         "links": tuple(removed["links"]),
         "boot_id": str(removed.get("boot_id", "")),
     }
+
+
+def _once(writes: Sequence[Write]) -> list[Write]:
+    """Return each file's change once: a file may have several names, by links."""
+    by_path: dict[str, Write] = {}
+    for write in writes:
+        other = by_path.setdefault(write.place.path, write)
+        if other.new != write.new:
+            raise CannotPersist(
+                f"'{write.place.path}' has two names, whose edits differ; remove one of the links;"
+                " nothing is written"
+            )
+    return list(by_path.values())

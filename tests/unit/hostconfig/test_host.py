@@ -137,6 +137,21 @@ def test_a_link_stays_a_link(root: Path, host: HostConfig) -> None:
     assert before == tree(root)
 
 
+def test_a_file_of_two_names_is_written_once(root: Path, host: HostConfig) -> None:
+    """netplan reads it twice, so both are edited; the edits are the same ones."""
+    (root / "etc/netplan/c.yaml").symlink_to("a.yaml")
+    same = {A: Change(b"#rcnetd# a\n"), "/etc/netplan/c.yaml": Change(b"#rcnetd# a\n")}
+    host.write(host.read(PATTERN), same, nothing)
+    assert (root / "etc/netplan/c.yaml").is_symlink()
+    assert (root / A[1:]).read_text() == "#rcnetd# a\n"
+    host.revert()
+    assert (root / A[1:]).read_text() == "a\n"
+    other = {**same, "/etc/netplan/c.yaml": Change(b"#rcnetd# b\n")}
+    with pytest.raises(CannotPersist, match=r"a\.yaml' has two names"):
+        host.write(host.read(PATTERN), other, nothing)
+    assert (root / A[1:]).read_text() == "a\n"
+
+
 def test_reads_what_can_be_read(root: Path, host: HostConfig) -> None:
     """A mask is an empty file, a broken link none; a pipe is refused."""
     (root / "etc/netplan/mask.yaml").symlink_to("/dev/null")

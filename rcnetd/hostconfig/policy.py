@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from difflib import unified_diff
-from fnmatch import fnmatchcase
 from ipaddress import IPv4Address
 
 from rcnetd.core.model import Address, Link, Network
@@ -28,6 +27,7 @@ from rcnetd.hostconfig.renderers.model import (
     Tree,
 )
 from rcnetd.hostconfig.renderers.registry import Renderer
+from rcnetd.hostconfig.renderers.rendering import fits
 from rcnetd.hostconfig.undo import RevertRecord
 
 OWN, MOVED = "/etc/netplan/zz-rcnetd.yaml", "/etc/netplan/zz-netplan-set.yaml"
@@ -86,14 +86,15 @@ def target(
     Public are the link that the metadata names and the links to which *original*, the files without
     our edits, gives a default route.
     """
-    found = renderer.read_defaults(original)
+    links = {link.ifindex: _host_link(link, network.addresses) for link in network.links}
+    found = renderer.defaults(original, tuple(links.values()))
     public = tuple(
-        _host_link(link, network.addresses)
-        for link in network.links
-        if link.ifindex != servicenet.link.ifindex
+        link
+        for ifindex, link in links.items()
+        if ifindex != servicenet.link.ifindex
         and (
             (link.mac and link.mac == metadata.public_mac)
-            or any(_is_of(default, link) for default in found)
+            or any(fits(default.link, link) for default in found)
         )
     )
     return Target(
@@ -112,7 +113,8 @@ def changes(tree: Tree, original: Tree, renderer: Renderer, wanted: Target) -> C
 
     Where that boot would come up so by itself, our edits are taken back.
     """
-    if _is_so_already(renderer.read_defaults(original), wanted):
+    links = (wanted.servicenet, *wanted.public)
+    if _is_so_already(renderer.defaults(original, links), wanted):
         return difference(tree, original)
     if _same_content(original, RevertRecord().without_ours(tree)):
         return renderer.render(
@@ -153,7 +155,7 @@ def _is_so_already(defaults: list[DefaultRoute], wanted: Target) -> bool:
     return (
         bool(defaults)
         and all(
-            default.gateway == wanted.gateway and _names(default.link, wanted.servicenet)
+            default.gateway == wanted.gateway and fits(default.link, wanted.servicenet)
             for default in defaults
         )
         and (wanted.policy, wanted.public_ipv6) == (PublicInterface.NO_DEFAULT, PublicIPv6.KEEP)
@@ -164,14 +166,6 @@ def _is_so_already(defaults: list[DefaultRoute], wanted: Target) -> bool:
 def _host_link(link: Link, addresses: tuple[Address, ...]) -> HostLink:
     own = tuple(entry.interface for entry in addresses if entry.ifindex == link.ifindex)
     return HostLink(link.name, link.mac or None, own, link.kind)
-
-
-def _is_of(default: DefaultRoute, link: Link) -> bool:
-    return _names(default.link, HostLink(link.name, link.mac or None))
-
-
-def _names(word: str, nic: HostLink) -> bool:
-    return word == nic.mac or fnmatchcase(nic.name, word)
 
 
 def diff(path: str, before: bytes | None, after: bytes | None) -> Iterator[str]:

@@ -110,7 +110,7 @@ def _netplan(tree: Tree, target: Target) -> list[str]:
         units = _made(root, "run/systemd/network/*.network")
         profiles = _made(root, "run/NetworkManager/system-connections/*")
     links = (target.servicenet, *target.public)
-    defaults = networkd.read_defaults(units, links) + network_manager.read_defaults(profiles)
+    defaults = networkd.read_defaults_of(units, links) + network_manager.read_defaults(profiles)
     _require_winner(defaults, target)
     return [
         f"netplan skips what it cannot read: {found[0]}"

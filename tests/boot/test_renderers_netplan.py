@@ -14,7 +14,7 @@ from rcnetd.core.settings import PublicInterface
 from rcnetd.hostconfig.renderers import network_manager, networkd
 from rcnetd.hostconfig.renderers.marked_edits import applied
 from rcnetd.hostconfig.renderers.model import DefaultRoute, HostLink, Tree
-from rcnetd.hostconfig.renderers.netplan import read_defaults, render
+from rcnetd.hostconfig.renderers.netplan import read_defaults_of, render
 from rcnetd.hostconfig.renderers.rendering import fits
 from rcnetd.hostconfig.verify import NETPLAN
 from tests.boot.conftest import disk
@@ -45,7 +45,7 @@ class Netplan:
         place.mkdir(exist_ok=True)
         chroot(self._root, self._generate, "--root-dir", f"/{PLACE}")
         made = read_tree(place)
-        found = networkd.read_defaults(_below(made, "/run/systemd/network/"), links)
+        found = networkd.read_defaults_of(_below(made, "/run/systemd/network/"), links)
         found += network_manager.read_defaults(_below(made, "/run/NetworkManager/"))
         return list(dict.fromkeys(found))
 
@@ -81,7 +81,7 @@ def test_netplan_makes_what_is_rendered(netplan: Netplan, case: str) -> None:
     except AssertionError as error:
         pytest.skip(f"this release's netplan rejects the tree as it was: {error}")
     # NetworkManager's metrics are others, where none is said.
-    known = {default.gateway for default in read_defaults(before, links)}
+    known = {default.gateway for default in read_defaults_of(before, links)}
     assert known == {default.gateway for default in found}
 
     for policy in PublicInterface:

@@ -63,12 +63,17 @@ def render(tree: Tree, target: Target) -> Changes:
         for path, change in changes(tree, kept, ours).items()
     }
     links = (target.servicenet, *target.public)
-    defaults = read_defaults(applied(tree, made), links)
+    defaults = read_defaults_of(applied(tree, made), links)
     require_no_other_winner(defaults, target.servicenet.name, target)
     return made
 
 
-def read_defaults(tree: Tree, links: Sequence[HostLink] = ()) -> list[DefaultRoute]:
+def read_defaults(tree: Tree) -> list[DefaultRoute]:
+    """Return the IPv4 default routes of all definitions, in effect or not."""
+    return read_defaults_of(tree, ())
+
+
+def read_defaults_of(tree: Tree, links: Sequence[HostLink]) -> list[DefaultRoute]:
     """Return the IPv4 default routes: what *links* get, and what other definitions would set."""
     found = {path: Document(path, file.data, as_is=True) for path, file in visible(tree).items()}
     return list(read(found).defaults(links))

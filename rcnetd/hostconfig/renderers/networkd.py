@@ -65,12 +65,17 @@ def render(tree: Tree, target: Target) -> Changes:
     made = changes(tree, kept, ours)
     links = (target.servicenet, *target.public)
     require_no_other_winner(
-        read_defaults(applied(tree, made), links), target.servicenet.name, target
+        read_defaults_of(applied(tree, made), links), target.servicenet.name, target
     )
     return made
 
 
-def read_defaults(tree: Tree, links: Sequence[HostLink] = ()) -> list[DefaultRoute]:
+def read_defaults(tree: Tree) -> list[DefaultRoute]:
+    """Return the IPv4 default routes of all files, in effect or not."""
+    return read_defaults_of(tree, ())
+
+
+def read_defaults_of(tree: Tree, links: Sequence[HostLink]) -> list[DefaultRoute]:
     """Return the IPv4 default routes: what *links* get, and what the other files would set."""
     return list(_read_as_is(tree).defaults(links))
 

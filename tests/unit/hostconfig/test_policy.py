@@ -22,7 +22,7 @@ from rcnetd.hostconfig.policy import (
 )
 from rcnetd.hostconfig.renderers.marked_edits import applied
 from rcnetd.hostconfig.renderers.model import CannotPersist, File
-from rcnetd.hostconfig.renderers.netplan import PATTERNS, read_defaults, render
+from rcnetd.hostconfig.renderers.netplan import PATTERNS, read_defaults, read_defaults_of, render
 from rcnetd.hostconfig.renderers.registry import Renderer
 from rcnetd.hostconfig.undo import RevertRecord
 
@@ -39,7 +39,7 @@ NETWORK = Network(
     defaults=(OURS,),
     lookups=((OUTSIDE, RouteLookup(0, 3, GATEWAY, METRIC, PROTOCOL)),),
 )
-NETPLAN = Renderer(Backend.NETPLAN, PATTERNS, render, read_defaults)
+NETPLAN = Renderer(Backend.NETPLAN, PATTERNS, render, read_defaults, None, read_defaults_of)
 FILE = "/etc/netplan/a.yaml"
 PLAIN = "network: {ethernets: {eth1: {addresses: [10.180.1.2/19]}}}"
 
@@ -111,6 +111,11 @@ def test_refuses_a_gateway_that_is_none() -> None:
         ("network: {ethernets: {eth0: {gateway4: 203.0.113.1}}}", None, ["eth0"]),
         ("network: {ethernets: {eth1: {gateway4: 203.0.113.1}}}", None, []),
         ("network: {ethernets: {a: {match: {name: 'eth?'}, dhcp4: true}}}", None, ["eth0"]),
+        (
+            "network: {ethernets: {z: {match: {name: 'eth?'}, dhcp4: true}, eth0: {}}}",
+            None,
+            [],
+        ),
     ],
 )
 def test_the_public_links_are_found(text: str, mac: str | None, public: list[str]) -> None:

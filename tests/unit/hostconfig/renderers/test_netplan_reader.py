@@ -7,7 +7,7 @@ import pytest
 from rcnetd.basic.dataclass import replace
 from rcnetd.hostconfig.renderers.marked_edits import Document
 from rcnetd.hostconfig.renderers.model import DefaultRoute, File, HostLink
-from rcnetd.hostconfig.renderers.netplan import read_defaults
+from rcnetd.hostconfig.renderers.netplan import read_defaults, read_defaults_of
 from rcnetd.hostconfig.renderers.netplan_reader import Configuration, read
 from tests.support.trees import PUBLIC, SERVICENET
 
@@ -70,7 +70,7 @@ def test_only_the_definitions_in_use_count() -> None:
         "network: {ethernets: {a: {match: {name: eth*}, gateway4: 192.0.2.1},"
         " eth0: {gateway4: 192.0.2.2}, eth9: {gateway4: 192.0.2.3}, zz9: {gateway4: 192.0.2.4}}}"
     )
-    found = read_defaults({FILE: File(text.encode())}, (PUBLIC, SERVICENET, HostLink("x")))
+    found = read_defaults_of({FILE: File(text.encode())}, (PUBLIC, SERVICENET, HostLink("x")))
     gateways = [(one.link, str(one.gateway)) for one in found]
     assert [
         ("eth0", "192.0.2.1"),

@@ -20,7 +20,7 @@ from rcnetd.hostconfig.renderers.model import (
     Target,
     Tree,
 )
-from rcnetd.hostconfig.renderers.networkd import PATTERNS, read_defaults, render
+from rcnetd.hostconfig.renderers.networkd import PATTERNS, read_defaults, read_defaults_of, render
 from tests.support.properties import check, examples
 from tests.support.trees import GATEWAY, PUBLIC, SERVICENET, cases, check_golden
 
@@ -139,7 +139,7 @@ def test_a_file_for_both_links_is_copied_for_servicenet() -> None:
     assert ["[Match]", "Name=eth1", "", "[Network]", "LLDP=yes", ""] == lines[1:7]
     assert b"10.180.0." not in copy
     after = applied(tree(b=text), made)
-    assert [DefaultRoute("eth1", GATEWAY, METRIC)] == read_defaults(after, (SERVICENET, PUBLIC))
+    assert [DefaultRoute("eth1", GATEWAY, METRIC)] == read_defaults_of(after, (SERVICENET, PUBLIC))
 
 
 def test_a_losing_default_that_leads_nowhere_stays() -> None:

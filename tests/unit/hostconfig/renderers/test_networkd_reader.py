@@ -8,7 +8,7 @@ import pytest
 
 from rcnetd.hostconfig.renderers.marked_edits import Document
 from rcnetd.hostconfig.renderers.model import File, HostLink, Tree
-from rcnetd.hostconfig.renderers.networkd import read_defaults
+from rcnetd.hostconfig.renderers.networkd import read_defaults, read_defaults_of
 from rcnetd.hostconfig.renderers.networkd_reader import read
 from tests.support.trees import PUBLIC, SERVICENET
 
@@ -110,4 +110,4 @@ def test_only_the_file_in_effect_counts() -> None:
         ("eth0", IPv4Address("203.0.113.1")),
         ("eth2", IPv4Address("203.0.113.1")),
         ("eth9", IPv4Address("203.0.113.3")),
-    ] == [(one.link, one.gateway) for one in read_defaults(files, links)]
+    ] == [(one.link, one.gateway) for one in read_defaults_of(files, links)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rcnetd.basic.chroot_files import Chroot, Location
 from rcnetd.basic.dataclass import dataclass
@@ -42,12 +42,14 @@ def apply(files: Chroot, writes: Sequence[Write]) -> None:
     try:
         for write in writes:
             if write.new is not None:
-                _prepare(write, write.new)
+                with _named(files, write):
+                    _prepare(write, write.new)
         for write in writes:
             _expect(files, write)
         for write in writes:
             _expect(files, write)
-            _replace(write, done)
+            with _named(files, write):
+                _replace(write, done)
         for write in writes:
             write.place.sync_directory()
     except BaseException:
@@ -56,6 +58,16 @@ def apply(files: Chroot, writes: Sequence[Write]) -> None:
         raise
     finally:
         clean_up(write.place for write in writes)
+
+
+@contextlib.contextmanager
+def _named(files: Chroot, write: Write) -> Iterator[None]:
+    """Have an error name the file itself: one from a write has no name, a rename's has another."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = files.shown(write.place.path)
+        raise
 
 
 def clean_up(places: Iterable[Location]) -> None:

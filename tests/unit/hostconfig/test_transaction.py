@@ -63,6 +63,17 @@ def test_all_files_change(tmp_path: Path, writes: list[Write]) -> None:
     assert {"edited": (b"other", 0o640), "new": (b"new", 0o600)} == tree(tmp_path)
 
 
+@pytest.mark.parametrize("call", ["fsync", "link"])
+def test_an_error_names_the_file_itself(
+    tmp_path: Path, writes: list[Write], mocker: MockerFixture, call: str
+) -> None:
+    """A write on a full disk has no name, and a link to an immutable file has two."""
+    mocker.patch(f"os.{call}", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(OSError, match="No space left") as caught:
+        apply(writes)
+    assert str(tmp_path / "edited") == caught.value.filename
+
+
 CALLS: list[str] = ["fsync", "link", "fchmod", "open"]
 
 

@@ -220,7 +220,9 @@ def test_an_ipv6_default_that_comes_back_goes_again(cloud: Cloud) -> None:
     daemon = cloud.start("public_ipv6: no-default")
     daemon.until_ready()
     for _ in range(3):
-        server.run(*"ip -6 route add default dev eth0 expires 500 proto ra".split())
+        server.run(
+            "ip", "-6", *["route", "add", "default", "dev", "eth0", "expires", "500", "proto", "ra"]
+        )
         with daemon.told():
             until(lambda: "default" not in server.run("ip", "-6", "route", "show", "default"))
 

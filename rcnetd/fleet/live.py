@@ -34,7 +34,7 @@ class Lines:
             if str(one) not in self._shown:
                 self._print(f"{one}{', asking again' * one.failure.transient}")
         self._shown = {str(one) for one in troubles}
-        if str(progress.counts) != self._counts and collector.has_answers():
+        if progress.counts.total and str(progress.counts) != self._counts:
             self._counts = str(progress.counts)
             self._print(progress.line(now))
 

@@ -27,9 +27,6 @@ class Known:
     def servers(self) -> list[Server]:
         return self.listed
 
-    def has_answers(self) -> bool:
-        return bool(self.listed)
-
     def troubles(self) -> list[Trouble]:
         return [Trouble("c", "DFW", failure) for failure in self.failures]
 

@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _leave_word(paths: Paths, reason: str) -> None:
     """Let `rcnetctl`, and what waits for us, know why we did not begin; unless another runs."""
+    from rcnetd.daemon.metrics import Tally, render
     from rcnetd.daemon.status import startup_failure
     from rcnetd.store.runtime import RuntimeFiles
 
@@ -124,7 +125,10 @@ def _leave_word(paths: Paths, reason: str) -> None:
     with contextlib.suppress(OSError):  # the journal has it
         lock = _lock(paths)
         if lock is not None:
-            RuntimeFiles(paths).status(startup_failure(os.EX_CONFIG, reason, time.monotonic()))
+            now, files = time.monotonic(), RuntimeFiles(paths)
+            content = startup_failure(os.EX_CONFIG, reason, now)
+            files.status(content)
+            files.metrics(render(content, Tally(now), now=now, clock=time.time()))
             os.close(lock)
 
 

@@ -112,6 +112,7 @@ class Reporter:
         self._notifier.stopping(text)
         content = document(snapshot, pid=os.getpid(), answers=answers)
         self._write({**content, "pid": None, "status": text})
+        self._write_metrics(content, snapshot.at)  # why the daemon gave up
 
     def _write_metrics(self, content: dict[str, Any], now: float) -> None:
         self._metrics_at = now

@@ -73,6 +73,7 @@ def test_a_malformed_setting_is_one_line(environ: Path, capfd: pytest.CaptureFix
     status = json.loads((environ / "run" / "status.json").read_text())
     assert 78 == status["exit"]["code"]
     assert lines[0].endswith(status["exit"]["reason"])
+    assert "\nrcnetd_exit_status 78\n" in (environ / "run" / "rcnetd.prom").read_text()
 
 
 def test_by_hand_nothing_is_left_in_the_services_way(environ: Path) -> None:

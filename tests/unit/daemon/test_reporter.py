@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rcnetd.basic.dataclass import replace
+from rcnetd.core.actions import Stop
 from rcnetd.daemon.notify import Notifier
 from rcnetd.daemon.reporter import MIN_INTERVAL, Reporter
 from rcnetd.store.paths import Paths
@@ -145,3 +146,12 @@ def test_a_reload_and_the_end(reporter: Reporter, paths: Paths, manager: socket.
     text = "\n".join(told(manager))
     assert all(word in text for word in ("RELOADING=1", "READY=1", "STOPPING=1"))
     assert json.loads(paths.status.read_text())["pid"] is None
+
+
+def test_the_metrics_say_why_it_gave_up(reporter: Reporter, paths: Paths) -> None:
+    """An alert depends on it, and nothing is written after the end."""
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
+    book.machine.exit = Stop(69, "FAILED")
+    reporter.stopping(book.machine.snapshot(book.now), {}, "stopping")
+
+    assert "\nrcnetd_exit_status 69\n" in paths.metrics.read_text()

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
 from rcnetd import __version__
+from rcnetd.config import validate
+from rcnetd.config.load import load
+from rcnetd.core.settings import Settings
+from rcnetd.core.states import EXITS
 from rcnetd.ctl import main as cli
 from rcnetd.daemon import main as daemon
+from rcnetd.store.paths import Paths
 from tests.conftest import missing
 from tests.generate import completions
 
 TREE = Path(__file__).parents[2]
 PACKAGING, UNITS = TREE / "packaging", TREE / "systemd"
-README = (TREE / "README.md").read_text(encoding="utf-8")
-
 
 HIDDEN = {"--help", "--host", "--list"}  # how Ansible calls a script inventory
 
@@ -98,27 +101,69 @@ def options(parser: argparse.ArgumentParser) -> set[str]:
     return {option for option in found if option.startswith("--")}
 
 
+def section(name: str, title: str) -> str:
+    """Return one section of a man page's source."""
+    return page(name).partition(f"\n{title}\n{'=' * len(title)}\n")[2].partition("\n====")[0]
+
+
+def exit_codes(name: str) -> set[int]:
+    """Return the exit codes that a man page explains."""
+    return {int(code) for code in re.findall(r"^(\d+)\n    ", section(name, "EXIT STATUS"), re.M)}
+
+
+def epilog_codes(command: str) -> set[int]:
+    """Return the exit codes that a command's help names."""
+    text = (cli.command_parser(command).epilog or "").partition("Exit codes:")[2]
+    return {int(code) for code in re.findall(r"\b\d+\b", text)}
+
+
 def test_man_pages_have_every_option() -> None:
-    """And every exit code that the README has."""
+    """Those of the daemon, of rcnetctl with its commands, and of the fleet."""
     assert all(option in page("rcnetd.8") for option in options(daemon.parser()))
     assert all(option in page("rcnetctl.8") for option in options(completions.parser()))
     fleet = options(cli.command_parser("fleet"))
     assert all(f"\n{option}" in page("rcnetctl-fleet.8") for option in fleet - HIDDEN)
-    for name, title in (("rcnetd.8", "## The daemon"), ("rcnetctl.8", "## rcnetctl")):
-        section = README.partition(f"{title}\n")[2].partition("\n## ")[0]
-        codes = re.findall(r"^\| (\d+) \|", section, re.MULTILINE)
+    emulate = options(cli.command_parser("emulate"))
+    assert all(f"\n{option}" in page("rcnetd-emulator.5") for option in emulate - HIDDEN)
+
+
+def test_man_pages_have_every_exit_code() -> None:
+    """The daemon's are of the core's table; a command's are in its help."""
+    given_up = {code for code, _ in EXITS.values()}
+
+    assert {0, 1, os.EX_CONFIG} | given_up == exit_codes("rcnetd.8")
+    pages = {"fleet": "rcnetctl-fleet.8", "emulate": "rcnetd-emulator.5"}
+    for command in cli.COMMANDS:
+        codes = epilog_codes(command)
         assert codes
-        assert all(f"\n{code}\n    " in page(name) for code in codes)
+        assert codes <= exit_codes(pages.get(command, "rcnetctl.8"))
+    summary = cli.EXIT_CODES.partition("exit codes:")[2].partition("'")[0]
+    assert {int(code) for code in re.findall(r"\b\d+\b", summary)} == exit_codes("rcnetctl.8")
 
 
-def test_rcnetd_yaml_5_has_every_key() -> None:
-    """With the defaults that the README has."""
-    block = "region:" + README.partition("```yaml\nregion:")[2].partition("```")[0]
-    keys = []
-    for key, value in yaml.safe_load(block).items():
-        keys += [f"{key}.{inner}" for inner in value] if isinstance(value, dict) else [key]
+def test_rcnetd_yaml_5_has_every_key_and_its_default(tmp_path: Path) -> None:
+    """The defaults of the page, read as a settings file, are the defaults of the program."""
+    entries = re.findall(r"^([a-z_.0-9]+)\n((?:    .*\n)+)", section("rcnetd.yaml.5", "KEYS"), re.M)
+    lines: list[str] = []
+    for key, text in entries:
+        default = re.search(r"Default:\s+\*(.+?)\*\.", text)
+        assert default, key
+        group, _, inner = key.rpartition(".")
+        if group and f"{group}:" not in lines:
+            lines.append(f"{group}:")
+        lines.append(f"{'  ' if group else ''}{inner}: {default[1]}")
+    path = tmp_path / "rcnetd.yaml"
+    path.write_text("\n".join(lines) + "\n")
 
-    assert keys == re.findall(r"^([a-z_.0-9]+)\n    ", page("rcnetd.yaml.5"), re.MULTILINE)
+    assert Settings() == load([path], environ={})
+    assert list(validate.READERS) == [key for key, _ in entries]
+
+
+def test_man_pages_name_every_file() -> None:
+    """All that the daemon and rcnetctl write."""
+    files = section("rcnetd.8", "FILES") + section("rcnetctl.8", "FILES")
+    for path in Paths.from_environ({}).bound_to_this_machine:
+        assert str(path) in files
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGING / "man").glob("*.rst")), ids=lambda p: p.stem)

@@ -42,7 +42,7 @@ def test_one_version() -> None:
         *re.findall(r"^Version: +(\S+)", spec, re.MULTILINE),
         *re.findall(r"> - (\S+)-1$", spec, re.MULTILINE)[:1],
         *re.findall(r"^rcnetd \((\S+)\)", deb, re.MULTILINE)[:1],
-        *re.findall(r"^## (\S+)", (TREE / "CHANGELOG.md").read_text(), re.MULTILINE)[:1],
+        *re.findall(r"^## \[(\d\S*)\]", (TREE / "CHANGELOG.md").read_text(), re.MULTILINE)[:1],
     }
     assert {__version__} == versions
 

@@ -154,7 +154,7 @@ RESULTS: dict[tuple[str, str, str], bool] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note how the boots of the README's table went."""
+    """Note how the boots of the table in tests/boot/README.md went."""
     if report.when == "call":
         for key, value in report.user_properties:
             if key == "boot":

@@ -1,4 +1,4 @@
-"""The README's table of boots: written by a whole run of `tests/run boot`."""
+"""The table of boots in README.md beside this: written by a complete run of `tests/run boot`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.boot.guest import MANAGERS
 from tests.boot.test_boot import ANYWHERE, DOWN, NEWEST, RPM, SCENARIOS
 from tests.boot.trees import RELEASES
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- boots: made by tests/run boot -->\n", "<!-- end of boots -->\n"
 NAMES = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13"}
 TITLES = {
@@ -44,12 +44,12 @@ def table(results: dict[Boot, bool]) -> str:
 
 
 def in_readme(text: str) -> str:
-    """What stands between the markers of *text*."""
+    """Return the part of *text* between the markers."""
     return text.partition(BEGIN)[2].partition(END)[0]
 
 
 def write(results: dict[Boot, bool]) -> None:
-    """Put the table into the README, if the run was a whole one."""
+    """Put the table into the README if the run was complete."""
     if set(PLANNED) <= results.keys():
         text = README.read_text(encoding="utf-8")
         README.write_text(text.replace(in_readme(text), table(results)), encoding="utf-8")

@@ -293,7 +293,7 @@ SCENARIOS: dict[str, Callable[[Guest], None]] = {
     "the clock is in 1980": clock_in_1980,
     "the clock is in 2040": clock_in_2040,
 }
-# Of the table in the README: what has a test of its own below.
+# The table in tests/boot/README.md: what has a test of its own below.
 DOWN, RPM = "the API is down for the first minute", "the API answers at once; from the RPM"
 Note = Callable[[str, object], None]
 METRICS = {"the old default is at metric 100": 100}

@@ -1,6 +1,7 @@
-"""Draws the state diagram from the table.
+"""Draws the state diagram of rcnetd/ARCHITECTURE.md from the table of states.
 
-`python -m tests.generate.diagram --write` puts it there.
+`python -m tests.generate.diagram --write` updates it. A transition that many states share is a row
+of the table below the picture and not an arrow: fifty arrows are no picture.
 """
 
 from __future__ import annotations
@@ -12,47 +13,82 @@ from rcnetd.core.states import EXITS, READY_STATES, TRANSITIONS, Condition, Stat
 
 PAGE = Path(__file__).parents[2] / "rcnetd" / "ARCHITECTURE.md"
 BEGIN, END = "<!-- diagram: made by tests/generate/diagram.py -->\n", "<!-- end of diagram -->\n"
-# What most waiting states have besides; the picture shows the way, a sentence says these.
-EVERYWHERE = {
-    Condition.SERVICENET_MISSING: "back to waiting for ServiceNet",
-    Condition.UNMANAGED: "no more guarding",
-    Condition.UNPROCESSABLE: "exit 76",
-    Condition.FAILED_BEFORE_ROUTE: "exit 69",
-    Condition.DEPLOY_TIMED_OUT: "exit 75",
-}
+MANY = 4  # so many states share a transition that is not drawn
+FIRST = State.WAITING_FOR_SERVICENET
+SOURCES: dict[tuple[Condition, State], list[State]] = {}
+for _state, _transitions in TRANSITIONS.items():
+    for _transition in _transitions:
+        SOURCES.setdefault(_transition, []).append(_state)
 
 
-def mermaid() -> str:
-    """The table as a Mermaid state diagram, without what most states have, and that in words."""
+def diagram() -> str:
+    """Return the picture, and the transitions that it leaves out."""
+    return f"{_picture()}\n{_shared()}"
+
+
+def _is_shared(condition: Condition, target: State) -> bool:
+    return len(SOURCES[condition, target]) >= MANY
+
+
+def _drawn(condition: Condition, target: State) -> list[State]:
+    """Return the states from which an arrow is drawn: at least one leads to every state."""
+    sources = SOURCES[condition, target]
+    if not _is_shared(condition, target):
+        return sources
+    reached = target is FIRST or any(
+        to is target and not _is_shared(why, to) for why, to in SOURCES
+    )
+    return [] if reached else sources[:1]
+
+
+def _picture() -> str:
     lines = ["```mermaid", "stateDiagram-v2", "    direction TB"]
     lines += [f'    state "{state.value.replace(":", ",")}" as {state.name}' for state in State]
-    lines.append(f"    [*] --> {State.WAITING_FOR_SERVICENET.name}")
+    lines.append(f"    [*] --> {FIRST.name}")
     for state, transitions in TRANSITIONS.items():
         for condition, target in transitions:
-            first = (State.WAITING_FOR_FEATURES, Condition.UNMANAGED)
-            if condition in EVERYWHERE and (state, condition) != first:
-                continue
-            code = f" / exit {EXITS[condition][0]}" if target is State.STOPPED else ""
-            lines.append(f"    {state.name} --> {target.name}: {condition.value}{code}")
+            if state in _drawn(condition, target):
+                exit_code = f" / exit {EXITS[condition][0]}" if target is State.STOPPED else ""
+                lines.append(f"    {state.name} --> {target.name}: {condition.value}{exit_code}")
     lines += [
         "    classDef ready fill:#dff0d8,stroke:#3c763d,color:#1b3a1c",
         f"    class {','.join(state.name for state in State if state in READY_STATES)} ready",
         "```",
     ]
-    lines += ["", "Where a state waits, this may happen, too:", ""]
-    lines += [f"- {one.value}: {what}" for one, what in EVERYWHERE.items()]
     return "\n".join(lines) + "\n"
 
 
-def in_page(text: str) -> str:
-    """What stands between the markers of *text*."""
+def _shared() -> str:
+    lines = [
+        "Not drawn, because many states share them:",
+        "",
+        "| if | then | in |",
+        "|---|---|---|",
+    ]
+    for (condition, target), sources in SOURCES.items():
+        if _is_shared(condition, target):
+            then = f"`{target.name}`"
+            if target is State.STOPPED:
+                then += f", exit code {EXITS[condition][0]}"
+            names = ", ".join(f"`{state.name}`" for state in sources)
+            lines.append(f"| {condition.value} | {then} | {names} |")
+    return "\n".join(lines) + "\n"
+
+
+def on_page(text: str) -> str:
+    """Return the part of *text* between the markers."""
     return text.partition(BEGIN)[2].partition(END)[0]
+
+
+def write() -> None:
+    """Put the diagram between the markers of the page."""
+    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    PAGE.write_text(before + begin + diagram() + end + after, encoding="utf-8")
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--write"]:
-        before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-        _, after = rest.split(END)
-        PAGE.write_text(f"{before}{BEGIN}{mermaid()}{END}{after}", encoding="utf-8")
+        write()
     else:
-        sys.stdout.write(mermaid())
+        sys.stdout.write(diagram())

@@ -18,15 +18,16 @@ from rcnetd.store.paths import Paths
 from tests.conftest import missing
 from tests.unit.ctl.test_status import content, write
 
-TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+TREE = Path(__file__).parents[2]
+TEXT = (TREE / "README.md").read_text(encoding="utf-8")
 SNIPPETS = dict(re.findall(r"<!-- snippet: (\S+) -->\n```\w+\n(.*?)```", TEXT, re.DOTALL))
 TESTED = {"bake", "cloud-init", "wait", "ansible", "python", "curl"}
 
 
 def test_each_snippet_has_its_test() -> None:
-    """Here, or in tests/boot/test_image.py; what has none says so in the README."""
+    """Here, or in tests/boot/test_image.py; the README marks the one that has none."""
     assert TESTED == SNIPPETS.keys()
-    assert "this one was\nnot run by a test" in TEXT.partition("```hcl")[0]
+    assert "With Packer (untested;" in TEXT.partition("```hcl")[0].splitlines()[-2]
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
         **os.environ,
         "PATH": f"{program.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "RUNTIME_DIRECTORY": str(paths.run),
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(TREE),
         "HOME": str(tmp_path),
     }
 
@@ -117,7 +118,8 @@ def test_waiting_with_curl(environ: dict[str, str]) -> None:
 
 
 def test_the_emulators_answer() -> None:
-    """The body that the README shows is the one that comes."""
-    shown = re.search(r"curl --cacert ca.pem \S+\n +(\{.*\})", TEXT)
+    """The body that rcnetd-emulator(5) shows is the one that is sent."""
+    page = TREE / "packaging/man/rcnetd-emulator.5.rst"
+    shown = re.search(r"curl --cacert ca.pem \S+\n +(\{.*\})", page.read_text(encoding="utf-8"))
     assert shown is not None
     assert {"gateway_ip": "10.180.31.254"} == json.loads(shown[1])

@@ -67,7 +67,7 @@ STARTED = time.monotonic()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note what was shown to work, for the README's table."""
+    """Note what was shown to work, for the table in tests/vm/README.md."""
     if report.when == "call" and report.passed:
         for key, value in report.user_properties:
             if key == "machine":

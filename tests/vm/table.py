@@ -1,10 +1,10 @@
-"""The README's table of machines: written by a whole run of `tests/run vm`."""
+"""The table of machines in README.md beside this: written by a complete run of `tests/run vm`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- machines: made by tests/run vm -->\n", "<!-- end of machines -->\n"
 FIRST = "first boot, the gateway is assigned late"
 API_DEAD = "second boot, the API is dead"
@@ -44,7 +44,7 @@ def in_readme(text: str) -> str:
 
 
 def write(shown: set[Shown], minutes: float) -> None:
-    """Put the table into the README, if the run was a whole one."""
+    """Put the table into the README if the run was complete."""
     text = README.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)

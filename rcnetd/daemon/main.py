@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the daemon; returns its exit code (README, "Exit codes")."""
+    """Run the daemon; return its exit code (rcnetd(8), EXIT STATUS)."""
     args = arguments(sys.argv[1:] if argv is None else argv)
     journal = Journal(os.environ, debug=args.debug)
     paths = Paths.from_environ(os.environ)

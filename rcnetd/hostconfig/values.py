@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rcnetd.basic.dataclass import dataclass, replace
-from rcnetd.hostconfig.renderers.keyfile_profile import canonical
+from rcnetd.hostconfig.renderers.keyfile_fields import canonical
 from rcnetd.hostconfig.renderers.model import CannotPersist
 
 MAX_VALUES = 5000  # in one file; more only by aliases that multiply

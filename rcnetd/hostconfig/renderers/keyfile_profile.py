@@ -2,12 +2,11 @@
 
 NetworkManager 1.42 to 1.58. The tests compare this reader with `nmcli --offline`.
 
-- In addresses and routes `,` `;` and `/` all separate fields. A missing prefix length is 24. A
-  destination with prefix length 0 is a default route, whatever its address.
+- A destination with prefix length 0 is a default route, whatever its address.
 - Routes of every type count, `blackhole` too. `method` does not limit them: they are added with
   `disabled` and `link-local`, and with `never-default`, which only concerns gateways.
 - A switch is `true`, `1`, `false` or `0`; any other word is ignored.
-- White space at the end of a line belongs to the value, and makes an address invalid.
+- Addresses and routes have several forms (keyfile_fields.py).
 """
 
 from __future__ import annotations
@@ -15,21 +14,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from posixpath import basename
-from typing import Union
 from uuid import UUID, uuid3
 
-from rcnetd.basic.dataclass import dataclass
 from rcnetd.hostconfig.renderers.ini_edits import Entry, Section, sections
+from rcnetd.hostconfig.renderers.keyfile_fields import (
+    ADDRESS_KEY,
+    ROUTE_KEY,
+    Address,
+    Fields,
+    parse_address,
+    parse_fields,
+    parse_gateway,
+)
 from rcnetd.hostconfig.renderers.marked_edits import Document
 from rcnetd.hostconfig.renderers.model import HostLink
 
 ETC = "/etc/NetworkManager/system-connections"
 MAX_PRIORITY = 999  # of autoconnect-priority
 DEVICE_METRIC = 100  # of an Ethernet device; no kind of device has less than 50
-
-Address = Union[IPv4Address, IPv6Address]
 
 _ETHERNET = ("ethernet", "802-3-ethernet")
 _VIRTUAL = ("vlan", "bond", "bridge", "team", "macvlan", "dummy", "veth", "ip-tunnel", "vxlan")
@@ -40,26 +43,10 @@ _METHODS_IPV6 = (*_METHODS, "dhcp", "ignore")
 _MAIN_TABLES = (0, 254)
 _UUID_NAMESPACE = UUID("b425e9fb-7598-44b4-9e3b-5a2e3aaa4905")  # libnm's nm_uuid_ns_1
 
-_ROUTE_KEY = re.compile("routes?(0|[1-9][0-9]*)?")
-_ADDRESS_KEY = re.compile("address(?:es)?(0|[1-9][0-9]*)?")
-_FIELDS = re.compile(
-    "(?P<address>[0-9a-fA-F:.%]+)(?:[/;,](?P<prefix>[0-9]*)(?![^/;,]))?"
-    "(?:[/;,](?P<gateway>[0-9a-fA-F:.%]*))?(?:[/;,](?P<metric>[0-9]*))?[/;,]?"
-)
 _OPTION = re.compile(
     "(table|src|from|type|cwnd|initcwnd|initrwnd|lock-[a-z]+|advmss|mtu|onlink|quickack|rto_min"
     r"|scope|tos|weight|window)=[^\s=]*"
 )
-
-
-@dataclass(frozen=True)
-class Fields:
-    """The fields of an address or of a route."""
-
-    address: Address
-    prefix: int
-    gateway: Address | None = None
-    metric: int | None = None
 
 
 class Profile:
@@ -144,7 +131,7 @@ class Profile:
         if method in ("disabled", "link-local") and addresses:
             return f"[ipv4] has an address, which 'method={method}' forbids"
         gateway = (self.get("ipv4", "gateway") or "").strip()
-        if gateway and not (addresses and _address(gateway, "ipv4")):
+        if gateway and not (addresses and parse_address(gateway, "ipv4")):
             return "[ipv4] has an invalid gateway, or a gateway without an address"
         return None
 
@@ -246,15 +233,15 @@ class Profile:
 
     def addresses(self, section: str) -> Iterator[tuple[Entry, Fields]]:
         """The addresses, each with its entry."""
-        for entry in self._numbered(section, _ADDRESS_KEY):
-            fields = _fields(entry.value, section)
+        for entry in self._numbered(section, ADDRESS_KEY):
+            fields = parse_fields(entry.value, section)
             if fields and fields.metric is None:
                 yield entry, fields
 
     def gateways(self, section: str) -> Iterator[tuple[Entry, Address]]:
         """The gateways: `gateway=` before those behind addresses. The first one counts."""
         last = [entry for entry in self.entries(section) if entry.key == "gateway"][-1:]
-        found = [(entry, _gateway(entry.value.strip(), section)) for entry in last]
+        found = [(entry, parse_gateway(entry.value.strip(), section)) for entry in last]
         found += [(entry, fields.gateway) for entry, fields in self.addresses(section)]
         for entry, gateway in found:
             if gateway:
@@ -262,8 +249,8 @@ class Profile:
 
     def default_routes(self, section: str) -> Iterator[tuple[Entry, Fields]]:
         """The default routes of table main among the routes, each with its entry."""
-        for entry in self._numbered(section, _ROUTE_KEY):
-            fields = _fields(entry.value, section)
+        for entry in self._numbered(section, ROUTE_KEY):
+            fields = parse_fields(entry.value, section)
             if fields and fields.prefix == 0 and self._table(section, entry) in _MAIN_TABLES:
                 yield entry, fields
 
@@ -282,53 +269,3 @@ class Profile:
         found = [(match, last[key]) for key in last if (match := pattern.fullmatch(key))]
         found.sort(key=lambda item: (int(item[0][1] or -1), item[1].key))
         return [entry for _, entry in found]
-
-
-def canonical(key: str, value: str) -> tuple[str, str]:
-    """The key without its number and the value as NetworkManager itself writes them."""
-    for pattern, name in ((_ROUTE_KEY, "route"), (_ADDRESS_KEY, "address")):
-        if pattern.fullmatch(key.removesuffix("_options")):
-            if key.endswith("_options"):
-                return f"{name}_options", ",".join(sorted(value.split(",")))
-            fields = _fields(value, "ipv6" if ":" in value else "ipv4")
-            return name, _text(fields) if fields else value
-    return key, value
-
-
-def _text(fields: Fields) -> str:
-    """Write the fields; a metric needs a gateway before it, and 0.0.0.0 stands for none."""
-    gateway = fields.gateway
-    if fields.metric is not None and gateway is None:
-        gateway = ip_address(bytes(fields.address.max_prefixlen // 8))
-    words = [f"{fields.address}/{fields.prefix}", gateway, fields.metric]
-    return ",".join(str(word) for word in words if word is not None)
-
-
-def _fields(value: str, section: str) -> Fields | None:
-    """Split an address or a route; None for one that NetworkManager ignores."""
-    match = _FIELDS.fullmatch(value)
-    address = _address(match["address"], section) if match else None
-    if not match or not address:
-        return None
-    prefix = int(match["prefix"] or address.max_prefixlen + 1)
-    if prefix > address.max_prefixlen:
-        prefix = 24 if address.version == 4 else 64
-    text, metric = match["gateway"], match["metric"]
-    if text and not _address(text, section):
-        if address.version == 4 or metric or not text.isdecimal():
-            return None
-        metric = text  # `::/0,5`, as an old writer had it
-    return Fields(address, prefix, _gateway(text, section), int(metric) if metric else None)
-
-
-def _gateway(text: str | None, section: str) -> Address | None:
-    """A gateway; `0.0.0.0` and `::` stand for none."""
-    address = _address(text or "", section)
-    return None if address is None or address.is_unspecified else address
-
-
-def _address(text: str, section: str) -> Address | None:
-    try:
-        return IPv4Address(text) if section == "ipv4" else IPv6Address(text)
-    except ValueError:
-        return None

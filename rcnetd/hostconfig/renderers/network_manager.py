@@ -33,6 +33,7 @@ from posixpath import basename, dirname
 from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface, PublicIPv6
 from rcnetd.hostconfig.renderers.ini_edits import Entry
+from rcnetd.hostconfig.renderers.keyfile_fields import Address, Fields
 from rcnetd.hostconfig.renderers.keyfile_loader import (
     CONFIGURATION,
     DIRECTORIES,
@@ -45,7 +46,7 @@ from rcnetd.hostconfig.renderers.keyfile_loader import (
     is_read,
     load,
 )
-from rcnetd.hostconfig.renderers.keyfile_profile import ETC, MAX_PRIORITY, Address, Fields, Profile
+from rcnetd.hostconfig.renderers.keyfile_profile import ETC, MAX_PRIORITY, Profile
 from rcnetd.hostconfig.renderers.marked_edits import (
     BEGIN,
     END,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcnetd.hostconfig.renderers.keyfile_profile import Profile, canonical
+from rcnetd.hostconfig.renderers.keyfile_profile import Profile
 from rcnetd.hostconfig.renderers.marked_edits import Document
 from rcnetd.hostconfig.renderers.model import HostLink
 from tests.conftest import missing
@@ -205,25 +205,6 @@ def test_links(lines: str, expected: list[str]) -> None:
 def test_metric(value: str, expected: int) -> None:
     """Without a valid one it is the device's."""
     assert profile(f"{HEAD}{MANUAL}route-metric={value}\n").metric == expected
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("route1=10.0.0.0/8,192.0.2.1", ("route", "10.0.0.0/8,192.0.2.1")),
-        ("routes2=0.0.0.0;0;192.0.2.1;0;", ("route", "0.0.0.0/0,192.0.2.1,0")),
-        ("route=0.0.0.0/0,,5", ("route", "0.0.0.0/0,0.0.0.0,5")),
-        ("route3=::/0,5", ("route", "::/0,::,5")),
-        ("routes2_options=table=7,mtu=1400", ("route_options", "mtu=1400,table=7")),
-        ("addresses1=192.0.2.2;24;192.0.2.1;", ("address", "192.0.2.2/24,192.0.2.1")),
-        ("address1=x", ("address", "x")),
-        ("gateway=192.0.2.1", ("gateway", "192.0.2.1")),
-    ],
-)
-def test_one_form_of_each_value(line: str, expected: tuple[str, str]) -> None:
-    """NetworkManager reads several, and writes this one."""
-    key, _, value = line.partition("=")
-    assert canonical(key, value) == expected
 
 
 # As NetworkManager has it

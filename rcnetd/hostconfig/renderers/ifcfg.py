@@ -60,7 +60,7 @@ PATTERNS = (
 # What the plugin takes for a backup (utils_should_ignore_file); it reads `.rpmsave`.
 _IGNORED = re.compile(r".(~|\.(bak|orig|rej|rpmnew|augnew|augtmp))$|;[0-9a-f]{8}$", re.IGNORECASE)
 _GATEWAY = re.compile(r"GATEWAY[0-9]*")
-_DNS = re.compile(r"DNS([0-9]+)")
+_DNS = re.compile(r"DNS([0-9]{1,5})")
 _CONTROLLERS = ("MASTER", "TEAM_MASTER", "BRIDGE")
 _ALL = IPv4Network("0.0.0.0/0")
 

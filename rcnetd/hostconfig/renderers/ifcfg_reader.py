@@ -7,6 +7,7 @@ in nms-ifcfg-rh-reader.c does.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -113,7 +114,7 @@ def _flag(values: _Values, key: str, *, default: bool) -> bool:
 
 def _metric(values: _Values) -> int:
     text = values.get("IPV4_ROUTE_METRIC", "")
-    return int(text) if text.isdigit() else _METRIC
+    return int(text) if re.fullmatch("[0-9]{1,10}", text) else _METRIC
 
 
 def _text(tree: Tree, path: str) -> str:

@@ -15,11 +15,11 @@ from rcnetd.basic.dataclass import dataclass
 
 Address = Union[IPv4Address, IPv6Address]
 
-ROUTE_KEY = re.compile("routes?(0|[1-9][0-9]*)?")
-ADDRESS_KEY = re.compile("address(?:es)?(0|[1-9][0-9]*)?")
+ROUTE_KEY = re.compile("routes?(0|[1-9][0-9]{0,9})?")
+ADDRESS_KEY = re.compile("address(?:es)?(0|[1-9][0-9]{0,9})?")
 _FIELDS = re.compile(
-    "(?P<address>[0-9a-fA-F:.%]+)(?:[/;,](?P<prefix>[0-9]*)(?![^/;,]))?"
-    "(?:[/;,](?P<gateway>[0-9a-fA-F:.%]*))?(?:[/;,](?P<metric>[0-9]*))?[/;,]?"
+    "(?P<address>[0-9a-fA-F:.%]+)(?:[/;,](?P<prefix>[0-9]{0,20})(?![^/;,]))?"
+    "(?:[/;,](?P<gateway>[0-9a-fA-F:.%]*))?(?:[/;,](?P<metric>[0-9]{0,20}))?[/;,]?"
 )
 
 
@@ -64,7 +64,7 @@ def parse_fields(value: str, section: str) -> Fields | None:
         prefix = 24 if address.version == 4 else 64
     text, metric = match["gateway"], match["metric"]
     if text and not parse_address(text, section):
-        if address.version == 4 or metric or not text.isdecimal():
+        if address.version == 4 or metric or not re.fullmatch("[0-9]{1,20}", text):
             return None
         metric = text  # `::/0,5`, as an old writer had it
     return Fields(address, prefix, parse_gateway(text, section), int(metric) if metric else None)

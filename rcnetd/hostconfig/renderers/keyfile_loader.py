@@ -103,7 +103,9 @@ def _default_metric(documents: Mapping[str, Document]) -> int:
         with contextlib.suppress(Malformed):
             for section in sections(document, continues=False):
                 value = section.get("ipv4.route-metric") or ""
-                if section.name.startswith("connection") and value.strip().isdecimal():
+                if section.name.startswith("connection") and re.fullmatch(
+                    "[0-9]{1,10}", value.strip()
+                ):
                     values.append(int(value))
     return min(values)
 

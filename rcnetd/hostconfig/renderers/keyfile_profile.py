@@ -259,7 +259,7 @@ class Profile:
         options = (self.get(section, f"{route.key}_options") or "").split(",")
         if all(_OPTION.fullmatch(option) for option in options):
             for option in options:
-                if option.startswith("table=") and option[6:].isdecimal():
+                if re.fullmatch("table=[0-9]{1,10}", option):
                     return int(option[6:])
         return self.number(section, "route-table", 0)
 

@@ -105,6 +105,19 @@ def test_refuses_public_routes_without_a_gateway() -> None:
         render(tree(ifcfg_eth0="DEVICE=eth0\nBOOTPROTO=dhcp\n"), target)
 
 
+def test_numbers_of_any_length_do_no_harm() -> None:
+    """Python refuses to convert more than 4300 digits."""
+    digits = "9" * 5000
+    before = tree(
+        ifcfg_eth0=f"{ETH0}DNS{digits}=192.0.2.53\nGATEWAY{digits}=203.0.113.1\n"
+        f"IPV4_ROUTE_METRIC={digits}\n",
+        route_eth0=f"default via 203.0.113.1 metric {digits}\n",
+        route_eth1=f"ADDRESS0=0.0.0.0\nNETMASK0=0.0.0.0\nMETRIC0={digits}\nADDRESS{digits}=x\n",
+    )
+    for target in (NO_DEFAULT, DOWN):
+        assert "route-eth1" in rendered(before, target)
+
+
 @pytest.mark.parametrize("value", ["$(hostname)", "`x`", '"$X"', "a b", "a|b"])
 def test_what_only_a_shell_can_tell_does_not_matter_elsewhere(value: str) -> None:
     """A key that nothing depends on may have any value."""

@@ -249,6 +249,26 @@ def test_a_copy_takes_no_name_that_is_in_use() -> None:
     refused(before, NO_DEFAULT, f"{vendor}: without 'uuid=' only a file of its name can replace")
 
 
+def test_numbers_of_any_length_do_no_harm() -> None:
+    """Python refuses to convert more than 4300 digits."""
+    digits = "9" * 5000
+    lines = (
+        f"route1=0.0.0.0/{digits},192.0.2.1\nroute2=0.0.0.0/0,192.0.2.1,{digits}\n"
+        f"route{digits}=0.0.0.0/0,192.0.2.1\nroute4=0.0.0.0/0,192.0.2.1\nroute-metric={digits}\n"
+        f"route4_options=table={digits}\n"
+    )
+    ipv6 = f"[ipv6]\nmethod=auto\nroute1=::/0,{digits}\n"
+    before = {
+        **tree(a=PUBLIC_FILE + lines + ipv6, b=OWN_FILE),
+        "/etc/NetworkManager/conf.d/9.conf": File(
+            f"[connection]\nipv4.route-metric={digits}\n".encode()
+        ),
+    }
+    target = replace(NO_DEFAULT, public_ipv6=PublicIPv6.NO_DEFAULT)
+    after = applied(before, render(before, target))
+    assert [DefaultRoute("eth1", GATEWAY, METRIC)] == read_defaults(after)
+
+
 @pytest.mark.parametrize("name", ["a;b", "a b", "a`id`", "$x", "a\nb"])
 def test_a_name_that_is_not_a_plain_word_is_refused(name: str) -> None:
     """The kernel allows almost any, but a file gives some characters a meaning."""

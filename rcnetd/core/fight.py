@@ -15,6 +15,7 @@ WINDOW = 2.0  # seconds: a takeover that comes so soon after a repair continues 
 MAX_TAKEOVERS = 5  # in a row; one more is a fight
 PAUSE = 10.0  # seconds between repairs while a fight lasts
 FIRST_SILENCE, MAX_SILENCE = 1.0, 60.0  # seconds between lines about losses that repeat
+MAX_REPEATED = 64  # more keys at once are news, not repetitions
 
 
 @dataclass(frozen=True)
@@ -60,3 +61,17 @@ class Losses:
         if quiet < self.silence:
             return replace(self, unsaid=self.unsaid + 1), None
         return Losses(0, min(2 * self.silence, MAX_SILENCE), now), self.unsaid
+
+
+class Repeats:
+    """Which repeated events are noted: of each key the first, then fewer and fewer."""
+
+    def __init__(self) -> None:
+        self._losses: dict[str, Losses] = {}
+
+    def is_noted(self, key: str, now: float) -> bool:
+        """Count an event of *key*; whether it is to be noted."""
+        if len(self._losses) >= MAX_REPEATED:
+            self._losses.clear()
+        self._losses[key], unsaid = self._losses.get(key, Losses()).loss(now)
+        return unsaid is not None

@@ -14,6 +14,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
+from rcnetd.basic.dataclass import replace
 from rcnetd.core.model import PROTOCOL, Network, Query, Route
 from rcnetd.core.routes import describe
 from rcnetd.ctl import status
@@ -27,6 +28,8 @@ from rcnetd.netlink.decode import prefixlen, route
 from rcnetd.netlink.kernel import Kernel, NetlinkError
 from rcnetd.store.paths import Paths
 from rcnetd.store.runtime import read_removed
+
+MAX_LIFETIME = 2**31 // 100 - 1  # seconds of a route: the kernel's, at 100 ticks a second
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +90,7 @@ def _routes_back(paths: Paths, record: RevertRecord) -> bool:
         link = network.link(ifindex)
         print(f"set {link.name if link else ifindex} up")
     for one in back.routes:
-        kernel.restore_route(one.raw)
+        kernel.restore_route(one.raw, one.expires)
         print(f"put back {describe(one, network)}")
     for one in back.ours:
         kernel.remove_route(one)
@@ -105,7 +108,8 @@ def _recorded(entries: Sequence[Any]) -> list[Route]:
         with suppress(ValueError, KeyError, TypeError, AttributeError, NetlinkError):
             raw = bytes.fromhex(entry["raw"])
             if prefixlen(raw) == 0:
-                routes.append(route(raw))
+                expires = int(entry.get("expires", 0))
+                routes.append(replace(route(raw), expires=max(0, min(expires, MAX_LIFETIME))))
     return routes
 
 

@@ -45,6 +45,7 @@ from rcnetd.core.events import (
     Reconfigured,
     RouteChangeFailed,
 )
+from rcnetd.core.fight import Repeats
 from rcnetd.core.lastgood import Identity
 from rcnetd.core.machine import Machine
 from rcnetd.core.routes import describe
@@ -81,6 +82,7 @@ class Daemon:
         self._journal, self._reload, self._paths = journal, reload, paths
         self._warned: set[str] = set()
         self._timeline = Timeline(paths.timeline)
+        self._repeats = Repeats()
         self._files = RuntimeFiles(paths)
         self._reporter = Reporter(paths, self._files, Notifier(os.environ), self._warn_once)
         self._requests = Requests(
@@ -307,7 +309,7 @@ class Daemon:
         except NetlinkError as error:
             return (RouteChangeFailed(str(error)),)
         if text:
-            self._note("change", text=text)
+            self._note_repeated(text, "change", text=text)
         return ()
 
     def _record_public(self, action: RecordPublic) -> None:
@@ -329,7 +331,9 @@ class Daemon:
 
     def _note_repair(self, action: NoteRepair) -> None:
         count = self._machine.guard.repairs
-        self._note("repair", kind=action.kind, count=count, text=action.reason)
+        self._note_repeated(
+            action.kind, "repair", kind=action.kind, count=count, text=action.reason
+        )
 
     def _stop(self, _: Stop) -> None:
         """`run` looks at `Machine.exit`."""
@@ -338,6 +342,11 @@ class Daemon:
 
     def _note(self, event: str, **fields: Any) -> None:
         self._timeline.add(time.monotonic(), event, **fields)
+
+    def _note_repeated(self, key: str, event: str, **fields: Any) -> None:
+        """Repairs in a row must not push the boot out of the timeline."""
+        if self._repeats.is_noted(f"{event} {key}", time.monotonic()):
+            self._note(event, **fields)
 
     def _note_state(self) -> None:
         if self._machine.state is not self._state:

@@ -13,7 +13,8 @@ programs.
                     "not-assigned"  404 to gateway_ip: RackConnect has not assigned a gateway yet
                     "rate-limited"  403
                     "failed"        no usable answer; kind says what failed ("dns", "timeout" …)
-    change      text: a route or a link was changed
+    change      text: a route or a link was changed; the same change again and again is noted
+                less and less often
     repair      kind: "lost" (the route was no longer there) or "takeover" (another route won);
                 count: the repairs since this daemon's start, which may grow by more than one
                 from line to line; text

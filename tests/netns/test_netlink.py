@@ -251,6 +251,23 @@ def test_ipv6_defaults(server: Namespace, kernel: Kernel) -> None:
     assert server.run("ip", "-6", "route") == before
 
 
+def test_a_route_of_an_advertisement_comes_back_with_its_lifetime(
+    server: Namespace, kernel: Kernel
+) -> None:
+    """Without one it would outlive its router."""
+    server.ip("address add 2001:db8::10/64 dev eth0 nodad")
+    words = "default via 2001:db8::1 dev eth0 proto ra metric 1024 expires 600 pref high"
+    server.run("ip", "-6", "route", "add", *words.split())
+    (route,) = kernel.read(Query(ipv6=True)).ipv6_defaults
+    assert 590 <= route.expires <= 600
+    kernel.remove_route(route)
+    kernel.restore_route(route.raw, route.expires)
+
+    (back,) = kernel.read(Query(ipv6=True)).ipv6_defaults
+    assert (back.raw, back.protocol) == (route.raw, route.protocol)
+    assert route.expires - 2 <= back.expires <= route.expires
+
+
 def test_a_host_with_many_routes_costs_no_more(server: Namespace, kernel: Kernel) -> None:
     """The reading stops behind the defaults: ten times the routes take the same time."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rcnetd.core.fight import MAX_TAKEOVERS, PAUSE, WINDOW, Fight, Losses
+from rcnetd.core.fight import MAX_REPEATED, MAX_TAKEOVERS, PAUSE, WINDOW, Fight, Losses, Repeats
 
 
 def test_takeovers_in_a_row_are_a_fight() -> None:
@@ -61,3 +61,16 @@ def test_a_loss_that_comes_back_soon_after_the_silence_tells_how_many() -> None:
         assert said is None
 
     assert losses.loss(1.1)[1] == 3
+
+
+def test_repeated_events_are_noted_less_and_less_often() -> None:
+    """Of each key on its own; many keys take no more memory."""
+    repeats = Repeats()
+    noted = [now for now in range(600) if repeats.is_noted("lost", float(now))]
+    assert noted[0] == 0
+    assert len(noted) < 20
+    assert repeats.is_noted("takeover", 600.0)
+
+    for number in range(MAX_REPEATED):
+        assert repeats.is_noted(str(number), 600.0)
+    assert repeats.is_noted("lost", 600.0)

@@ -54,8 +54,8 @@ def parser() -> argparse.ArgumentParser:
 
     result = argparse.ArgumentParser(
         prog="rcnetd",
-        description="Set the default route of a server behind RackConnect v2.0, and guard it."
-        " Started by systemd; see rcnetctl for people.",
+        description="Set and guard the default route of a server behind RackConnect v2.0. systemd"
+        " starts this daemon; the command for people is rcnetctl. See rcnetd(8).",
     )
     result.add_argument(
         "--config",
@@ -63,13 +63,20 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         action="append",
         default=[],
-        help="read settings from FILE instead of the usual directories; repeatable, later wins",
+        help="read the settings from FILE instead of the default directories; can be repeated",
     )
-    result.add_argument("--debug", action="store_true", help="log every poll")
+    result.add_argument("--debug", action="store_true", help="log every request")
     result.add_argument(
-        "--check", action="store_true", help="only read the settings; 78 if they are wrong"
+        "--check",
+        action="store_true",
+        help="check the settings and exit; 78 if they are wrong",
     )
-    result.add_argument("--version", action="version", version=f"rcnetd {__version__}")
+    result.add_argument(
+        "--version",
+        action="version",
+        version=f"rcnetd {__version__}",
+        help="show the version and exit",
+    )
     return result
 
 

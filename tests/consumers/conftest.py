@@ -43,7 +43,7 @@ class Lab:
 
     def boot(self, consumer: Consumer, release: str, files: Tree, target: Target) -> KernelState:
         """The kernel's state after a boot with these files, on the links of a target."""
-        with world(target) as made, kernel.changes(made.server) as changes:
+        with world(target, files) as made, kernel.changes(made.server) as changes:
             disk = consumer.disk(files)
             with booted(image(consumer.name, release), disk, consumer.boot_script(), made.server):
                 changes.until_quiet(BOOT)

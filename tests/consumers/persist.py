@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rcnetd.core.settings import Backend
-from rcnetd.hostconfig import host, policy
+from rcnetd.hostconfig import policy
+from rcnetd.hostconfig.host import HostConfig, Plan
 from rcnetd.hostconfig.renderers.model import File, Target, Tree
-from rcnetd.hostconfig.renderers.registry import renderer as load
+from rcnetd.hostconfig.renderers.registry import renderer as renderer_of
 
 
 class HostFiles:
@@ -15,8 +16,9 @@ class HostFiles:
 
     def __init__(self, place: Path, renderer: str, tree: Tree) -> None:
         self._root = place / "root"
-        self._renderer = load(Backend(renderer.replace("_", "-")))
-        self._host = host.HostConfig(self._root, place / "state")
+        self._renderer = renderer_of(Backend(renderer.replace("_", "-")))
+        self._host = HostConfig(self._root, place / "state")
+        (self._root / "etc").mkdir(parents=True)
         for path, file in tree.items():
             target = self._root / path.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -25,10 +27,11 @@ class HostFiles:
 
     def persist(self, target: Target) -> Tree:
         """Write what *target* needs; returns all files."""
-        found = self._host.read(self._renderer.patterns)
-        original = self._host.record().without_ours(found)
-        made = policy.changes(found, original, self._renderer, target)
-        self._host.write(found, made, lambda: {"routes": [], "links": []}, original)
+        tree = self._host.read(self._renderer.patterns)
+        original = self._host.record().without_ours(tree)
+        made = policy.changes(tree, original, self._renderer, target)
+        plan = Plan(self._renderer.persist, target, tree, original, made)
+        self._host.persist(plan, lambda: {"routes": [], "links": []})
         return self._tree()
 
     def revert(self) -> Tree:

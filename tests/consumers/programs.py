@@ -26,15 +26,31 @@ chown -R systemd-network:systemd-network /run/systemd/netif
 /lib/systemd/systemd-networkd &
 /lib/systemd/systemd-networkd-wait-online --timeout 10 || echo "some links have failed"
 """
+NETWORK_MANAGER = """\
+mkdir -p /run/dbus
+dbus-daemon --system --fork --nopidfile
+NetworkManager
+nm-online --quiet --wait-for-startup --timeout 40
+"""
+IFUPDOWN = """\
+mkdir -p /run/network
+ifup -a
+ifup -a --allow=hotplug
+"""
+# As systemd calls it: it minds less what is wrong then.
 NETPLAN = """\
-generate=/lib/netplan/generate
-[ -x $generate ] || generate=/usr/libexec/netplan/generate
-$generate
+mkdir -p /run/generator
+/lib/systemd/system-generators/netplan /run/generator /run/generator /run/generator
 """
 SETTLE = """\
 touch /run/settled
 exec sleep infinity
 """
+# A container has no udev to say that its veth links are to be managed.
+MANAGED = (
+    b"[device-lab]\nmatch-device=type:ethernet,type:veth\nmanaged=1\n[main]\nplugins=keyfile\n"
+)
+BY_NETWORK_MANAGER = b"network: {version: 2, renderer: NetworkManager}\n"
 
 
 @dataclass(frozen=True)
@@ -67,10 +83,19 @@ class Consumer:
 
 def _mode(path: str) -> int:
     """A repository keeps no modes; netplan and NetworkManager mind those of secrets."""
-    return 0o600 if path.startswith(("/etc/netplan/", "/etc/NetworkManager/")) else 0o644
+    return 0o600 if "/netplan/" in path or "/system-connections/" in path else 0o644
 
 
+_MANAGED = ("/etc/NetworkManager/conf.d/lab.conf", File(MANAGED))
 CONSUMERS = (
     Consumer("networkd", "networkd", NETWORKD),
     Consumer("netplan-networkd", "netplan", NETPLAN + NETWORKD),
-)
+    Consumer("ifupdown", "ifupdown", IFUPDOWN),
+    Consumer("network-manager", "network_manager", NETWORK_MANAGER, (_MANAGED,),
+ releases=("trixie",)),
+    Consumer(
+        "netplan-network-manager", "netplan", NETPLAN + NETWORK_MANAGER,
+        (_MANAGED,), (("/etc/netplan/00-lab.yaml", File(BY_NETWORK_MANAGER, 0o600)),),
+        ("trixie",),
+    ),
+)  # fmt: skip

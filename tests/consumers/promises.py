@@ -77,7 +77,10 @@ def _ipv6_defaults(target: Target, control: KernelState, found: KernelState) -> 
 
 
 def _routes(target: Target, control: KernelState, found: KernelState) -> Iterator[str]:
-    """No other route and no rule has gone with them; metrics may be others."""
+    """No other route and no rule has gone with them; metrics may be others.
+
+    With the policy "down" the rules of the public link go with it.
+    """
     there = {route._replace(metric=0) for route in found.routes}
     gateways = {route.gateway for route in control.defaults(4)}
     for route in sorted(control.routes, key=str):
@@ -87,6 +90,8 @@ def _routes(target: Target, control: KernelState, found: KernelState) -> Iterato
         if route._replace(metric=0) not in there:
             yield f"the route '{route}' has gone"
     for rule in sorted(control.rules - found.rules):
+        if target.policy is PublicInterface.DOWN:
+            continue
         yield f"the rule '{rule}' has gone"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from tests.support.waiting import until
 SETTLED = "run/settled"  # made by the boot script, which ends if one of its programs fails
 BOOT = 60.0  # seconds; a boot takes one to five
 
+FURTHER = re.compile(rb"\beth[2-9]\b")
 LIFETIME = 1800  # seconds; of the public router's advertisements
 PUBLIC_ROUTER = IPv4Address("203.0.113.1")
 SERVICENET_ROUTER = IPv4Address("10.180.0.1")
@@ -55,6 +57,8 @@ class World:
         for namespace in (self.server, self._outside):
             # Addresses are usable at once: nobody here has them twice.
             namespace.set(ipv6__conf__default__accept_dad=0)
+        # The kernel's own client would race with the program's.
+        self.server.set(ipv6__conf__default__accept_ra=0)
         for number, link in enumerate(links, 1):
             mac = f" address {link.mac}" if link.mac else ""
             self._outside.ip(
@@ -80,9 +84,13 @@ class World:
 
 
 @contextlib.contextmanager
-def world(target: Target) -> Iterator[World]:
-    """A target's links: one leads to ServiceNet's router, and the first other to the public one."""
-    made = World((target.servicenet, *target.public))
+def world(target: Target, files: Tree) -> Iterator[World]:
+    """A target's links: one leads to ServiceNet's router, and the first other to the public one.
+
+    Further ones that the files name (eth2 and so on) lead nowhere.
+    """
+    names = {name.decode() for file in files.values() for name in FURTHER.findall(file.data)}
+    made = World((target.servicenet, *target.public, *map(HostLink, sorted(names))))
     try:
         made.serve(target.servicenet.name, SERVICENET, SERVICENET_ROUTER)
         made.advertise(target.servicenet.name, 0)

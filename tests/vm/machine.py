@@ -182,7 +182,9 @@ class Machine(Server):
         cards = []
         for number, mac in enumerate(self.macs):
             tap = f"tap,id=net{number},ifname=tap{number},script=no,downscript=no"
-            card = f"virtio-net-pci,id=card{number},netdev=net{number},mac={mac},romfile="
+            # A bond takes no port whose speed it cannot learn.
+            card = f"virtio-net-pci,id=card{number},speed=1000,duplex=full,romfile="
+            card += f",netdev=net{number},mac={mac}"
             cards += ["-netdev", self.trunk.arguments(number) if self.trunk else tap]
             cards += ["-device", card]
         return [

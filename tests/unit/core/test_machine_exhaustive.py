@@ -120,6 +120,7 @@ class Watch:
         self.machine = Machine(SETTINGS, metadata, now=0.0, jitter=lambda: 0.5)
         self.network = Network()
         self.assigned = self.ready = self.stopped = self.in_flight = False
+        self.had_nothing_to_do = False  # it may be RackConnected after all, and be ready again
         self.now = 0.0
 
     def tell(self, event: Event) -> None:
@@ -146,8 +147,9 @@ class Watch:
         elif isinstance(action, RemoveRoutes):
             assert OURS in self.network.defaults, "broke before it made"
         elif isinstance(action, NotifyReady):
-            assert not self.ready
+            assert not self.ready or self.had_nothing_to_do
             self.ready = True
+            self.had_nothing_to_do = self.machine.state is State.NOT_RACKCONNECTED
             if self.machine.state not in (State.NOT_OURS, State.NOT_RACKCONNECTED):
                 assert facts.automation.status is AutomationStatus.DEPLOYED
             if self.machine.state is State.READY:

@@ -31,11 +31,15 @@ mkdir -p /run/dbus
 dbus-daemon --system --fork --nopidfile
 NetworkManager
 nm-online --quiet --wait-for-startup --timeout 40
+while nmcli --terse --fields STATE device | grep -q "^connecting"; do
+    sleep 0.1
+done
 """
 IFUPDOWN = """\
 mkdir -p /run/network
-ifup -a
-ifup -a --allow=hotplug
+ifquery --list -a >/dev/null
+ifup -a || echo "some links have failed"
+ifup -a --allow=hotplug || echo "some links have failed"
 """
 # As systemd calls it: it minds less what is wrong then.
 NETPLAN = """\

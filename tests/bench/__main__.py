@@ -27,6 +27,7 @@ MEASURES = {
     "route": ("repair", "first"),
     "repair": ("repair", "lost"),
     "crowd": ("repair", "crowded"),
+    "links": ("repair", "linked"),
     "memory": ("waiting", "memory"),
     "waits": ("waiting", "waits"),
     "pacing": ("pacing", "measure"),

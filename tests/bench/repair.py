@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address
+from typing import IO, Protocol
 
 from rcnetd.lab.topology import GATEWAY, PUBLIC_ROUTER, Namespace
 from rcnetd.netlink import socket as rtnetlink
@@ -42,6 +44,7 @@ BATCH = 500  # messages in one system call
 CHANGES = 10_000  # a second
 FIRST, PATTERN = IPv4Address("100.64.0.0"), IPv4Address("239.255.255.1")
 ROUTES = (10, 1_000, 100_000)
+LINKS, LINK_CHANGES = (10, 500, 1_500), 30  # a second
 
 
 def first(options: Options) -> list[Measure]:
@@ -124,22 +127,35 @@ def lost(options: Options) -> list[Measure]:
 
 def crowded(options: Options) -> list[Measure]:
     """A repair's time and CPU with many routes, and while many change; in turn, each its server."""
-    hosts: list[Host] = []
+    sizes = [(f"{routes:,} routes", routes, False) for routes in ROUTES]
+    sizes.append((f"as many, {CHANGES:,} changes/s", ROUTES[-1], True))
+    return _among("routes", Routed, sizes, options)
+
+
+def linked(options: Options) -> list[Measure]:
+    """The same with many links, as container runtimes make and remove them."""
+    sizes = [(f"{links:,} links", links, False) for links in LINKS]
+    sizes.append((f"as many, {LINK_CHANGES} made and removed a second", LINKS[-1], True))
+    return _among("links", Linked, sizes, options)
+
+
+def _among(
+    what: str, kind: type[Crowd], sizes: list[tuple[str, int, bool]], options: Options
+) -> list[Measure]:
     with contextlib.ExitStack() as stack:
-        hosts += [Host(stack, f"{routes:,} routes", routes) for routes in ROUTES]
-        hosts.append(Host(stack, f"as many, {CHANGES:,} changes/s", ROUTES[-1], changes=True))
+        hosts = [Host(stack, who, kind, number, changes=changes) for who, number, changes in sizes]
         for turn in range(options.times(100) + 3):
             for host in hosts:
                 host.measure(count=turn >= 3)  # the first ones wake what slept
         alone = hosts[-1].cost_of_changes()
     goal = "the last at most 1.2 x the first"
-    notes = [f"{CHANGES:,} changes/s by themselves cost rcnetd {alone:.2f} ms of CPU a second"]
+    notes = [f"the changes by themselves cost rcnetd {alone:.2f} ms of CPU a second"]
     return [
         Measure(
-            "a repair among other routes", goal, [Figure(host.who, host.took) for host in hosts]
+            f"a repair among other {what}", goal, [Figure(host.who, host.took) for host in hosts]
         ),
         Measure(
-            "CPU of a repair among other routes",
+            f"CPU of a repair among other {what}",
             goal,
             [Figure(host.who, host.cost, "ms CPU") for host in hosts],
             notes,
@@ -148,21 +164,27 @@ def crowded(options: Options) -> list[Measure]:
 
 
 class Host:
-    """A server with so many routes, and rcnetd."""
+    """A server with so many routes or links, and rcnetd."""
 
     def __init__(
-        self, stack: contextlib.ExitStack, who: str, routes: int, *, changes: bool = False
+        self,
+        stack: contextlib.ExitStack,
+        who: str,
+        kind: type[Crowd],
+        number: int,
+        *,
+        changes: bool,
     ) -> None:
         self.who = who
         self.took: list[float] = []
         self.cost: list[float] = []
         lab = Lab(stack, DEPLOYED)
         self._breaker = Breaker(lab, stack)
-        self._crowd = Crowd(lab.server)
+        self._crowd = kind(lab.server)
         stack.callback(self._crowd.close)
         self._changes = changes
         self._pid = _ready(lab).process.pid
-        self._crowd.add(routes)
+        self._crowd.add(number)
 
     def measure(self, *, count: bool) -> None:
         """One repair."""
@@ -205,8 +227,66 @@ class Breaker:
         return milliseconds(begin, self._routes.came())
 
 
-class Crowd:
-    """Many routes that are nobody's business, by the public router."""
+class Crowd(Protocol):
+    """Many routes or links that are nobody's business."""
+
+    def __init__(self, server: Namespace) -> None:
+        """In this namespace, none yet."""
+
+    def add(self, end: int) -> None:
+        """Add so many."""
+
+    def changing(self) -> contextlib.AbstractContextManager[None]:
+        """Meanwhile they come and go."""
+
+    def close(self) -> None:
+        """They go with their namespace."""
+
+
+class Linked:
+    """Pairs of veth links."""
+
+    def __init__(self, server: Namespace) -> None:
+        self._server = server
+        self._end = threading.Event()
+
+    def add(self, end: int) -> None:
+        """Add so many links: half as many pairs."""
+        self._server.ip(*(self._added(number) for number in range(end // 2)))
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Meanwhile pairs come and go."""
+        self._end.clear()
+        with self._server:
+            program = subprocess.Popen(["ip", "-batch", "-"], stdin=subprocess.PIPE, text=True)
+        thread = threading.Thread(target=self._change, args=(program.stdin,))
+        thread.start()
+        try:
+            yield
+        finally:
+            self._end.set()
+            thread.join(PATIENCE)
+            program.communicate(timeout=PATIENCE)
+
+    def close(self) -> None:
+        """They go with their namespace."""
+
+    def _change(self, batch: IO[str]) -> None:
+        at = time.monotonic()
+        while not self._end.is_set():
+            for line in (self._added(LINKS[-1]), f"link delete c{LINKS[-1]}"):
+                batch.write(f"{line}\n")
+                batch.flush()
+                at += 2 / LINK_CHANGES  # two links make a pair
+                time.sleep(max(0.0, at - time.monotonic()))
+
+    def _added(self, number: int) -> str:
+        return f"link add c{number} type veth peer name d{number}"
+
+
+class Routed:
+    """Routes by the public router."""
 
     def __init__(self, server: Namespace) -> None:
         self._batch = Batch(server)

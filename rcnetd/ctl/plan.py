@@ -165,7 +165,8 @@ def _show_files(
         before = planned.tree.get(path)
         sys.stdout.writelines(policy.diff(path, before.data if before else None, change.data))
     with _one_line():
-        planned.verify()
+        for warning in planned.verify():
+            print(f"WARNING     {warning}")
 
 
 def _what_breaks(facts: Facts, servicenet: ServiceNet) -> Iterator[str]:

@@ -205,7 +205,7 @@ class HostConfig:
     def _locate(self, path: str) -> Iterator[Location]:
         """Find a file to write: through a link, but never out of /etc."""
         with self._files.locate(path) as place:
-            if not place.path.startswith("/etc/"):
+            if not f"{place.path}/".startswith("/etc/"):
                 raise CannotPersist(
                     f"'{self._files.shown(path)}' is a link to '{place.path}', outside of /etc;"
                     " nothing is written"

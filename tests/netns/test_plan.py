@@ -73,6 +73,15 @@ def test_what_would_be_done(host: Host, capsys: pytest.CaptureFixture[str]) -> N
     assert "WARNING" not in said
 
 
+def test_what_the_backend_s_tool_warns_of(
+    host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What persist would say."""
+    monkeypatch.setattr("rcnetd.hostconfig.verify.check", lambda *_: ("eth9 is skipped",))
+    assert 0 == host.plan()
+    assert "WARNING     eth9 is skipped\n" in capsys.readouterr().out
+
+
 def test_what_would_break(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     """The public link would be set down."""
     assert 0 == host.plan(str(GATEWAY), "public_interface: down\n")

@@ -13,7 +13,7 @@ from rcnetd.core.model import METRIC
 from rcnetd.core.settings import PublicInterface
 from rcnetd.hostconfig.renderers import network_manager, networkd
 from rcnetd.hostconfig.renderers.marked_edits import applied
-from rcnetd.hostconfig.renderers.model import DefaultRoute, HostLink, Tree
+from rcnetd.hostconfig.renderers.model import DefaultRoute, File, HostLink, Tree
 from rcnetd.hostconfig.renderers.netplan import read_defaults_of, render
 from rcnetd.hostconfig.renderers.rendering import fits
 from rcnetd.hostconfig.verify import NETPLAN
@@ -60,7 +60,10 @@ class Netplan:
 
 
 def _below(files: Tree, directory: str) -> Tree:
-    return {path: file for path, file in files.items() if path.startswith(directory)}
+    """As netplan makes them: NetworkManager takes no profile that others can read."""
+    return {
+        path: File(file.data, 0o600) for path, file in files.items() if path.startswith(directory)
+    }
 
 
 @pytest.fixture(scope="module", params=RELEASES)

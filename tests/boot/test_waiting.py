@@ -22,7 +22,7 @@ METADATA = "rcnetd-metadata.service"
 # Once, it takes longer than systemd lets it.
 SLOW_ONCE = """\
 [Service]
-ExecStartPre=/bin/sh -c 'mkdir /run/slow-once || exit 0; exec sleep 60'
+ExecStartPre=+/bin/sh -c 'mkdir /run/slow-once || exit 0; exec sleep 60'
 TimeoutStartSec=2s
 """
 LATE = "[Unit]\nAfter=late.service\n"

@@ -8,7 +8,7 @@
 2. Foreign lines, comments and order survive: edits are marked (`marked_edits.py`) and as few as
    possible; our own route goes into a file of our own wherever the format allows it. Nothing is
    harmful alone: with any part of the edits lost, the server still has a default route.
-3. The word in `core/settings.py` (`Backend`) and `registry.py`; who manages the link in
+3. The module's name as a word in `core/settings.py` (`Backend`); who manages the link in
    `hostconfig/detect.py`; a check by the backend's own tool in `hostconfig/verify.py`; the
    directories in `ReadWritePaths=` of `systemd/rcnetd-persist.service`.
 4. Golden trees in `tests/golden/NAME/CASE/{before,after-no-default,after-down}`: one for each way

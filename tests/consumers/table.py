@@ -56,7 +56,6 @@ WRONG: dict[tuple[str, str, str, str], str] = {
         ("netplan-networkd", "bullseye", case, "down"): "netplan 0.101 has no activation-mode"
         for case in ("globs", "shadowed-glob")
     },
-    ("networkd", "", "list-of-names", "down"): "eth2 goes with eth0, which is in the same file",
     ("network-manager", "", "match", "down"): "NetworkManager makes up a profile for eth0",
     ("network-manager", "", "one-for-all", "down"): "NetworkManager makes up a profile for eth0",
     # It knows by the permanent MAC that there is one already.

@@ -62,6 +62,7 @@ from rcnetd.store.runtime import RuntimeFiles
 from rcnetd.store.timeline import Timeline
 
 RESOLV_CONF = Path("/etc/resolv.conf")
+READ_RETRY_DELAY = 0.1  # seconds until a reading that has failed is tried again
 MAX_READINGS = 8  # in a row before the other descriptors have their turn
 
 
@@ -89,7 +90,7 @@ class Daemon:
             paths, settings, fetcher, self._timeline, self._warn_once, self._reporter.tally
         )
         self._monitor = Monitor()  # subscribe first, then read
-        self._kernel = Kernel()
+        self._kernel = Kernel(keep=True)
         self._resolver = FileWatch(RESOLV_CONF)
         last_good, warnings = load(paths.last_good)
         for warning in warnings:
@@ -107,6 +108,7 @@ class Daemon:
         )
         self._selector = selectors.DefaultSelector()
         self._fetcher_fd: int | None = None
+        self._retry_at: float | None = None  # a reading has failed
         self._stopping = False
         self._state = self._machine.state
 
@@ -153,19 +155,27 @@ class Daemon:
         now = time.monotonic()
         if self._requests.deadline_at is not None and now >= self._requests.deadline_at:
             self._take_answer(*self._requests.expire())
-        if look_again or now >= self._machine.wake_at:
+        if now >= self._observe_at:
+            self._monitor.links_changed = True  # no message has told; read all there is
+            look_again = True
+        if look_again:
             self._observe()
         self._report()
 
     def _time_left(self) -> float:
         now = time.monotonic()
         points = [
-            self._machine.wake_at,
+            self._observe_at,
             self._reporter.wake_at(now, is_ready=self._machine.is_ready),
         ]
         if self._requests.deadline_at is not None:
             points.append(self._requests.deadline_at)
         return max(0.0, min(points) - now)
+
+    @property
+    def _observe_at(self) -> float:
+        """When to read the kernel even if it tells nothing."""
+        return self._machine.wake_at if self._retry_at is None else self._retry_at
 
     def _watch_fetcher(self) -> None:
         """The fetcher comes and goes: select on the pipe of the one that is there."""
@@ -212,19 +222,32 @@ class Daemon:
             self._files.save_removed()
         except OSError as error:
             self._warn_once(self._paths.removed, error)
-        for _ in range(MAX_READINGS):
-            query = self._machine.query
+        query = self._machine.query
+        for number in range(MAX_READINGS):
+            if number > 0:
+                self._monitor.drain()  # of our own change above all, which the next reading shows
+            links_changed, self._monitor.links_changed = self._monitor.links_changed, False
             try:
-                network = self._kernel.read(query)
+                network = self._kernel.read(query, links_changed=links_changed)
             except NetlinkError as error:
-                self._journal.log("warning", f"{error}, reading again")
+                self._read_failed(error)
                 return
+            self._retry_at = None
             changed = self._handle(NetworkObserved(network))
-            self._monitor.watch_neighbours(self._machine.query.neighbour is not None)
+            before, query = query, self._machine.query
+            self._monitor.watch_neighbours(query.neighbour is not None)
             self._monitor.watch_routes(self._machine.awaits_api)
-            self._monitor.watch_ipv6(self._machine.query.ipv6)
-            if not changed and self._machine.query == query:
+            self._monitor.watch_ipv6(query.ipv6)
+            if not changed and query == before:
                 return
+
+    def _read_failed(self, error: NetlinkError) -> None:
+        """Read again soon: what was drained tells no second time."""
+        self._retry_at = time.monotonic() + READ_RETRY_DELAY
+        text = f"{error}, reading again"
+        if text not in self._warned:
+            self._warned.add(text)
+            self._journal.log("warning", text)
 
     def _take_answer(self, answer: Event | None, observed: Iterable[Event]) -> None:
         for event in observed:
@@ -379,6 +402,7 @@ class Daemon:
         self._requests.close()
         self._resolver.close()
         self._monitor.close()
+        self._kernel.close()
         self._selector.close()
 
 

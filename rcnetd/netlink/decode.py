@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import lru_cache, wraps
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from typing import TypeVar
 
@@ -79,6 +79,12 @@ def _understood(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
     return decoded
 
 
+def _remembered(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """*decode*, once for the same bytes: what most readings show is what the last one did."""
+    return lru_cache(maxsize=32)(decode)
+
+
+@_remembered
 @_understood
 def link(data: bytes) -> Link:
     """Decode the payload of an RTM_NEWLINK message."""
@@ -101,6 +107,7 @@ def link(data: bytes) -> Link:
     )
 
 
+@_remembered
 @_understood
 def address(data: bytes) -> Address:
     """Decode the payload of an IPv4 RTM_NEWADDR message.
@@ -113,6 +120,7 @@ def address(data: bytes) -> Address:
     return Address(ifindex, IPv4Interface((local, prefixlen)))
 
 
+@_remembered
 @_understood
 def route(data: bytes) -> Route:
     """Decode the payload of an RTM_NEWROUTE message of a default route, IPv4 or IPv6."""
@@ -146,6 +154,7 @@ def _nexthops(data: bytes) -> Iterator[tuple[int, IPv4Address | IPv6Address | No
         offset += align(length)
 
 
+@_remembered
 @_understood
 def lookup(data: bytes) -> RouteLookup:
     """Decode the kernel's answer to RTM_GETROUTE."""

@@ -9,17 +9,33 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any, TypeVar
 
 from rcnetd.core.actions import AddRoute
-from rcnetd.core.model import TABLE_MAIN, Neighbour, Network, Query, Route, RouteLookup
+from rcnetd.core.model import (
+    TABLE_MAIN,
+    Address,
+    Link,
+    Neighbour,
+    Network,
+    Query,
+    Route,
+    RouteLookup,
+)
 from rcnetd.netlink import decode
 from rcnetd.netlink import socket as rtnetlink
 from rcnetd.netlink.monitor import Monitor
-from rcnetd.netlink.socket import Interrupted, NetlinkError, NetlinkSocket, body, pack_attribute
+from rcnetd.netlink.socket import (
+    Interrupted,
+    NetlinkError,
+    NetlinkSocket,
+    Sockets,
+    body,
+    pack_attribute,
+)
 
 __all__ = ["Kernel", "Monitor", "NetlinkError"]
 
@@ -52,43 +68,41 @@ T = TypeVar("T")
 class Kernel:
     """Reads and changes of this network namespace; everything raises NetlinkError.
 
-    It holds nothing between two calls: each has a socket of its own.
+    It holds nothing between two calls: each has a socket of its own. With *keep* it keeps its
+    sockets, and the links and addresses that it read last, until `close`.
     """
 
-    def read(self, query: Query) -> Network:
+    def __init__(self, *, keep: bool = False) -> None:
+        self._keep = keep
+        self._sockets = Sockets(keep=keep)
+        self._ground: Ground | None = None
+
+    def close(self) -> None:
+        """Give back what is kept."""
+        self._sockets.close()
+
+    def read(self, query: Query, *, links_changed: bool = True) -> Network:
         """Read what a decision may depend on: what matters most and changes least first.
 
         The parts are read one after the other: a change in between shows in the `Monitor`. A list
         of links that keeps changing is no failure: what was seen of it is there, and `is_complete`
         is false.
+
+        Routes go without a message, so they are always read. Links and addresses do not: without
+        *links_changed* (`Monitor.links_changed`) those that were kept are as good as new.
         """
-        return self._ask("read the network's state", lambda exchange: _read(exchange, query))
+        ground, self._ground = self._ground, None
+        if links_changed or ground is None or ground.asked != query.links:
+            ground = Ground(query.links)
+        network = self._ask("read the network's state", lambda: _read(self._sockets, query, ground))
+        if self._keep and query.links is not None:
+            self._ground = ground
+        return network
 
     def add_route(self, action: AddRoute) -> None:
         """Add a route beside whatever is there; one that is there already is no error."""
-        attrs: list[tuple[str, Any]] = [("RTA_OIF", action.ifindex)]
-        if action.gateway is not None:
-            attrs.append(("RTA_GATEWAY", str(action.gateway)))
-        if action.source is not None:
-            attrs.append(("RTA_PREFSRC", str(action.source)))
-        if action.metric:
-            attrs.append(("RTA_PRIORITY", action.metric))
-        if action.destination.prefixlen:
-            attrs.append(("RTA_DST", str(action.destination.network_address)))
-        payload = body(
-            rtnetlink.rtmsg,
-            *attrs,
-            family=socket.AF_INET,
-            dst_len=action.destination.prefixlen,
-            table=TABLE_MAIN,
-            proto=action.protocol,
-            scope=RT_SCOPE_LINK if action.gateway is None else RT_SCOPE_UNIVERSE,
-            type=decode.RTN_UNICAST,
-            flags=decode.RTNH_F_ONLINK if action.onlink else 0,
-        )
         via = f" via {action.gateway}" if action.gateway else ""
-        what = f"add the route {_name(action.destination)}{via}"
-        self._add(payload, what)
+        self._add(_route_body(action), f"add the route {_name(action.destination)}{via}")
 
     def restore_route(self, raw: bytes, expires: int = 0) -> None:
         """Put a route back as it was, from its `Route.raw`, after those of equal metric.
@@ -116,7 +130,7 @@ class Kernel:
             return
         for family in (socket.AF_INET, socket.AF_INET6):
             listed = body(rtnetlink.ifaddrmsg, family=family, index=ifindex)
-            for address in self._ask(what, partial(_addresses, payload=listed)):
+            for address in self._ask(what, partial(self._addresses, listed)):
                 if address[0] != family:  # of another question: this family is not there
                     continue
                 # The secondary addresses of a subnet go with its primary.
@@ -149,7 +163,7 @@ class Kernel:
         there: no packet, no route and no source address are needed. Fixed entries stay.
         """
         what = f"ask for {address} on link {ifindex}"
-        state = self._ask(what, lambda exchange: _neighbour_state(exchange, ifindex, address))
+        state = self._ask(what, partial(self._neighbour_state, ifindex, address))
         if state & FIXED:
             return
         if state & KNOWN:
@@ -167,25 +181,32 @@ class Kernel:
         flags = rtnetlink.NLM_F_CREATE | rtnetlink.NLM_F_APPEND
         self._change(what, rtnetlink.RTM_NEWROUTE, payload, flags, ignore=(errno.EEXIST,))
 
-    def _ask(self, what: str, question: Callable[[NetlinkSocket], T]) -> T:
+    def _ask(self, what: str, question: Callable[[], T]) -> T:
         """Read by *question*, again while what it reads changes meanwhile."""
         try:
             for _ in range(MAX_READINGS):
                 try:
-                    with NetlinkSocket() as exchange:
-                        return question(exchange)
+                    return question()
                 except Interrupted:
                     continue
             raise NetlinkError("it keeps changing")
         except NetlinkError as error:
             raise _failed(what, error) from error
 
+    def _addresses(self, payload: bytes) -> list[bytes]:
+        with self._sockets.take() as exchange:
+            return _addresses(exchange, payload)
+
+    def _neighbour_state(self, ifindex: int, address: IPv4Address) -> int:
+        with self._sockets.take() as exchange:
+            return _neighbour_state(exchange, ifindex, address)
+
     def _change(
         self, what: str, kind: int, payload: bytes, flags: int = 0, ignore: tuple[int, ...] = ()
     ) -> bool:
         """Have the kernel change something; False where it refused for a reason in *ignore*."""
         try:
-            with NetlinkSocket() as exchange:
+            with self._sockets.take() as exchange:
                 exchange.change(kind, payload, flags)
         except NetlinkError as error:
             if error.code in ignore:
@@ -197,40 +218,58 @@ class Kernel:
 # Reading
 
 
-def _read(exchange: NetlinkSocket, query: Query) -> Network:
+class Ground:
+    """The links that were asked for, each with its addresses, and those that routes named."""
+
+    def __init__(self, asked: tuple[int, ...] | None) -> None:
+        self.asked = asked
+        self.links: dict[int, Link | None] = {}
+        self.addresses: tuple[Address, ...] | None = None
+
+    def read(self, exchange: NetlinkSocket, indexes: Iterable[int]) -> None:
+        """Read what is not known yet of these links, and the addresses of those asked for."""
+        missing = [index for index in indexes if index not in self.links]
+        for index, data in zip(missing, _links(exchange, missing)):
+            self.links[index] = None if data is None else decode.link(data)
+        if self.addresses is None and self.asked is not None:
+            bodies = map(_addresses_body, self.asked)
+            listed = (data for payload in bodies for data in _addresses(exchange, payload))
+            self.addresses = tuple(map(decode.address, listed))
+
+
+def _read(sockets: Sockets, query: Query, ground: Ground) -> Network:
     # A lookup and the head of the routes are never interrupted; a list of 500 links that come and
     # go nearly always is.
-    lookups = tuple((asked, _lookup(exchange, asked)) for asked in query.destinations)
-    by_source = None
-    if query.source is not None and query.destinations:
-        by_source = _lookup(exchange, query.destinations[0], query.source)
-    defaults = tuple(_defaults())
-    neighbour = None
-    if query.neighbour is not None:
-        state = _neighbour_state(exchange, *query.neighbour)
-        neighbour = decode.NEIGHBOURS.get(state, Neighbour.NONE)
-    if query.links is None:
-        links, is_complete = _all_links()
-        addresses = list(_addresses(exchange, _addresses_body()))
-    else:
-        named = (hop for route in defaults for hop in (route.ifindex, *dict(route.nexthops)))
-        taken = (found.ifindex for _, found in lookups)
-        indexes = dict.fromkeys(filter(None, (*query.links, *named, *taken)))
-        found = (_link(exchange, index) for index in indexes)
-        links, is_complete = [data for data in found if data is not None], False
-        addresses = [
-            data for index in query.links for data in _addresses(exchange, _addresses_body(index))
-        ]
-    own = tuple(map(decode.address, addresses))
+    with sockets.take() as exchange:
+        lookups, by_source = _lookups(exchange, query)
+        with sockets.take(HEAD) as head:
+            defaults = tuple(_defaults(head, exchange))
+        neighbour = None
+        if query.neighbour is not None:
+            state = _neighbour_state(exchange, *query.neighbour)
+            neighbour = decode.NEIGHBOURS.get(state, Neighbour.NONE)
+        if query.links is None:
+            listed, is_complete = _all_links()
+            links = tuple(map(decode.link, listed))
+            own = tuple(map(decode.address, _addresses(exchange, _addresses_body())))
+        else:
+            named = (hop for route in defaults for hop in (route.ifindex, *dict(route.nexthops)))
+            taken = (found.ifindex for _, found in lookups)
+            indexes = dict.fromkeys(filter(None, (*query.links, *named, *taken)))
+            ground.read(exchange, indexes)
+            shown = (ground.links[index] for index in indexes)
+            links, is_complete = tuple(link for link in shown if link is not None), False
+            own = ground.addresses or ()
+        ipv6_defaults = tuple(_ipv6_defaults(exchange)) if query.ipv6 else ()
     if query.source not in {entry.interface.ip for entry in own}:
         by_source = None  # it has gone meanwhile
     return Network(
-        links=tuple(map(decode.link, links)),
+        links=links,
         addresses=own,
         lookups=lookups,
         source_lookup=by_source,
         neighbour=neighbour,
-        ipv6_defaults=tuple(_ipv6_defaults(exchange)) if query.ipv6 else (),
+        ipv6_defaults=ipv6_defaults,
         defaults=defaults,
         is_complete=is_complete,
     )
@@ -252,14 +291,15 @@ def _all_links() -> tuple[list[bytes], bool]:
     return list(seen.values()), False
 
 
-def _link(exchange: NetlinkSocket, ifindex: int) -> bytes | None:
-    """One link; None where there is none of this index."""
-    try:
-        return exchange.get(rtnetlink.RTM_GETLINK, _links_body(ifindex))
-    except NetlinkError as error:
-        if error.code == errno.ENODEV:
-            return None
-        raise
+def _links(exchange: NetlinkSocket, indexes: Sequence[int]) -> Iterator[bytes | None]:
+    """These links, in order; None where there is none of an index."""
+    for answer in exchange.get_each(rtnetlink.RTM_GETLINK, [_links_body(i) for i in indexes]):
+        if not isinstance(answer, NetlinkError):
+            yield answer
+        elif answer.code == errno.ENODEV:
+            yield None
+        else:
+            raise answer
 
 
 def _addresses(exchange: NetlinkSocket, payload: bytes) -> list[bytes]:
@@ -272,19 +312,15 @@ def _addresses(exchange: NetlinkSocket, payload: bytes) -> list[bytes]:
         raise
 
 
-def _defaults() -> list[Route]:
+def _defaults(head: NetlinkSocket, exchange: NetlinkSocket) -> list[Route]:
     """The IPv4 default routes of table main: the head of the list, so the rest is not read.
 
     Nor is it listed: on a socket that never took more, the kernel lists little at once, where it
     would write 500 routes for nobody. But its list ends without a word at a route that is larger
     than that, so an end is believed only with room enough.
     """
-    with NetlinkSocket(HEAD) as exchange:
-        defaults, ended = _head(exchange)
-    if ended:
-        with NetlinkSocket() as exchange:
-            defaults, _ = _head(exchange)
-    return defaults
+    defaults, ended = _head(head)
+    return _head(exchange)[0] if ended else defaults
 
 
 def _head(exchange: NetlinkSocket) -> tuple[list[Route], bool]:
@@ -294,8 +330,10 @@ def _head(exchange: NetlinkSocket) -> tuple[list[Route], bool]:
     comes before the defaults.
     """
     defaults: list[Route] = []
-    for data in exchange.dump(rtnetlink.RTM_GETROUTE, _routes_body(socket.AF_INET)):
+    listed = exchange.dump(rtnetlink.RTM_GETROUTE, _routes_body(socket.AF_INET))
+    for data in listed:
         if any(decode.destination(data)):
+            exchange.skip_rest(listed)
             return defaults, False
         if decode.prefixlen(data) == 0:
             defaults.append(decode.route(data))
@@ -310,20 +348,28 @@ def _ipv6_defaults(exchange: NetlinkSocket) -> Iterator[Route]:
             yield decode.route(data)
 
 
-def _lookup(
-    exchange: NetlinkSocket, destination: IPv4Address, source: IPv4Address | None = None
-) -> RouteLookup:
+def _lookups(
+    exchange: NetlinkSocket, query: Query
+) -> tuple[tuple[tuple[IPv4Address, RouteLookup], ...], RouteLookup | None]:
+    """What the kernel would do for each destination, and for the first from the query's source."""
+    bodies = [_lookup_body(asked, None) for asked in query.destinations]
+    if query.source is not None and query.destinations:
+        bodies.append(_lookup_body(query.destinations[0], query.source))
+    found = list(map(_lookup, exchange.get_each(rtnetlink.RTM_GETROUTE, bodies)))
+    lookups = tuple(zip(query.destinations, found))
+    return lookups, found[-1] if len(found) > len(lookups) else None
+
+
+def _lookup(answer: bytes | NetlinkError) -> RouteLookup:
     """The matching entry of whatever table the kernel's rules lead to, as `ip route get` shows."""
-    try:
-        answer = exchange.get(rtnetlink.RTM_GETROUTE, _lookup_body(destination, source))
-    except NetlinkError as error:
-        # EINVAL is a blackhole's; with words of its own it would be about the question.
-        if error.code == errno.EINVAL and str(error) == os.strerror(errno.EINVAL):
-            return RouteLookup(refusal="blackhole")
-        if error.code in REFUSALS:
-            return RouteLookup(refusal=REFUSALS[error.code])
-        raise
-    return decode.lookup(answer)
+    if not isinstance(answer, NetlinkError):
+        return decode.lookup(answer)
+    # EINVAL is a blackhole's; with words of its own it would be about the question.
+    if answer.code == errno.EINVAL and str(answer) == os.strerror(errno.EINVAL):
+        return RouteLookup(refusal="blackhole")
+    if answer.code in REFUSALS:
+        return RouteLookup(refusal=REFUSALS[answer.code])
+    raise answer
 
 
 def _neighbour_state(exchange: NetlinkSocket, ifindex: int, address: IPv4Address) -> int:
@@ -360,6 +406,30 @@ def _addresses_body(index: int = 0) -> bytes:
 def _routes_body(family: int) -> bytes:
     kind = decode.RTN_UNICAST if family == socket.AF_INET6 else 0  # IPv4: a blackhole may win, too
     return body(rtnetlink.rtmsg, family=family, table=TABLE_MAIN, type=kind)
+
+
+@lru_cache(maxsize=8)
+def _route_body(action: AddRoute) -> bytes:
+    attrs: list[tuple[str, Any]] = [("RTA_OIF", action.ifindex)]
+    if action.gateway is not None:
+        attrs.append(("RTA_GATEWAY", str(action.gateway)))
+    if action.source is not None:
+        attrs.append(("RTA_PREFSRC", str(action.source)))
+    if action.metric:
+        attrs.append(("RTA_PRIORITY", action.metric))
+    if action.destination.prefixlen:
+        attrs.append(("RTA_DST", str(action.destination.network_address)))
+    return body(
+        rtnetlink.rtmsg,
+        *attrs,
+        family=socket.AF_INET,
+        dst_len=action.destination.prefixlen,
+        table=TABLE_MAIN,
+        proto=action.protocol,
+        scope=RT_SCOPE_LINK if action.gateway is None else RT_SCOPE_UNIVERSE,
+        type=decode.RTN_UNICAST,
+        flags=decode.RTNH_F_ONLINK if action.onlink else 0,
+    )
 
 
 @lru_cache(maxsize=16)

@@ -1,7 +1,8 @@
 """The kernel's messages: when to look again.
 
-The rule: a message only says "look again". Nothing is learnt from what it carries, because the
-kernel deletes routes without a word, and because messages get lost.
+The rule: a message only says "look again", and by its kind whether links and addresses have to be
+read again, too. Nothing is learnt from what it carries, because the kernel deletes routes without a
+word, and because messages get lost.
 """
 
 from __future__ import annotations
@@ -11,28 +12,41 @@ import errno
 import socket
 import struct
 
-from rcnetd.netlink.socket import KERNEL, RTM_DELROUTE, RTM_NEWROUTE, SOL_NETLINK, NetlinkError
+from rcnetd.netlink.socket import (
+    HEADER,
+    KERNEL,
+    RTM_DELROUTE,
+    RTM_NEWROUTE,
+    SOL_NETLINK,
+    NetlinkError,
+)
 
 # linux/rtnetlink.h
 RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR = 1, 3, 5
 RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_ROUTE = 7, 8, 11
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_NEWRULE, RTM_DELRULE = 28, 29, 32, 33
 GROUPS = (RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE)
 # linux/netlink.h, asm-generic/socket.h, linux/filter.h
 NETLINK_ADD_MEMBERSHIP, NETLINK_DROP_MEMBERSHIP = 1, 2
 SO_ATTACH_FILTER = 26
 BPF_LOAD_HALF, BPF_LOAD_BYTE, BPF_JUMP_EQUAL, BPF_RETURN = 0x28, 0x30, 0x15, 0x06
 
+# Messages that leave links and addresses as they are.
+ROUTING = {RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWNEIGH, RTM_DELNEIGH, RTM_NEWRULE, RTM_DELRULE}
 MAX_MESSAGES = 1000  # read in a row, before everything else has its turn
 
 
 class Monitor:
     """The subscription to what could concern the default route: links, addresses, routes, rules.
 
-    Make it before the first reading. What it reads is not looked at, so its buffer may overrun:
-    that says no more and no less than a message does.
+    Make it before the first reading. What it reads is hardly looked at, so its buffer may overrun:
+    that says no more and no less than a message of every kind does.
+
+    *links_changed*: links or addresses may be others than when it was last set to False.
     """
 
     def __init__(self) -> None:
+        self.links_changed = True
         self._all_routes = False
         self._joined: set[int] = set()  # groups besides GROUPS
         try:
@@ -58,15 +72,18 @@ class Monitor:
         read_again = False
         for _ in range(MAX_MESSAGES):
             try:
-                _, (sender, _) = self._socket.recvfrom(1)
+                header, (sender, _) = self._socket.recvfrom(HEADER.size)
             except BlockingIOError:
                 break
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                read_again = True  # messages were lost; which, is not needed
+                read_again = self.links_changed = True  # messages were lost; which, is not needed
             else:
-                read_again = read_again or sender == KERNEL
+                if sender == KERNEL:
+                    read_again = True
+                    if HEADER.unpack(header)[1] not in ROUTING:
+                        self.links_changed = True
         return read_again
 
     def watch_routes(self, on: bool) -> None:

@@ -12,7 +12,9 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from rcnetd.netlink.pyroute2 import ifaddrmsg, ndmsg, rtmsg
@@ -39,8 +41,10 @@ KERNEL = 0  # the kernel's port
 HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port
 ATTRIBUTE = struct.Struct("=HH")  # nlattr: length, type
 CODE = struct.Struct("=i")  # of NLMSG_ERROR and NLMSG_DONE: 0 or minus an errno
+TIMEVAL = struct.Struct("@ll")
 
 BUFFER = 65536  # bytes; the kernel makes no part of a dump larger than 32 KiB
+ROOM = 2048  # bytes; the kernel fills 3.5 KiB at least before it begins another part of a list
 TIMEOUT = 2.0  # seconds; the kernel answers before `send` returns, so this is a bug's end only
 
 
@@ -145,15 +149,17 @@ def refusal(message: Message) -> NetlinkError | None:
 
 
 class NetlinkSocket:
-    """A socket for a few requests, one after the other: `with Exchange() as exchange`.
+    """A socket for requests, one piece of work after the other: `with NetlinkSocket() as exchange`.
 
-    It is made for one piece of work and closed: what is left of an answer that nobody reads to its
-    end never meets the next question.
+    One whose answer was not read to its end (`is_idle`) is closed: what is left never meets the
+    next question.
     """
 
     def __init__(self, buffer: int | None = None) -> None:
         """*buffer* is how many bytes the kernel lists at once: it fills them, read or not."""
+        self.is_idle = True
         self._sequence = 0
+        self._received = 0  # bytes of the last datagram
         self._buffer = buffer or BUFFER
         try:
             flags = socket.SOCK_RAW | socket.SOCK_CLOEXEC
@@ -161,7 +167,9 @@ class NetlinkSocket:
         except OSError as error:
             raise _broken(error) from error
         try:
-            self._socket.settimeout(TIMEOUT)
+            # The kernel's time-out: Python's own is two system calls more for each request.
+            timeout = TIMEVAL.pack(int(TIMEOUT), 0)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
             for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
                 self._socket.setsockopt(SOL_NETLINK, option, 1)
             self._socket.bind((0, 0))
@@ -174,34 +182,72 @@ class NetlinkSocket:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the socket back."""
         self._socket.close()
 
     def dump(self, kind: int, payload: bytes) -> Iterator[bytes]:
         """List what *payload* asks for; raises Interrupted where the list may have a hole."""
-        self._send(kind, NLM_F_DUMP, payload)
+        self._send(self._request(kind, NLM_F_DUMP, payload))
         return self._answers()
+
+    def skip_rest(self, listed: Iterator[bytes]) -> None:
+        """Read *listed* (from `dump`) to its end if that is near: the socket can be used again.
+
+        It is near where the kernel had room left. A list that goes on and on stays unread.
+        """
+        if self._received < ROOM:
+            with suppress(NetlinkError):
+                deque(listed, maxlen=0)
 
     def get(self, kind: int, payload: bytes) -> bytes:
         """Ask for one thing."""
-        self._send(kind, 0, payload)
-        for answer in self._answers():
-            return answer
-        raise NetlinkError("the kernel gave no answer")
+        (answer,) = self.get_each(kind, [payload])
+        if isinstance(answer, NetlinkError):
+            raise answer
+        return answer
+
+    def get_each(self, kind: int, payloads: Sequence[bytes]) -> list[bytes | NetlinkError]:
+        """Ask for several things at once: the answer to each, or the kernel's refusal."""
+        if not payloads:
+            return []
+        self._send(b"".join(self._request(kind, 0, payload) for payload in payloads))
+        # One answer each, in order, and nothing after it.
+        first = self._sequence - len(payloads) + 1
+        answers = [self._answer(first + number) for number in range(len(payloads))]
+        self.is_idle = True
+        return answers
 
     def change(self, kind: int, payload: bytes, flags: int = 0) -> None:
         """Have the kernel do something."""
-        self._send(kind, NLM_F_ACK | flags, payload)
+        self._send(self._request(kind, NLM_F_ACK | flags, payload))
         for _ in self._answers():
             pass
 
-    def _send(self, kind: int, flags: int, payload: bytes) -> None:
+    def _request(self, kind: int, flags: int, payload: bytes) -> bytes:
         self._sequence += 1
         length = HEADER.size + len(payload)
         header = HEADER.pack(length, kind, NLM_F_REQUEST | flags, self._sequence, self._port)
+        return header + payload + bytes(align(length) - length)
+
+    def _send(self, requests: bytes) -> None:
+        self.is_idle = False
         try:
-            self._socket.sendto(header + payload, (KERNEL, 0))
+            self._socket.sendto(requests, (KERNEL, 0))
         except OSError as error:
             raise _broken(error) from error
+
+    def _answer(self, sequence: int) -> bytes | NetlinkError:
+        """The payload of the answer to this request, which is a single message."""
+        while True:
+            for message in messages(self._receive()):
+                if (message.sequence, message.port) != (sequence, self._port):
+                    continue
+                if message.kind in (NLMSG_ERROR, NLMSG_DONE):
+                    return refusal(message) or NetlinkError("the kernel gave no answer")
+                return message.payload
 
     def _answers(self) -> Iterator[bytes]:
         """The payloads of the answer to the last request, until the kernel says that is all."""
@@ -214,6 +260,7 @@ class NetlinkSocket:
                 if message.kind == NLMSG_OVERRUN:
                     raise NetlinkError("the kernel lost a part of its answer")
                 if message.kind in (NLMSG_ERROR, NLMSG_DONE):
+                    self.is_idle = True
                     error = refusal(message)
                     if error is not None:
                         raise error
@@ -225,12 +272,45 @@ class NetlinkSocket:
         while True:
             try:
                 data, _, flags, sender = self._socket.recvmsg(self._buffer)
+            except BlockingIOError as error:
+                raise NetlinkError("the kernel does not answer", errno.ETIMEDOUT) from error
             except OSError as error:
                 raise _broken(error) from error
             if flags & socket.MSG_TRUNC:
                 raise NetlinkError("the kernel's answer is too long")
             if sender[0] == KERNEL:
+                self._received = len(data)
                 return data
+
+
+class Sockets:
+    """Sockets to ask by. With *keep*, one of each size stays for the next question.
+
+    It belongs to the network namespace of the first question then, and wants to be closed.
+    """
+
+    def __init__(self, *, keep: bool = False) -> None:
+        self._keep = keep
+        self._idle: dict[int | None, NetlinkSocket] = {}
+
+    @contextmanager
+    def take(self, buffer: int | None = None) -> Iterator[NetlinkSocket]:
+        """A socket with this buffer (see `NetlinkSocket`), closed after whatever goes wrong."""
+        exchange = self._idle.pop(buffer, None) or NetlinkSocket(buffer)
+        is_kept = False
+        try:
+            yield exchange
+            is_kept = self._keep and exchange.is_idle and buffer not in self._idle
+        finally:
+            if is_kept:
+                self._idle[buffer] = exchange
+            else:
+                exchange.close()
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        while self._idle:
+            self._idle.popitem()[1].close()
 
 
 def _broken(error: OSError) -> NetlinkError:

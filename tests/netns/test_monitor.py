@@ -129,6 +129,50 @@ def test_carrier_loss_wakes_us(topology: Topology, monitor: Monitor) -> None:
     until(lambda: kernel.read(Query()).links[2].carrier)
 
 
+CHANGED = {
+    "carrier": (True, "link set eth1 down"),
+    "name": (True, "link set eth0 alias other"),
+    "address": (True, "address add 192.0.2.1/32 dev eth1"),
+    "address gone": (True, "address flush dev eth1"),
+    "link gone": (True, "link del eth1"),
+    "route": (False, f"route add default via {PUBLIC_ROUTER} dev eth0"),
+    "rule": (False, "rule add priority 9 lookup 9"),
+}
+
+
+@pytest.mark.parametrize(("expected", "command"), CHANGED.values(), ids=CHANGED)
+def test_links_are_read_again_after_a_message_about_them(
+    monitor: Monitor, server: Namespace, expected: bool, command: str
+) -> None:
+    """A route's message leaves what was read of links as good as new, any other one does not.
+
+    Without a message they stay as they are: what a reading with them shows is the present.
+    """
+    query = Query(destinations=(INTERNET,), links=(ETH1,))
+    kernel = Kernel(keep=True)
+    kernel.read(query)
+    monitor.links_changed = False
+    server.ip(command)
+    assert readable(monitor.fileno(), LONG)
+    quiet(monitor)
+    assert monitor.links_changed is expected
+    after = kernel.read(query, links_changed=monitor.links_changed)
+    fresh = Kernel().read(query)
+    assert after == fresh
+    kernel.close()
+
+
+def test_what_was_kept_of_links_is_used(server: Namespace) -> None:
+    """Without a message a reading asks for routes only; for other links it asks for all."""
+    kernel = Kernel(keep=True)
+    before = kernel.read(Query(links=(ETH1,)))
+    server.ip("address flush dev eth1")
+    assert kernel.read(Query(links=(ETH1,)), links_changed=False).addresses == before.addresses
+    assert kernel.read(Query(links=(1, ETH1)), links_changed=False).own(ETH1) == ()
+    assert kernel.read(Query(links=(ETH1,)), links_changed=True).addresses == ()
+    kernel.close()
+
+
 def test_our_own_change_wakes_us_too(monitor: Monitor) -> None:
     """There is no difference between our change and another's."""
     Kernel().add_route(AddRoute(ETH1, SERVICENET_ROUTER, metric=9))

@@ -6,6 +6,7 @@ RCNETD_REPETITIONS=200 makes as many of each case; some wait 2 s between two: no
 from __future__ import annotations
 
 import os
+import socket
 import statistics
 import subprocess
 import time
@@ -18,6 +19,8 @@ from pyroute2 import IPRoute
 
 from rcnetd.core.model import METRIC, PROTOCOL
 from rcnetd.lab.topology import GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
+from rcnetd.netlink.socket import RTM_DELROUTE
+from tests.bench.netlink import Batch, Routes, route
 from tests.netns.daemons import ONCE, Cloud, Daemon
 from tests.support.waiting import until
 
@@ -149,6 +152,23 @@ def test_repairs_are_in_the_timeline(cloud: Cloud) -> None:
 
     until(lambda: repairs() == [("lost", 1), ("takeover", 2)])
     until(lambda: (daemon.status["route"]["last_repair"] or {}).get("kind") == "takeover")
+
+
+def test_whoever_deletes_as_fast_as_we_repair_has_not_the_last_word(cloud: Cloud) -> None:
+    """The route is deleted as soon as it is seen, between any two of our readings."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start()
+    daemon.until_ready()
+    with cloud.topology.server:
+        number = socket.if_nametoindex("eth1")
+    routes, rival = Routes(cloud.topology.server), Batch(cloud.topology.server)
+    cloud.callback(routes.close)
+    cloud.callback(rival.close)
+    rival.add(RTM_DELROUTE, route("0.0.0.0/0", number, str(GATEWAY), metric=METRIC, proto=0))
+    for _ in range(1_000):
+        rival.send()
+        routes.came()
+    until(cloud.goes_by_gateway)
 
 
 def test_a_fight_costs_little(cloud: Cloud) -> None:

@@ -27,11 +27,11 @@ def test_read_needs_no_privilege() -> None:
     assert verdict is None or verdict.ifindex == 1
 
 
-def failing(times: int, error: NetlinkError) -> Callable[[NetlinkSocket, Query], Network]:
+def failing(times: int, error: NetlinkError) -> Callable[..., Network]:
     """A reading that fails so many times."""
     left = [error] * times
 
-    def read(_: NetlinkSocket, __: Query) -> Network:
+    def read(*_: object) -> Network:
         if left:
             raise left.pop()
         return Network()
@@ -65,10 +65,11 @@ def test_an_error_is_one_line_with_the_reason(monkeypatch: pytest.MonkeyPatch) -
 def test_a_question_that_is_refused_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     """ "No route" is an answer; "what do you want?" is an error, also by the same number."""
 
-    def refuse(*_: object) -> None:
-        raise NetlinkError("Invalid values in header for get request", errno.EINVAL)
+    def refuse(_: object, __: int, payloads: list[bytes]) -> list[NetlinkError]:
+        error = NetlinkError("Invalid values in header for get request", errno.EINVAL)
+        return [error for _ in payloads]
 
-    monkeypatch.setattr(NetlinkSocket, "get", refuse)
+    monkeypatch.setattr(NetlinkSocket, "get_each", refuse)
     with pytest.raises(NetlinkError, match="Invalid values in header"):
         Kernel().read(Query(destinations=(LOOPBACK,)))
     with pytest.raises(NetlinkError, match="Invalid values in header"):

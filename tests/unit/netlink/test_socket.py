@@ -31,6 +31,7 @@ from rcnetd.netlink.socket import (
     Message,
     NetlinkError,
     NetlinkSocket,
+    Sockets,
     attribute_map,
     attributes,
     body,
@@ -59,8 +60,8 @@ class Scripted(NetlinkSocket):
         self._port = self.PORT
         self._script = deque(datagrams)
 
-    def _send(self, *_: object, **__: object) -> None:
-        self._sequence += 1
+    def _send(self, _: bytes) -> None:
+        self.is_idle = False
 
     def _receive(self) -> bytes:
         return self._script.popleft()
@@ -196,6 +197,64 @@ def test_the_real_kernel_answers() -> None:
         assert list(exchange.dump(RTM_GETLINK, LINKS))
 
 
+def test_several_questions_at_once_each_have_their_answer() -> None:
+    """In order, a refusal among them; none is no question."""
+    bodies = [body(ifinfmsg, index=index) for index in (1, 0x7FFFFFF0, 1)]
+    with NetlinkSocket() as exchange:
+        first, refused, last = exchange.get_each(RTM_GETLINK, bodies)
+        assert isinstance(first, bytes)
+        assert first == last
+        assert isinstance(refused, NetlinkError)
+        assert refused.code == errno.ENODEV
+        assert exchange.get_each(RTM_GETLINK, []) == []
+        assert exchange.is_idle
+
+
+def used(sockets: Sockets) -> int:
+    """List the links; the descriptor by which that was done."""
+    with sockets.take() as exchange:
+        assert list(exchange.dump(RTM_GETLINK, LINKS))
+        return exchange._socket.fileno()
+
+
+def test_a_kept_socket_is_used_again_after_an_answer_only() -> None:
+    """What is left of an answer never meets the next question."""
+    sockets = Sockets(keep=True)
+    with contextlib.closing(sockets):
+        kept = used(sockets)
+        with sockets.take() as exchange:
+            assert exchange._socket.fileno() == kept
+            next(exchange.dump(RTM_GETLINK, LINKS))
+        assert exchange._socket.fileno() == -1
+        with pytest.raises(ValueError, match="by the way"), sockets.take() as exchange:
+            raise ValueError("by the way")
+        assert exchange._socket.fileno() == -1
+        with sockets.take() as first, sockets.take() as second:
+            assert first is not second
+        assert used(sockets) >= 0
+    assert sockets._idle == {}
+
+
+def test_without_keeping_each_piece_of_work_has_its_socket() -> None:
+    """Nothing stays open."""
+    sockets = Sockets()
+    with sockets.take() as exchange:
+        assert exchange.get(RTM_GETLINK, body(ifinfmsg, index=1))
+    assert exchange._socket.fileno() == -1
+
+
+def test_the_rest_of_a_list_is_skipped_where_it_is_near() -> None:
+    """Else the socket is no good for another question."""
+    rest = [message(16, b"two!"), message(NLMSG_DONE, bytes(4))]
+    for size, idle in ((100, True), (rtnetlink.ROOM, False)):
+        with Scripted(message(16, b"one!"), *rest) as exchange:
+            exchange._received = size
+            listed = exchange.dump(RTM_GETLINK, LINKS)
+            next(listed)
+            exchange.skip_rest(listed)
+            assert exchange.is_idle is idle
+
+
 def test_only_the_kernel_is_believed() -> None:
     """A datagram from another process is dropped, a silent kernel is an error in the end."""
 
@@ -207,8 +266,9 @@ def test_only_the_kernel_is_believed() -> None:
     with NetlinkSocket() as exchange:
         real = exchange._socket
         exchange._socket = Other(fileno=real.detach())
-        exchange._socket.settimeout(0.01)
-        with pytest.raises(NetlinkError, match="timed out"):
+        at_once = rtnetlink.TIMEVAL.pack(0, 10_000)
+        exchange._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, at_once)
+        with pytest.raises(NetlinkError, match="the kernel does not answer"):
             exchange.get(RTM_GETLINK, body(ifinfmsg, index=1))
 
 

@@ -26,17 +26,20 @@ def read_bounded(path: Path, limit: int) -> bytes:
     return data
 
 
-def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644, durable: bool = True) -> bool:
+def write_atomic(
+    path: Path, data: bytes | str, *, mode: int = 0o644, durable: bool = True, compare: bool = True
+) -> bool:
     """Write *data* to *path*: a reader sees the old content or the new, never a part.
 
     A temporary file in the same directory, `fsync`, `rename`, and `fsync` of the directory;
     *durable* False leaves the syncs out, for files that go with a reboot anyway. The same content
-    with the same mode is not written again: returns False. A link at *path* is replaced, not
-    followed. Raises `OSError`; then no temporary file stays, and *path* is as it was (unless only
-    the directory's `fsync` failed: then it is not certain to outlive a loss of power).
+    with the same mode is not written again: returns False; *compare* False spares looking for that,
+    for content that is never the same. A link at *path* is replaced, not followed. Raises
+    `OSError`; then no temporary file stays, and *path* is as it was (unless only the directory's
+    `fsync` failed: then it is not certain to outlive a loss of power).
     """
     content = data.encode() if isinstance(data, str) else data
-    if _is_same(path, content, mode):
+    if compare and _is_same(path, content, mode):
         return False
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -30,6 +30,8 @@ def read_duration(text: str) -> float:
 
 def plain(text: str, most: int) -> str:
     """*text* on one line: control characters and surrogates removed, cut to *most* characters."""
+    if len(text) <= most and text.isprintable() and "  " not in text and text == text.strip():
+        return text
     shown = "".join(char if char.isprintable() else " " for char in text[: 4 * most])
     return " ".join(shown.split())[:most]
 

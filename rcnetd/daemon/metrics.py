@@ -10,6 +10,7 @@ change, which tells a daemon that is gone, does too.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from rcnetd import __version__
@@ -119,6 +120,7 @@ def _number(value: float) -> str:
     return f"{float(value):.3f}".rstrip("0").rstrip(".")
 
 
+@lru_cache(maxsize=128)  # nearly all are the same each time
 def _labels(**labels: object) -> str:
     """Labels in braces. A control character would reach a terminal as it is: none is left."""
     written = []

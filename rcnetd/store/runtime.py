@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 from rcnetd.basic.files import read_bounded, write_atomic
@@ -35,11 +36,11 @@ class RuntimeFiles:
 
     def status(self, content: dict[str, Any]) -> None:
         """Write `status.json`, readable by all."""
-        self._write(self._paths.status, content)
+        self._write(self._paths.status, content, compare=False)
 
     def metrics(self, text: str) -> None:
         """Write `rcnetd.prom`, readable by all; its temporary file does not end in `.prom`."""
-        write_atomic(self._paths.metrics, text, mode=0o644, durable=False)
+        write_atomic(self._paths.metrics, text, mode=0o644, durable=False, compare=False)
 
     def read_persisted(self) -> dict[str, Any] | None:
         """How the last `rcnetctl persist` went; None if there was none, or if it is damaged."""
@@ -147,8 +148,11 @@ class RuntimeFiles:
         except (ValueError, KeyError, TypeError):
             return empty  # not ours, or damaged: what is recorded now is worth more
 
-    def _write(self, path: Any, content: dict[str, Any]) -> None:
-        write_atomic(path, json.dumps(content, indent=1) + "\n", mode=0o644, durable=False)
+    def _write(self, path: Path, content: dict[str, Any], *, compare: bool = True) -> None:
+        # A line for each member: indented throughout, json takes eight times as long.
+        lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
+        text = "{\n" + ",\n".join(lines) + "\n}\n"
+        write_atomic(path, text, mode=0o644, durable=False, compare=compare)
 
 
 def read_removed(paths: Paths) -> dict[str, Any]:

@@ -43,6 +43,10 @@ else:
         cls.__fields__ = tuple(found.values())
         cls.__names__ = tuple(found)
         cls.__compared__ = tuple(name for name, one in found.items() if one.compare)
+        cls.__constants__ = {
+            name: one.default for name, one in found.items() if one.default is not MISSING
+        }
+        cls.__known__ = found.keys()
         cls.__init__ = _init
         cls.__repr__ = _repr
         if eq:
@@ -59,7 +63,11 @@ else:
 
     def replace(value, /, **changes):
         """As `dataclasses.replace`."""
-        return type(value)(**{**value.__dict__, **changes})
+        if not changes.keys() <= value.__dict__.keys():
+            return type(value)(**{**value.__dict__, **changes})  # says which is none
+        made = object.__new__(type(value))
+        made.__dict__.update(value.__dict__, **changes)
+        return made
 
     def _own(cls, name):
         """The field that the class itself gives a default; None where it gives none."""
@@ -75,26 +83,27 @@ else:
         return given
 
     def _init(self, *args, **given):
-        values = dict(zip(self.__names__, args))
-        if len(args) > len(self.__names__) or not values.keys().isdisjoint(given):
+        names = self.__names__
+        positional = dict(zip(names, args))
+        if len(args) > len(names) or not positional.keys().isdisjoint(given):
             raise TypeError(f"{type(self).__name__}: a field is given twice, or too many are")
-        values.update(given)
-        if len(args) < len(self.__names__):
-            for one in self.__fields__:
-                if one.name in values:
-                    continue
-                if one.default_factory is not MISSING:
-                    values[one.name] = one.default_factory()
-                elif one.default is not MISSING:
-                    values[one.name] = one.default
-                else:
+        values = {**self.__constants__, **positional, **given}
+        if values.keys() != self.__known__:
+            _complete(self, values)
+        self.__dict__.update(values)
+
+    def _complete(self, values):
+        """Make what has no constant default; refuse what is missing or no field."""
+        for one in self.__fields__:
+            if one.name not in values:
+                if one.default_factory is MISSING:
                     raise TypeError(f"{type(self).__name__}: '{one.name}' is not given")
+                values[one.name] = one.default_factory()
         if len(values) > len(self.__names__):
             unknown = values.keys() - set(self.__names__)
             raise TypeError(
                 f"{type(self).__name__}: no field is named {', '.join(sorted(unknown))}"
             )
-        self.__dict__.update(values)
 
     def _repr(self):
         shown = (f"{one.name}={getattr(self, one.name)!r}" for one in self.__fields__ if one.repr)

@@ -6,6 +6,7 @@ not seen in the kernel, nothing is removed.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 from math import inf
 
@@ -402,12 +403,16 @@ def servicenet_probes(facts: Facts) -> tuple[tuple[IPv4Network, IPv4Address], ..
     """What has to stay on ServiceNet, each with an address by which to look up its route."""
     if facts.servicenet is None:
         return ()
-    subnet = facts.servicenet.address.network
-    networks = [
-        network for network in facts.settings.servicenet.networks if not network.subnet_of(subnet)
-    ]
-    probes = [(network, probe_address(network, subnet)) for network in networks]
-    peer = facts.api.peer
-    if peer is not None and not any(peer in network for network in [*networks, subnet]):
+    networks = facts.settings.servicenet.networks
+    return _probes(networks, facts.servicenet.address.network, facts.api.peer)
+
+
+@lru_cache(maxsize=4)  # asked for with each reading of the kernel, the same for days
+def _probes(
+    networks: tuple[IPv4Network, ...], subnet: IPv4Network, peer: IPv4Address | None
+) -> tuple[tuple[IPv4Network, IPv4Address], ...]:
+    elsewhere = [network for network in networks if not network.subnet_of(subnet)]
+    probes = [(network, probe_address(network, subnet)) for network in elsewhere]
+    if peer is not None and not any(peer in network for network in [*elsewhere, subnet]):
         probes.append((IPv4Network(peer), peer))
     return tuple(probes)

@@ -64,7 +64,8 @@ class Lab:
 
     def __init__(self, stack: contextlib.ExitStack, timeline: str) -> None:
         self._stack = stack
-        self.directory = Path(tempfile.mkdtemp(prefix="rcnetd-bench-"))
+        # A tmpfs, as /run is.
+        self.directory = Path(tempfile.mkdtemp(prefix="rcnetd-bench-", dir="/dev/shm"))
         stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
         self.topology = stack.enter_context(Topology())
         self.server = self.topology.server

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
@@ -38,11 +39,17 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+@lru_cache(maxsize=64)
 def operation_of(target: str) -> str | None:
     """The operation that a request's target names, None for another path."""
     path = urlsplit(target).path
     operation = path[len("/v1/") :] if path.startswith("/v1/") else ""
     return operation if operation in FORMATS else None
+
+
+@lru_cache(maxsize=64)
+def _format_of(target: str) -> str:
+    return parse_qs(urlsplit(target).query).get("format", [""])[0].lower()
 
 
 def unknown_server() -> Answer:
@@ -64,7 +71,7 @@ def answer(server: Server, state: State, method: str, target: str) -> Answer:
     if method not in ("GET", "HEAD"):
         return Answer(405, b"Method not allowed", TEXT, (("Allow", "GET, HEAD"),))
     formats = FORMATS[operation]
-    given = parse_qs(urlsplit(target).query).get("format", [formats[0]])[0].lower()
+    given = _format_of(target) or formats[0]
     if given not in formats:
         return Answer(400, f"Unknown format; use one of {', '.join(formats)}".encode())
     if operation == "gateway_ip" and state.gateway is None:

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -70,7 +71,10 @@ class Emulator:
         on_request: Callable[[Request], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._servers = {server.address: server for server in timeline.servers}
+        self._servers = {
+            None if server.address is None else str(server.address): server
+            for server in timeline.servers
+        }
         self._limit = RateLimit(timeline.limit, phase)
         self._listen = list(listen)
         self._certificates = Certificates([host for host, _ in listen]) if tls else None
@@ -107,7 +111,10 @@ class Emulator:
             self._close()
             raise
         self._listen = [entry.getsockname()[:2] for entry in self._sockets]
-        self._refusing = asyncio.ensure_future(self._refuse_when_told())
+        self._refuse_or_not()
+        steps = (step for server in self._servers.values() for step in server.steps)
+        if any(state.fault is not None and state.fault.name == "refuse" for _, state in steps):
+            self._refusing = asyncio.ensure_future(self._refuse_when_told())
 
     async def stop(self) -> None:
         """Close everything."""
@@ -269,7 +276,7 @@ class Emulator:
     # Who asks, and how it is with them
 
     def _server(self, source: str) -> Server | None:
-        return self._servers.get(IPv4Address(source)) or self._servers.get(None)
+        return self._servers.get(source) or self._servers.get(None)
 
     def _state(self, server: Server, now: float) -> State:
         at_boot = server.start == "boot"
@@ -321,6 +328,16 @@ def _with_fault(answer: Answer, fault: Fault) -> Answer:
     return answer
 
 
+@lru_cache(maxsize=64)  # h11 takes as long to make one as for all the rest of an answer
+def _head(
+    status: int, content_type: str, length: int, more: tuple[tuple[str, str], ...]
+) -> h11.Response:
+    headers = [("Content-Type", content_type), ("Server", "rcnetd-emulator")]
+    if status != 204:
+        headers.append(("Content-Length", str(length)))
+    return h11.Response(status_code=status, headers=[*headers, *more])
+
+
 class _Abortable(asyncio.StreamReaderProtocol):
     """Knows its transport from the end of the handshake on.
 
@@ -353,8 +370,7 @@ class _Http:
         while True:
             event = self._h11.next_event()
             if event is h11.NEED_DATA:
-                data = await asyncio.wait_for(self._reader.read(65536), MAX_IDLE)
-                self._h11.receive_data(data)
+                self._h11.receive_data(await self._read())
             elif isinstance(event, h11.Request):
                 headers = dict(event.headers)
                 method, target = event.method.decode("ascii"), event.target.decode("ascii")
@@ -365,6 +381,15 @@ class _Http:
             elif isinstance(event, h11.ConnectionClosed) or event is h11.PAUSED:
                 return None
 
+    async def _read(self) -> bytes:
+        """What comes next; b"" also if nothing does. `wait_for` would make a task of each."""
+        transport = self._writer.transport
+        too_late = asyncio.get_event_loop().call_later(MAX_IDLE, transport.abort)
+        try:
+            return await self._reader.read(65536)
+        finally:
+            too_late.cancel()
+
     async def answer(self, answer: Answer, fault: str | None, *, head: bool) -> bool:
         """Send an answer, or break while doing it; False when the connection is over."""
         if fault == "hang":
@@ -374,11 +399,7 @@ class _Http:
             await self._send(b"\x00\x01\x02 not HTTP at all\r\n\r\n")
             return False
         length = len(answer.body) + (100 if fault == "truncate" else 0)
-        headers = [("Content-Type", answer.content_type), ("Server", "rcnetd-emulator")]
-        if answer.status != 204:
-            headers.append(("Content-Length", str(length)))
-        headers += answer.headers
-        top = self._h11.send(h11.Response(status_code=answer.status, headers=headers))
+        top = self._h11.send(_head(answer.status, answer.content_type, length, answer.headers))
         body = b"" if head else answer.body
         if fault in ("drip", "drip-body"):
             await self._drip(top or b"", body, fault)

@@ -7,7 +7,6 @@ that the core asks for. It never blocks and holds no policy: every decision is i
 from __future__ import annotations
 
 import os
-import random
 import selectors
 import signal
 import socket
@@ -103,8 +102,7 @@ class Daemon:
             was_ready=self._files.was_ready(),
             public=self._files.read_public(),
             now=time.monotonic(),
-            # The system's entropy, not a seed that servers of one image share.
-            jitter=random.SystemRandom().random,
+            jitter=_chance,
         )
         self._selector = selectors.DefaultSelector()
         self._fetcher_fd: int | None = None
@@ -127,6 +125,7 @@ class Daemon:
         try:
             self._observe()
             self._report()
+            self._kernel.prepare()  # while the API is being asked
             while self._machine.exit is None and not self._stopping:
                 self._iterate()
         finally:
@@ -404,6 +403,14 @@ class Daemon:
         self._monitor.close()
         self._kernel.close()
         self._selector.close()
+
+
+def _chance() -> float:
+    """A number in [0, 1) by the system's entropy: no seed that servers of one image share.
+
+    As `random.SystemRandom` makes it, which takes 1.2 ms to load.
+    """
+    return (int.from_bytes(os.urandom(7), "big") >> 3) * 2.0**-53
 
 
 CHANGES = (AddRoute, RemoveRoutes, TakeLinkDown, ProbeNeighbour)

@@ -43,6 +43,7 @@ __all__ = ["Kernel", "Monitor", "NetlinkError"]
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 RTM_F_LOOKUP_TABLE, RTM_F_FIB_MATCH = 0x1000, 0x2000
 RTEXT_FILTER_SKIP_STATS = 8
+RTA_SRC, NDA_DST = 2, 1
 NTF_USE = 0x01
 IFLA_EXT_MASK = 29
 IFF_UP = 0x1
@@ -80,6 +81,10 @@ class Kernel:
     def close(self) -> None:
         """Give back what is kept."""
         self._sockets.close()
+
+    def prepare(self) -> None:
+        """Load what changes are written with, 15 ms, while there is nothing else to do."""
+        pyroute2()
 
     def read(self, query: Query, *, links_changed: bool = True) -> Network:
         """Read what a decision may depend on: what matters most and changes least first.
@@ -129,7 +134,7 @@ class Kernel:
         if not self._change(what, rtnetlink.RTM_SETLINK, down, ignore=GONE):
             return
         for family in (socket.AF_INET, socket.AF_INET6):
-            listed = body(rtnetlink.ifaddrmsg, family=family, index=ifindex)
+            listed = _addresses_body(ifindex, family)
             for address in self._ask(what, partial(self._addresses, listed)):
                 if address[0] != family:  # of another question: this family is not there
                     continue
@@ -144,7 +149,7 @@ class Kernel:
         self._change(what, rtnetlink.RTM_SETLINK, up)
         for address in addresses:
             payload = body(
-                rtnetlink.ifaddrmsg,
+                pyroute2().ifaddrmsg,
                 ("IFA_LOCAL", str(address.ip)),
                 ("IFA_ADDRESS", str(address.ip)),
                 ("IFA_BROADCAST", str(address.network.broadcast_address)),
@@ -167,13 +172,13 @@ class Kernel:
         if state & FIXED:
             return
         if state & KNOWN:
-            request = _neighbour_body(ifindex, address, state=decode.NUD_PROBE)
+            request = _probe_body(ifindex, address, state=decode.NUD_PROBE)
             flags = rtnetlink.NLM_F_REPLACE
             # Between the two it may have gone, or failed: then the other way is the right one.
             ignore = (errno.ENOENT, errno.EINVAL)
             if self._change(what, rtnetlink.RTM_NEWNEIGH, request, flags, ignore=ignore):
                 return
-        request = _neighbour_body(ifindex, address, flags=NTF_USE)
+        request = _probe_body(ifindex, address, flags=NTF_USE)
         self._change(what, rtnetlink.RTM_NEWNEIGH, request, rtnetlink.NLM_F_CREATE)
 
     def _add(self, payload: bytes, what: str) -> None:
@@ -383,7 +388,7 @@ def _neighbour_state(exchange: NetlinkSocket, ifindex: int, address: IPv4Address
     return decode.neighbour_state(answer)
 
 
-# Requests; pyroute2 takes longer to write one than the kernel to answer it, so they are kept.
+# Requests
 
 
 @lru_cache(maxsize=8)
@@ -397,15 +402,38 @@ def _link_body(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
     return decode.IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, flags, change)
 
 
-@lru_cache(maxsize=8)
-def _addresses_body(index: int = 0) -> bytes:
-    return body(rtnetlink.ifaddrmsg, family=socket.AF_INET, index=index)
+def _addresses_body(index: int = 0, family: int = socket.AF_INET) -> bytes:
+    return decode.IFADDRMSG.pack(family, 0, 0, 0, index)
 
 
-@lru_cache(maxsize=2)
 def _routes_body(family: int) -> bytes:
     kind = decode.RTN_UNICAST if family == socket.AF_INET6 else 0  # IPv4: a blackhole may win, too
-    return body(rtnetlink.rtmsg, family=family, table=TABLE_MAIN, type=kind)
+    return decode.RTMSG.pack(family, 0, 0, 0, TABLE_MAIN, 0, 0, kind, 0)
+
+
+@lru_cache(maxsize=16)
+def _lookup_body(destination: IPv4Address, source: IPv4Address | None) -> bytes:
+    flags = RTM_F_LOOKUP_TABLE | RTM_F_FIB_MATCH
+    source_length, attrs = 0, pack_attribute(decode.RTA_DST, destination.packed)
+    if source is not None:
+        source_length, attrs = 32, attrs + pack_attribute(RTA_SRC, source.packed)
+    return decode.RTMSG.pack(socket.AF_INET, 32, source_length, 0, 0, 0, 0, 0, flags) + attrs
+
+
+def _neighbour_body(ifindex: int, address: IPv4Address) -> bytes:
+    return decode.NDMSG.pack(socket.AF_INET, ifindex, 0, 0, 0) + pack_attribute(
+        NDA_DST, address.packed
+    )
+
+
+# Changes; pyroute2 takes longer to write one than the kernel to carry it out, so ours is kept.
+
+
+def pyroute2() -> Any:
+    """The module with pyroute2's classes, loaded by the first change (`Kernel.prepare`)."""
+    from rcnetd.netlink import pyroute2
+
+    return pyroute2
 
 
 @lru_cache(maxsize=8)
@@ -420,7 +448,7 @@ def _route_body(action: AddRoute) -> bytes:
     if action.destination.prefixlen:
         attrs.append(("RTA_DST", str(action.destination.network_address)))
     return body(
-        rtnetlink.rtmsg,
+        pyroute2().rtmsg,
         *attrs,
         family=socket.AF_INET,
         dst_len=action.destination.prefixlen,
@@ -432,22 +460,10 @@ def _route_body(action: AddRoute) -> bytes:
     )
 
 
-@lru_cache(maxsize=16)
-def _lookup_body(destination: IPv4Address, source: IPv4Address | None) -> bytes:
-    flags = RTM_F_LOOKUP_TABLE | RTM_F_FIB_MATCH
-    attrs = [("RTA_DST", str(destination))]
-    fields = {"family": socket.AF_INET, "dst_len": 32, "flags": flags}
-    if source is not None:
-        attrs.append(("RTA_SRC", str(source)))
-        fields["src_len"] = 32
-    return body(rtnetlink.rtmsg, *attrs, **fields)
-
-
-@lru_cache(maxsize=16)
-def _neighbour_body(ifindex: int, address: IPv4Address, state: int = 0, flags: int = 0) -> bytes:
+def _probe_body(ifindex: int, address: IPv4Address, state: int = 0, flags: int = 0) -> bytes:
     attrs = ("NDA_DST", str(address))
     fields = {"family": socket.AF_INET, "ifindex": ifindex, "state": state, "flags": flags}
-    return body(rtnetlink.ndmsg, attrs, **fields)
+    return body(pyroute2().ndmsg, attrs, **fields)
 
 
 def _name(destination: IPv4Network) -> str:

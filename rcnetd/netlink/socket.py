@@ -1,9 +1,11 @@
 """rtnetlink on a plain socket: requests out, the kernel's answers in, nothing understood yet.
 
-The rule: pyroute2's message classes write what is sent; what the kernel sends is walked here. A
-route has to come back byte for byte as it was, and a link with its hundred counters takes
-pyroute2 ten times as long as finding the three attributes that matter. Only the classes are
-used, never pyroute2's sockets: they are what stayed the same from 0.5.14 to 0.9.
+The rule: pyroute2's message classes write what changes the kernel's state (`body`, with the classes
+of `rcnetd.netlink.pyroute2`); a question is a header and an address or two, and is packed where it
+is asked: the first request to the API needs no change, so it does not wait for pyroute2. What the
+kernel sends is walked here. A route has to come back byte for byte as it was, and a link with its
+hundred counters takes pyroute2 ten times as long as finding the three attributes that matter. Only
+the classes are used, never pyroute2's sockets: they are what stayed the same from 0.5.14 to 0.9.
 """
 
 from __future__ import annotations
@@ -16,10 +18,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
-
-from rcnetd.netlink.pyroute2 import ifaddrmsg, ndmsg, rtmsg
-
-__all__ = ["ifaddrmsg", "ndmsg", "rtmsg"]
 
 # linux/rtnetlink.h
 RTM_GETLINK, RTM_SETLINK = 18, 19
@@ -119,7 +117,7 @@ def pack_attribute(kind: int, value: bytes) -> bytes:
 
 
 def body(message_class: Any, *attrs: tuple[str, Any], **fields: int) -> bytes:
-    """The payload of a request: a pyroute2 message class, its attributes, its header's fields."""
+    """The payload of a change: a pyroute2 message class, its attributes, its header's fields."""
     message = message_class()
     for name, value in fields.items():
         message[name] = value

@@ -10,6 +10,7 @@ from ipaddress import IPv4Network
 
 from rcnetd.core.model import TABLE_MAIN
 from rcnetd.lab.topology import GATEWAY, Namespace
+from rcnetd.netlink import pyroute2
 from rcnetd.netlink import socket as rtnetlink
 from tests.bench.lab import PATIENCE
 
@@ -28,7 +29,7 @@ def route(network: str, ifindex: int, gateway: str, *, metric: int = 0, proto: i
     if metric:
         attrs.append(("RTA_PRIORITY", metric))
     return rtnetlink.body(
-        rtnetlink.rtmsg,
+        pyroute2.rtmsg,
         *attrs,
         family=socket.AF_INET,
         dst_len=net.prefixlen,

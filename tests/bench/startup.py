@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rcnetd.lab.topology import API, SERVICENET
+from rcnetd.netlink import pyroute2
 from rcnetd.netlink import socket as rtnetlink
 from tests.bench.figures import Figure, Measure
 from tests.bench.lab import Lab, Options, Packets, milliseconds
@@ -75,7 +76,7 @@ def from_address(options: Options) -> list[Measure]:
         with lab.server:
             number = socket.if_nametoindex("eth1")
         message = rtnetlink.body(
-            rtnetlink.ifaddrmsg,
+            pyroute2.ifaddrmsg,
             ("IFA_LOCAL", str(SERVICENET.ip)),
             ("IFA_ADDRESS", str(SERVICENET.ip)),
             family=socket.AF_INET,

@@ -15,7 +15,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from rcnetd.core.model import Address, Link, Route, RouteLookup
 from rcnetd.netlink import decode as decoding
-from rcnetd.netlink import socket as rtnetlink
+from rcnetd.netlink import pyroute2
 from rcnetd.netlink.decode import RTMSG
 from rcnetd.netlink.socket import NetlinkError, attribute_map, body, pack_attribute
 from tests.support.fuzzing import fuzz
@@ -69,11 +69,11 @@ def test_address() -> None:
     """The address with its prefix; on a point-to-point link ours, not the peer's."""
     local = ("IFA_LOCAL", "10.180.1.2")
     plain = body(
-        rtnetlink.ifaddrmsg, ("IFA_ADDRESS", "10.180.1.2"), local, family=2, prefixlen=19, index=3
+        pyroute2.ifaddrmsg, ("IFA_ADDRESS", "10.180.1.2"), local, family=2, prefixlen=19, index=3
     )
     assert decoding.address(plain) == Address(3, IPv4Interface("10.180.1.2/19"))
     peer = body(
-        rtnetlink.ifaddrmsg, ("IFA_ADDRESS", "10.9.9.9"), local, family=2, prefixlen=32, index=3
+        pyroute2.ifaddrmsg, ("IFA_ADDRESS", "10.9.9.9"), local, family=2, prefixlen=32, index=3
     )
     assert decoding.address(peer) == Address(3, IPv4Interface("10.180.1.2/32"))
 
@@ -81,7 +81,7 @@ def test_address() -> None:
 def default_route(*attrs: tuple[str, object], **fields: int) -> bytes:
     """A default route as the kernel lists it."""
     usual = {"family": socket.AF_INET, "table": 254, "proto": 16, "type": 1}
-    return body(rtnetlink.rtmsg, *attrs, **{**usual, **fields})
+    return body(pyroute2.rtmsg, *attrs, **{**usual, **fields})
 
 
 def test_route() -> None:
@@ -157,7 +157,7 @@ def test_a_verdict_by_an_ipv6_gateway_has_none() -> None:
 
 def test_neighbour() -> None:
     """The state's number, which `NEIGHBOURS` names."""
-    assert decoding.neighbour_state(body(rtnetlink.ndmsg, ifindex=3, state=0x20)) == 0x20
+    assert decoding.neighbour_state(body(pyroute2.ndmsg, ifindex=3, state=0x20)) == 0x20
     assert len(decoding.NEIGHBOURS) == 8
 
 

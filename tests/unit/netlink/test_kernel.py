@@ -12,6 +12,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from rcnetd.core.model import Network, Query, Route
 from rcnetd.netlink import kernel as netlink
 from rcnetd.netlink.kernel import MAX_READINGS, Kernel, Monitor, NetlinkError
+from rcnetd.netlink.pyroute2 import ifaddrmsg, ndmsg, rtmsg
 from rcnetd.netlink.socket import Interrupted, NetlinkSocket, body
 
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -104,6 +105,19 @@ def test_what_was_to_be_changed_is_named(monkeypatch: pytest.MonkeyPatch, code: 
     expected = "^Failed to remove the route default via 10.1.2.3 metric 5: Operation not permitted$"
     with pytest.raises(NetlinkError, match=expected):
         Kernel().remove_route(route)
+
+
+def test_questions_are_as_pyroute2_writes_them() -> None:
+    """They are packed by hand, so that they need not wait for pyroute2."""
+    to, source = IPv4Address("198.41.0.4"), IPv4Address("10.180.1.2")
+    lookup: dict[str, int] = {"family": 2, "dst_len": 32, "flags": 0x3000}
+    dst, src = ("RTA_DST", str(to)), ("RTA_SRC", str(source))
+    assert netlink._lookup_body(to, None) == body(rtmsg, dst, **lookup)
+    assert netlink._lookup_body(to, source) == body(rtmsg, dst, src, src_len=32, **lookup)
+    assert netlink._routes_body(2) == body(rtmsg, family=2, table=254)
+    assert netlink._routes_body(10) == body(rtmsg, family=10, table=254, type=1)
+    assert netlink._addresses_body(7) == body(ifaddrmsg, family=2, index=7)
+    assert netlink._neighbour_body(7, to) == body(ndmsg, ("NDA_DST", str(to)), family=2, ifindex=7)
 
 
 def test_nothing_stays_open() -> None:

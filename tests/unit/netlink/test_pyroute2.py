@@ -10,8 +10,8 @@ import pytest
 LOAD = """
 import sys
 {before}
-from rcnetd.netlink import socket
-print(socket.body(socket.ndmsg, family=2, ifindex=7, state=16).hex())
+from rcnetd.netlink import pyroute2, socket
+print(socket.body(pyroute2.ndmsg, family=2, ifindex=7, state=16).hex())
 print("asyncio" in sys.modules, sum(name.startswith("pyroute2") for name in sys.modules) > 50)
 """
 WRITTEN = "020000000700000010000000"

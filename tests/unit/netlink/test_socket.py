@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
+from rcnetd.netlink import pyroute2
 from rcnetd.netlink import socket as rtnetlink
 from rcnetd.netlink.socket import (
     HEADER,
@@ -109,7 +110,7 @@ def test_the_last_attribute_may_lack_its_padding() -> None:
 def test_requests_are_written_by_pyroute2() -> None:
     """The same bytes from every version that the distributions have."""
     made = body(
-        rtnetlink.rtmsg,
+        pyroute2.rtmsg,
         ("RTA_OIF", 3),
         ("RTA_GATEWAY", "10.1.2.3"),
         family=socket.AF_INET,
@@ -118,8 +119,8 @@ def test_requests_are_written_by_pyroute2() -> None:
         type=1,
     )
     assert made.hex() == "02000000fe520001000000000800040003000000080005000a010203"
-    assert body(rtnetlink.ndmsg, family=2, ifindex=7, state=16).hex() == "020000000700000010000000"
-    assert body(rtnetlink.ifaddrmsg, family=2, index=7).hex() == "0200000007000000"
+    assert body(pyroute2.ndmsg, family=2, ifindex=7, state=16).hex() == "020000000700000010000000"
+    assert body(pyroute2.ifaddrmsg, family=2, index=7).hex() == "0200000007000000"
     assert body(ifinfmsg, index=7, change=1).hex() == "00000000070000000000000001000000"
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from rcnetd.daemon.main import main
+from rcnetd.daemon.start import main
 
 sys.exit(main())

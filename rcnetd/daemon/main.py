@@ -21,6 +21,7 @@ from rcnetd.store.paths import Paths
 
 if TYPE_CHECKING:
     import argparse
+    import subprocess
 
 # Not a mistake in the settings: systemd starts us again, and what should write the file with us.
 NO_METADATA = (
@@ -80,8 +81,13 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the daemon; return its exit code (rcnetd(8), EXIT STATUS)."""
+def main(
+    argv: Sequence[str] | None = None, *, process: subprocess.Popen[bytes] | None = None
+) -> int:
+    """Run the daemon; return its exit code (rcnetd(8), EXIT STATUS).
+
+    *process* is the fetcher's, if it was started already.
+    """
     args = arguments(sys.argv[1:] if argv is None else argv)
     journal = Journal(os.environ, debug=args.debug)
     paths = Paths.from_environ(os.environ)
@@ -112,10 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         journal.log("error", f"rcnetd is already running ('{paths.lock}' is locked)")
         return 1
     from rcnetd.fetcher.fetcher import Fetcher
-    from rcnetd.fetcher.privileges import keep_capabilities_here
 
-    keep_capabilities_here()
-    fetcher = Fetcher.started(settings, url)  # what it loads, it loads beside us
+    fetcher = Fetcher.started(settings, url, process)
     from rcnetd.daemon.loop import Daemon
 
     return Daemon(settings, metadata, url, paths, journal, read, fetcher).run()
@@ -155,7 +159,3 @@ def _lock(paths: Paths) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
-
-
-if __name__ == "__main__":
-    sys.exit(main())

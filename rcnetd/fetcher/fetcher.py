@@ -16,7 +16,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -30,10 +29,10 @@ from rcnetd.core.events import Answered, RequestFailed
 from rcnetd.core.model import Operation
 from rcnetd.core.settings import Settings
 from rcnetd.fetcher.protocol import BodyReceived, Progress, understand
+from rcnetd.fetcher.spawn import pipes, spawn
 
 __all__ = ["BodyReceived", "Fetcher", "fetch_once"]
 
-PROGRAM = Path(__file__).with_name("process.py")
 MAX_REQUEST_SIZE = 4096  # bytes; PIPE_BUF: written at once or not at all
 MAX_REPLY_SIZE = 128 * 1024  # bytes; a body of 64 KiB in base64, and its frame
 REAP_TIMEOUT = 1.0  # seconds in which a killed process has to be gone
@@ -53,7 +52,8 @@ class _Request:
 class Fetcher:
     """The fetcher process, there when needed: started ahead or by a request, gone after `close`.
 
-    *endpoint*, *ca_file* and *api_address* are as for `rcnetd.api.client.Client`.
+    *endpoint*, *ca_file* and *api_address* are as for `rcnetd.api.client.Client`; *process* is one
+    that was spawned already.
 
     Select on `fileno`, call `receive` when it is readable and `expire` when `deadline_at`
     (monotonic seconds, None without a request) has come. Exactly one answer follows each request.
@@ -67,6 +67,7 @@ class Fetcher:
         ca_file: str | Path | None = None,
         api_address: IPv4Address | None = None,
         resolve_timeout: float = RESOLVE_TIMEOUT,
+        process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self.deadline_at: float | None = None
         self._resolve_timeout = resolve_timeout
@@ -75,9 +76,8 @@ class Fetcher:
             "ca_file": None if ca_file is None else str(ca_file),
             "api_address": None if api_address is None else str(api_address),
         }
-        self._ca_file = [] if ca_file is None else [str(ca_file)]  # loaded ahead of need
         self._host = urlsplit(endpoint).hostname or endpoint
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process = process
         # Children come and go, and the number of a closed pipe is soon another's: whoever selects
         # on us gets one descriptor that stays the same.
         self._poll = select.epoll()
@@ -87,11 +87,20 @@ class Fetcher:
         self._phase = "starting"
         self._resolving_at: float | None = None
         self._received = b""
+        if process is not None:
+            self._poll.register(pipes(process)[1], select.EPOLLIN)
 
     @classmethod
-    def started(cls, settings: Settings, endpoint: str) -> Fetcher:
-        """A fetcher by these settings, which begins to load its libraries now."""
-        fetcher = cls(endpoint=endpoint, ca_file=settings.ca_file, api_address=settings.api_address)
+    def started(
+        cls, settings: Settings, endpoint: str, process: subprocess.Popen[bytes] | None = None
+    ) -> Fetcher:
+        """A fetcher by these settings, which loads its libraries from now on, or *process* does."""
+        fetcher = cls(
+            endpoint=endpoint,
+            ca_file=settings.ca_file,
+            api_address=settings.api_address,
+            process=process,
+        )
         fetcher.start()
         return fetcher
 
@@ -100,21 +109,12 @@ class Fetcher:
         if self._process is not None:
             return
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", str(PROGRAM), str(os.getpid()), *self._ca_file],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,
-                env=_environment(),
-            )
+            self._process = spawn(self._fixed["ca_file"])
         except OSError as error:
             self._trouble = f"Failed to start the fetcher: {error.strerror}"
             return
         self._phase, self._received, self._trouble = "starting", b"", ""
-        requests, replies = _pipes(self._process)
-        os.set_blocking(requests, False)
-        os.set_blocking(replies, False)
-        self._poll.register(replies, select.EPOLLIN)
+        self._poll.register(pipes(self._process)[1], select.EPOLLIN)
 
     def submit(
         self,
@@ -177,7 +177,7 @@ class Fetcher:
         """
         if self._process is None:
             return None
-        _, replies = _pipes(self._process)
+        _, replies = pipes(self._process)
         try:
             data = os.read(replies, MAX_REPLY_SIZE)
         except BlockingIOError:
@@ -229,7 +229,7 @@ class Fetcher:
         self.start()
         if self._process is None:
             return False
-        requests, _ = _pipes(self._process)
+        requests, _ = pipes(self._process)
         try:
             return os.write(requests, line) == len(line)
         except (BlockingIOError, BrokenPipeError):
@@ -276,7 +276,7 @@ class Fetcher:
         process, self._process = self._process, None
         if process is None:
             return "it was not there"
-        self._poll.unregister(_pipes(process)[1])
+        self._poll.unregister(pipes(process)[1])
         for stream in (process.stdin, process.stdout):
             assert stream is not None
             stream.close()
@@ -333,18 +333,3 @@ def fetch_once(
         return fetcher.expire()
     finally:
         fetcher.close()
-
-
-def _environment() -> dict[str, str]:
-    """What the fetcher gets of our environment: the loader's variables, libfaketime's for tests.
-
-    Proxies, certificate bundles, resolver options and the like must not change what it does.
-    """
-    names = ("LD_", "FAKETIME")
-    return {name: value for name, value in os.environ.items() if name.startswith(names)}
-
-
-def _pipes(process: subprocess.Popen[bytes]) -> tuple[int, int]:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    return process.stdin.fileno(), process.stdout.fileno()

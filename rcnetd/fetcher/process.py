@@ -1,6 +1,7 @@
 """The fetcher: the process that talks to the network, without any capability.
 
-Started by `fetcher.py`, for one parent. It reads a request per line on standard input and
+Started by `spawn.py`, for one parent: its arguments are that one's process id, where the libraries
+are, and more authorities to load ahead of need. It reads a request per line on standard input and
 writes lines of JSON to standard output; the end of its input is its end. A request has at most
 4096 bytes (a pipe takes that many at once) and these members; those with a `?` may be null:
 
@@ -32,7 +33,6 @@ A line that is no request is answered with `failed`, kind `request`.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import io
 import json
@@ -71,7 +71,7 @@ def main() -> NoReturn:
             os._exit(1)  # nobody is there to be answered
 
     # Beside the first request: its connection can be opened without.
-    ca_file = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    ca_file = Path(sys.argv[3]) if len(sys.argv) > 3 and sys.argv[3] else None
     threading.Thread(target=_load, args=(ca_file,), daemon=True).start()
     with open(requests, "rb") as lines:  # noqa: PTH123 -- a descriptor
         _serve(lines, send)
@@ -154,6 +154,8 @@ def _raw(client: Client, operation: Any, form: str) -> dict[str, Any]:
     body = client.raw(operation, form)
     if body is None:
         return {"answer": "not-assigned"}
+    import base64
+
     return {"answer": "raw", "body": base64.b64encode(body).decode("ascii")}
 
 
@@ -210,8 +212,11 @@ def _failed(kind: str, reason: str, retry_after: float | None = None) -> dict[st
 
 
 if __name__ == "__main__":
-    # Run as a file by `python -I`: the package that it belongs to, and no other, is the one to use.
+    # Run as a file by `python -I -S`: the package that it belongs to, and no other, is the one to
+    # use; the libraries are where the parent has them.
     PACKAGES = str(Path(__file__).resolve().parents[2])
     if PACKAGES not in sys.path:
         sys.path.insert(0, PACKAGES)
+    if len(sys.argv) > 2:
+        sys.path += filter(None, sys.argv[2].split(os.pathsep))
     main()

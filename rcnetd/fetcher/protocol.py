@@ -6,7 +6,6 @@ fits the question. Anything else is a `ValueError`, and the end of that fetcher.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Address
@@ -118,6 +117,8 @@ def _seconds(value: Any) -> float | None:
 
 
 def _raw(operation: Operation, peer: IPv4Address | None, reply: Reply) -> Answered:
+    import base64  # the daemon never wants a body
+
     body = base64.b64decode(_text(_only(reply, "body")), validate=True)
     return BodyReceived(operation, peer, body=body)
 

@@ -78,7 +78,7 @@ def test_emulator_and_client_know_nothing_of_each_other() -> None:
 def test_the_daemon_imports_no_http() -> None:
     """HTTP, TLS and DNS live in the fetcher's process only."""
     seen: set[str] = set()
-    todo = ["rcnetd.daemon.main", "rcnetd.daemon.loop"]
+    todo = ["rcnetd.daemon.start", "rcnetd.daemon.main", "rcnetd.daemon.loop"]
     while todo:
         name = todo.pop()
         if name in seen or name not in MODULES:

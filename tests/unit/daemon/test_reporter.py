@@ -99,7 +99,7 @@ def test_what_cannot_be_written_stops_nothing(
 ) -> None:  # fmt: skip
     """READY is reported all the same."""
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(RuntimeFiles, "_write", full)

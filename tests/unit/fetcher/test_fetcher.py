@@ -29,6 +29,7 @@ from rcnetd.core.events import (
 )
 from rcnetd.core.model import AutomationStatus, Operation
 from rcnetd.fetcher import fetcher as fetching
+from rcnetd.fetcher import spawn
 from rcnetd.fetcher.fetcher import RESOLVE_TIMEOUT, BodyReceived, Fetcher, fetch_once
 from tests.support.apiserver import LONG, Connection, Lab, Server, _lab, http, lab
 from tests.support.unshared import run_unshared
@@ -74,7 +75,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Have another program for a fetcher. What it misses of a real one are its manners."""
     path = tmp_path / "fetcher.py"
     path.write_text(f"import os, signal, sys, time\n{text}\n")
-    monkeypatch.setattr(fetching, "PROGRAM", path)
+    monkeypatch.setattr(spawn, "PROGRAM", path)
 
 
 @pytest.fixture(autouse=True)

@@ -29,11 +29,17 @@ class Poller:
         self.pacer = Pacer(limit, jitter)
         self.in_flight: Operation | None = None
         self.next_at = inf
-        self.last_failure: RequestFailed | RateLimited | None = None
+        # Each operation counts by itself: how its last request failed, in the order of failing.
+        self._failures: dict[Operation, RequestFailed | RateLimited] = {}
         self._asked_at: dict[Operation, float] = {}
         self._urgent = False  # something new is wanted: its first request need not await its turn
         self._at_once = False  # what failed can succeed now: nothing is awaited at all
         self._released = False
+
+    @property
+    def last_failure(self) -> RequestFailed | RateLimited | None:
+        """The latest failure of an operation that has not been answered since."""
+        return next(reversed(list(self._failures.values())), None)
 
     def snapshot(self, now: float) -> Requests:
         """What there is to show at *now*."""
@@ -87,17 +93,16 @@ class Poller:
             text = f"the API's rate limit is reached, silent for {delay:.0f} s"
             return [HoldRequests(delay), *self._log_failure(event, text)]
         self.pacer.succeeded()
-        before, self.last_failure = self.last_failure, None
-        return [Log("info", "the API answers again")] if before is not None else []
+        if self._failures.pop(event.operation, None) is None:
+            return []
+        what = "the API" if not self._failures else f"'{event.operation.value}'"
+        return [Log("info", f"{what} answers again")]
 
     def _log_failure(self, event: RequestFailed | RateLimited, text: str) -> list[Action]:
-        before, self.last_failure = self.last_failure, event
-        is_news = type(before) is not type(event) or (
-            isinstance(event, RequestFailed)
-            and isinstance(before, RequestFailed)
-            and before.reason != event.reason
-        )
-        level = "warning" if is_news else "debug"
+        before = self._failures.pop(event.operation, None)
+        is_known = any(_is_alike(event, one) for one in (before, *self._failures.values()))
+        self._failures[event.operation] = event
+        level = "debug" if is_known else "warning"
         return [Log(level, f"Failed to ask '{event.operation.value}': {text}")]
 
     def poll(self, state: State, facts: Facts, now: float) -> list[Action]:
@@ -133,3 +138,10 @@ class Poller:
         source, device = facts.servicenet.address.ip, facts.servicenet.link.name
         address = facts.api.proven if now < facts.api.resolve_at else None
         return Fetch(operation, source, device, REQUEST_TIMEOUT, address)
+
+
+def _is_alike(one: RequestFailed | RateLimited, other: RequestFailed | RateLimited | None) -> bool:
+    """Whether a second line about it would say nothing new."""
+    if isinstance(one, RequestFailed) and isinstance(other, RequestFailed):
+        return one.reason == other.reason
+    return type(one) is type(other)

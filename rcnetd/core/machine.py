@@ -105,9 +105,11 @@ class Machine:
         """What the next reading of the kernel has to contain."""
         facts = self.facts
         servicenet, gateway = facts.servicenet, facts.gateway
+        probes = tuple(probe for _, probe in servicenet_probes(facts))
         if servicenet is None or facts.configured_by is not ConfiguredBy.RCNETD:
-            return Query(links=self._links())
-        destinations = [OUTSIDE, *(probe for _, probe in servicenet_probes(facts))]
+            # The way to the API matters before it is known who configures the network.
+            return Query(destinations=probes if self.awaits_api else (), links=self._links())
+        destinations = [OUTSIDE, *probes]
         if gateway.address is not None:
             destinations.append(gateway.address)
         forbidden = facts.settings.public_ipv6 is PublicIPv6.NO_DEFAULT
@@ -235,7 +237,7 @@ class Machine:
             return
         if before.servicenet is None or before.servicenet.address != after.servicenet.address:
             self.poller.reset_backoff()
-        elif _way_to_api(before) != _way_to_api(after):
+        elif self.awaits_api and _way_has_changed(before, after):
             self._actions += self.poller.start_over(now)
 
     # Where we are
@@ -336,7 +338,11 @@ class Machine:
         self._actions.append(Log(level, text))
 
 
-def _way_to_api(facts: Facts) -> object:
-    """What of the kernel's state decides how a packet gets to the API."""
-    network = facts.network
-    return network.addresses, network.defaults, network.lookups
+def _way_has_changed(before: Facts, after: Facts) -> bool:
+    """Whether a packet gets to the API by another way now."""
+    one, other = before.network, after.network
+    if (one.addresses, one.defaults) != (other.addresses, other.defaults):
+        return True
+    # What was asked only once says nothing of a change.
+    known = dict(one.lookups)
+    return any(known.get(asked, found) != found for asked, found in other.lookups)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rcnetd.basic.dataclass import replace
-from rcnetd.core.actions import Fetch, RestartRequest
+from rcnetd.core.actions import Fetch, Log, RestartRequest
 from rcnetd.core.events import DependenciesChanged, RateLimited, RequestFailed
 from rcnetd.core.model import Operation
 from tests.support.playbook import (
@@ -38,6 +38,18 @@ def test_a_request_that_failed_is_sent_at_once() -> None:
 
     assert len(book.asked) > sent
     assert book.now == 0.0
+
+
+def test_a_route_to_the_api_is_noticed_before_it_is_known_who_configures() -> None:
+    """At a first boot ServiceNet's own routes come after its address; the default stays."""
+    world = World()
+    book = Playbook(world).look()
+    assert [] == book.taken(RestartRequest)
+    world.servicenet_routes()
+    book.look()
+
+    assert [RestartRequest()] == book.taken(RestartRequest)
+    assert [RestartRequest()] == book.look().taken(RestartRequest)  # nothing has changed
 
 
 def test_a_network_that_changes_all_the_time_makes_no_storm() -> None:
@@ -86,3 +98,32 @@ def test_whether_any_route_matters() -> None:
     book = Playbook().look().tell(MANAGED, ASSIGNED, DEPLOYED)
     assert book.machine.is_ready
     assert not book.machine.awaits_api
+
+
+def warnings(book: Playbook) -> list[str]:
+    """What the log has by default, about requests."""
+    lines = [line for line in book.taken(Log) if line.level == "warning"]
+    return [line.text for line in lines if "Failed to ask" in line.text]
+
+
+def test_one_dead_operation_is_said_once() -> None:
+    """Whatever the others answer meanwhile: they say nothing of it."""
+    book = Playbook().look()
+    for _ in range(20):
+        book.tell(NO_ROUTE, ASSIGNED, DEPLOYED).wait(1)
+
+    assert 1 == len(warnings(book))
+    assert not any("answers again" in line for line in book.said)
+    assert NO_ROUTE == book.machine.poller.last_failure
+
+
+def test_each_operation_that_answers_again_is_said() -> None:
+    """The last of them by the API's name."""
+    book = Playbook().look().tell(NO_ROUTE, replace(NO_ROUTE, operation=Operation.GATEWAY))
+    assert 1 == len(warnings(book))  # for the same reason
+    book.tell(ASSIGNED, MANAGED)
+
+    assert [line for line in book.said if "answers again" in line] == [
+        "'gateway_ip' answers again", "the API answers again"
+    ]  # fmt: skip
+    assert book.machine.poller.last_failure is None

@@ -32,7 +32,12 @@ DOORS: dict[str, set[str]] = {
     "urllib3": {"rcnetd.api.client"},
     "pyroute2": {"rcnetd.netlink.pyroute2"},
     "systemd": {"rcnetd.daemon.notify"},
-    "ctypes": {"rcnetd.fetcher.privileges", "rcnetd.basic.inotify", "rcnetd.lab.topology"},
+    "ctypes": {
+        "rcnetd.basic.clock",
+        "rcnetd.basic.inotify",
+        "rcnetd.fetcher.privileges",
+        "rcnetd.lab.topology",
+    },
     "dataclasses": {"rcnetd.basic.dataclass"},  # and the emulator's modules
     "rcnetd.api.client": {"rcnetd.fetcher.process"},
     "rcnetd.api.connection": {"rcnetd.api.client", "rcnetd.fetcher.process"},

@@ -45,7 +45,7 @@ class Reconfigured(Event):
 
 @dataclass(frozen=True)
 class DependenciesChanged(Event):
-    """Something that a request depends on has changed: a route, or the resolver's file."""
+    """Something that a request depends on has changed: the resolver's file, or the clock."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rcnetd import __version__
+from rcnetd.basic.clock import ClockWatch
 from rcnetd.basic.inotify import FileWatch
 from rcnetd.config.fragments import ConfigError
 from rcnetd.core.actions import (
@@ -90,7 +91,7 @@ class Daemon:
         )
         self._monitor = Monitor()  # subscribe first, then read
         self._kernel = Kernel(keep=True)
-        self._resolver = FileWatch(RESOLV_CONF)
+        self._dependencies = (FileWatch(RESOLV_CONF), ClockWatch())  # of a request
         last_good, warnings = load(paths.last_good)
         for warning in warnings:
             journal.log("warning", warning)
@@ -120,7 +121,8 @@ class Daemon:
             signal.signal(number, lambda *_: None)
         self._selector.register(wake_read, selectors.EVENT_READ, self._on_signal)
         self._selector.register(self._monitor, selectors.EVENT_READ, self._monitor)
-        self._selector.register(self._resolver, selectors.EVENT_READ, self._resolver)
+        for watch in self._dependencies:
+            self._selector.register(watch, selectors.EVENT_READ, watch)
         self._timeline.add(time.monotonic(), "started", pid=os.getpid(), version=__version__)
         try:
             self._observe()
@@ -144,8 +146,8 @@ class Daemon:
         for key, _ in self._selector.select(self._time_left()):
             if key.data is self._monitor:
                 look_again = self._monitor.drain() or look_again
-            elif key.data is self._resolver:
-                if self._resolver.drain():
+            elif key.data in self._dependencies:
+                if key.data.drain():
                     self._handle(DependenciesChanged())
             elif key.data == self._on_signal:
                 self._on_signal(key.fileobj)
@@ -399,7 +401,8 @@ class Daemon:
         snapshot = machine.snapshot(time.monotonic())
         self._reporter.stopping(snapshot, self._requests.answers, text)
         self._requests.close()
-        self._resolver.close()
+        for watch in self._dependencies:
+            watch.close()
         self._monitor.close()
         self._kernel.close()
         self._selector.close()

@@ -13,6 +13,7 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Optional
 
 from rcnetd.basic.dataclass import dataclass
 from rcnetd.basic.files import read_bounded
@@ -28,7 +29,7 @@ SERVICES = (NETWORKD, NETWORK_MANAGER, "networking.service")
 PENDING = ("pending", "initialized")
 # ifupdown's, ifupdown-ng's.
 IFSTATE = ("network/ifstate", "ifstate")
-Run = Callable[..., str]
+Run = Callable[..., Optional[str]]
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,11 @@ def _owner_of_profile(path: str) -> Backend:
     return Backend.NETWORK_MANAGER
 
 
-def run(*command: str) -> str:
-    """What a program prints; "" if it is not installed, fails or takes too long."""
+def run(*command: str) -> str | None:
+    """What a program prints; "" if it is not installed, None if it gives no answer.
+
+    A failure is none, and so is silence: a busy systemd, or a bus that has just been started.
+    """
     environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
     # nmcli finds the system bus by it, where it is elsewhere.
     environ.update(
@@ -91,22 +95,27 @@ def run(*command: str) -> str:
             timeout=TIMEOUT,
             env=environ,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except FileNotFoundError:
         return ""
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
 
 
 def ask(link: Link, run: Run = run, runtime: Path = Path("/run")) -> LinkManagers:
     """Collect what all of them say about *link*; *runtime* has their state files."""
-    services = _services(run("systemctl", "show", "--property=Id,ActiveState,Job", *SERVICES))
+    said = run("systemctl", "show", "--property=Id,ActiveState,Job", *SERVICES)
+    services = _services(said or "")
     starting = [name for name, state in services.items() if state == "starting"]
+    if said is None and (runtime / "systemd/system").is_dir():
+        starting.append("some service (systemd gives no answer)")
     state = _assignments(_read(runtime / f"systemd/netif/links/{link.ifindex}"))
     is_networkds = services.get(NETWORKD, "active") != "inactive"
     if is_networkds and state.get("ADMIN_STATE") in PENDING and NETWORKD not in starting:
         starting.append(NETWORKD)
     network_manager = None
     if services.get(NETWORK_MANAGER, "active") == "active":
-        network_manager = _network_manager(link.name, run)
+        network_manager = _network_manager(link.name, run, runs=NETWORK_MANAGER in services)
         if network_manager == "" and NETWORK_MANAGER not in starting:
             starting.append(NETWORK_MANAGER)
     return LinkManagers(
@@ -146,19 +155,22 @@ def _network_file(state: Mapping[str, str]) -> str | None:
     return None if state.get("ADMIN_STATE") == "unmanaged" else state.get("NETWORK_FILE")
 
 
-def _network_manager(link: str, run: Run) -> str | None:
-    """The profile's file; "" while it is being activated.
+def _network_manager(link: str, run: Run, *, runs: bool) -> str | None:
+    """The profile's file; "" while it is being activated, or NetworkManager *runs* and is silent.
 
     A link that NetworkManager only watches is "connected (externally)".
     """
-    states = _terse(run("nmcli", "--terse", "--fields", "DEVICE,STATE", "device"))
-    state = states.get(link, "")
+    said = run("nmcli", "--terse", "--fields", "DEVICE,STATE", "device")
+    if said is None:
+        return "" if runs else None
+    state = _terse(said).get(link, "")
     if state.startswith("connecting"):
         return ""
     if "externally" in state or not state.startswith("connected"):
         return None
     active = ("--terse", "--fields", "DEVICE,FILENAME", "connection", "show", "--active")
-    return _terse(run("nmcli", *active)).get(link)
+    said = run("nmcli", *active)
+    return "" if said is None else _terse(said).get(link)
 
 
 def _terse(text: str) -> dict[str, str]:
@@ -171,7 +183,7 @@ def _is_ifupdowns(link: str, run: Run, runtime: Path) -> bool:
     """Only ifupdown2 has to be asked: it prints the stanza that it brought up."""
     if any(_is_up(_read(runtime / path), link) for path in IFSTATE):
         return True
-    stanza = run("ifquery", "--print-savedstate", link)
+    stanza = run("ifquery", "--print-savedstate", link) or ""
     return re.search(rf"^iface {re.escape(link)}\s", stanza, re.MULTILINE) is not None
 
 

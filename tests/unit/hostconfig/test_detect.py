@@ -8,7 +8,8 @@ import pytest
 
 from rcnetd.core.model import Link
 from rcnetd.core.settings import Backend
-from rcnetd.hostconfig.detect import SERVICES, LinkManagers, ask, manager, run
+from rcnetd.hostconfig import detect
+from rcnetd.hostconfig.detect import SERVICES, LinkManagers, Run, ask, manager, run
 from rcnetd.hostconfig.renderers.model import CannotPersist, NotYet
 
 ETH1 = Link(3, "eth1", "00:00:00:00:00:03")
@@ -98,18 +99,51 @@ SHOWN = "lo:/x\neth1:/etc/NetworkManager/a\\:b c.nmconnection\n"
     ],
 )  # fmt: skip
 def test_asks_each(
-    tmp_path: Path, said: dict[str, str], files: dict[str, str], managed: LinkManagers
+    tmp_path: Path, said: dict[str, str | None], files: dict[str, str], managed: LinkManagers
 ) -> None:
     """Each in its own words, and by its own files."""
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
 
-    def answer(*command: str) -> str:
+    assert managed == ask(ETH1, answers(said), tmp_path)
+
+
+def answers(said: dict[str, str | None]) -> Run:
+    """Programs that print this; any other is not installed."""
+
+    def answer(*command: str) -> str | None:
         key = next((f"nmcli {word}" for word in ("device", "connection") if word in command), "")
         return said.get(key if command[0] == "nmcli" else command[0], "")
 
-    assert managed == ask(ETH1, answer, tmp_path)
+    return answer
+
+
+SILENT = "some service (systemd gives no answer)"
+
+
+@pytest.mark.parametrize(
+    ("said", "booted", "starting"),
+    [
+        # The bus has just started, or NetworkManager is busy: that is not "nobody".
+        ({"systemctl": NM_RUNS, "nmcli device": None}, True, (NETWORK_MANAGER,)),
+        ({"systemctl": NM_RUNS, "nmcli device": "eth1:connected\n", "nmcli connection": None}, True,
+         (NETWORK_MANAGER,)),
+        ({"systemctl": None}, True, (SILENT,)),
+        ({"systemctl": None, "nmcli device": None}, True, (SILENT,)),
+        # No systemd has booted this machine; NetworkManager says that it is not running.
+        ({"systemctl": None, "nmcli device": None}, False, ()),
+        ({"systemctl": STOPPED, "nmcli device": None}, True, ()),
+    ],
+)  # fmt: skip
+def test_no_answer_is_not_nobody(
+    tmp_path: Path, said: dict[str, str | None], booted: bool, starting: tuple[str, ...]
+) -> None:
+    """It is asked for again, and nothing is refused for good meanwhile."""
+    if booted:
+        (tmp_path / "systemd/system").mkdir(parents=True)
+
+    assert LinkManagers(starting=starting) == ask(ETH1, answers(said), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +164,10 @@ def test_asks_ifupdown2_in_its_own_way(stanza: str, managed: bool) -> None:
     assert LinkManagers(ifupdown=managed) == ask(ETH1, run, Path("/none"))
 
 
-def test_runs_what_is_there() -> None:
-    """What is not, or fails, has nothing to say."""
+def test_runs_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not there has nothing to say; what fails, or takes too long, has not said it yet."""
     assert "x\n" == run("echo", "x")
-    assert "" == run("false")
     assert "" == run("no-such-program-here")
+    assert run("false") is None
+    monkeypatch.setattr(detect, "TIMEOUT", 0.01)
+    assert run("sleep", "60") is None

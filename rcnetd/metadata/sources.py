@@ -28,6 +28,7 @@ from rcnetd.metadata.parse import (
 # Only a source that hangs takes so long; a boot of a busy host can be slow, too.
 MAX_SECONDS = 60.0  # for all sources together: rcnetd waits for us
 SECONDS_EACH = 20.0  # for one command
+SETTLE_SECONDS = 15  # for udev to come to the end of what the kernel has found
 MAX_SIZE = 256 * 1024  # bytes of a file or an answer
 KEYS = ("provider_data/region", "provider_data/roles", FEATURE, STATUS)
 LABELS = ("config-2", "CONFIG-2")  # OpenStack's for iso9660, and for vfat
@@ -122,6 +123,14 @@ class Platform:
                 place.rmdir()
 
     def _device(self) -> str | None:
+        """The config drive's device, once udev has loaded what drives it (a CD needs a module)."""
+        device = self._find_device()
+        if device is None:
+            self._run("", "udevadm", "settle", f"--timeout={SETTLE_SECONDS}")
+            device = self._find_device()
+        return device
+
+    def _find_device(self) -> str | None:
         # Not /dev/disk/by-label: this early, udev may not have come to it.
         for label in LABELS:
             said = self._run("", "blkid", "-c", "/dev/null", "-o", "device", "-t", f"LABEL={label}")

@@ -103,6 +103,18 @@ def test_a_config_drive_that_is_mounted(tmp_path: Path, commands: Path) -> None:
     assert "ord" == found[1][1]["region"]
 
 
+def test_a_config_drive_that_udev_finds_late(tmp_path: Path, commands: Path) -> None:
+    """Its driver is a module that udev loads: not there yet is not absent."""
+    drive(tmp_path / "content")
+    settled = tmp_path / "settled"
+    command(commands, "udevadm", f"#!/bin/sh\n: >{settled}\n")
+    command(commands, "blkid", f"#!/bin/sh\n[ -e {settled} ] && echo /dev/sr0\n")
+    command(commands, "mount", f'#!/bin/sh\n/bin/cp -r {tmp_path}/content/. "$4"\n')
+    command(commands, "umount", '#!/bin/sh\nexec /bin/rm -r "$2/openstack"\n')
+
+    assert [("config drive", DRIVE_FACTS)] == Platform(tmp_path).read()
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path, commands: Path) -> None:
     """Too large, or a directory: a line."""
     (tmp_path / sources.CLOUD_INIT).mkdir(parents=True)

@@ -64,7 +64,7 @@ complete -c rcnetctl -n '_shtab_rcnetctl_using status' -s h -l help -d 'show thi
 complete -c rcnetctl -n '_shtab_rcnetctl_using status' -l format -xka "text json prometheus" -d 'text for people (the default), or json or prometheus for programs'
 complete -c rcnetctl -n '_shtab_rcnetctl_using status' -l json -d 'same as --format json'
 complete -c rcnetctl -n '_shtab_rcnetctl_using status' -l wait -xka "route deployed" -d 'wait until the route is in effect, or until RackConnect is DEPLOYED'
-complete -c rcnetctl -n '_shtab_rcnetctl_using status' -l timeout -x -d 'stop waiting after S (90s, 5min or seconds)'
+complete -c rcnetctl -n '_shtab_rcnetctl_using status' -l timeout -x -d 'stop waiting after S (90s, 5min or seconds); at boot, S after the start of rcnetd'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a gateway -d 'ask the API for the gateway'
 complete -c rcnetctl -n '_shtab_rcnetctl_using gateway' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using gateway' -l format -xka "text json xml" -d 'format of the answer (default: text)'

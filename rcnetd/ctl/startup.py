@@ -18,6 +18,8 @@ DIRECTORIES = (
     "etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system",
     "usr/lib/systemd/system", "lib/systemd/system",
 )  # fmt: skip
+# A link that systemd makes when it starts a unit, for the journal: it needs no bus to be seen.
+INVOCATION = "run/systemd/units/invocation:rcnetd.service"
 START_GRACE = 5.0  # seconds for a start that somebody else is just about to request
 ASK_INTERVAL = 5.0  # seconds between two questions to systemd
 MAX_SECONDS = 10.0  # for systemd to answer
@@ -31,6 +33,11 @@ class Startup:
         self._root = root
         self._grace_ends = now + START_GRACE
         self._ask_at = now
+
+    def has_begun(self) -> bool:
+        """Whether systemd has come to start it in this boot; also where systemd does not run."""
+        is_booted = (self._root / "run/systemd/system").is_dir()
+        return not is_booted or (self._root / INVOCATION).is_symlink()
 
     def obstacle(self, now: float) -> str | None:
         """Why the daemon will not start; None while it may."""

@@ -24,6 +24,7 @@ from rcnetd.store.paths import Paths
 
 MAX_SIZE = 64 * 1024  # bytes
 POLL_INTERVAL = 10.0  # seconds after which a daemon that was killed is noticed
+MAX_QUEUED = 900.0  # seconds of a slow boot that do not count for --timeout
 
 
 # What reading the parts of a damaged file raises, even if it claims to be of version 1.
@@ -47,8 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="wait until the route is in effect, or until RackConnect is DEPLOYED",
     )  # fmt: skip
     parser.add_argument(
-        "--timeout", type=duration, metavar="S", help="stop waiting after S (90s, 5min or seconds)"
-    )
+        "--timeout", type=duration, metavar="S",
+        help="stop waiting after S (90s, 5min or seconds); at boot, S after the start of rcnetd",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -158,6 +160,9 @@ def _wait(
         while True:
             content = read(paths)
             now = time.monotonic()
+            if timeout is not None and content is None and not startup.has_begun():
+                # A slow boot: the time runs from the start of what is waited for.
+                end = min(now, begin + MAX_QUEUED) + timeout
             code, reason = _reached(content, goal)
             obstacle = startup.obstacle(now) if code is None and not is_running(content) else None
             if obstacle is not None:

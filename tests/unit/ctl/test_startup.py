@@ -66,6 +66,19 @@ def test_files_tell_when_systemd_cannot_be_asked(root: Path) -> None:
     assert NOT_RUNNING == file_refusal(root)
 
 
+def test_whether_systemd_has_come_to_it(root: Path) -> None:
+    """Known without the bus; where no systemd runs, nothing is to be expected of it."""
+    waiting = Startup(100.0, root)
+    assert not waiting.has_begun()
+    units = root / "run/systemd/units"
+    units.mkdir()
+    (units / "invocation:rcnetd.service").symlink_to("2d6fbe7e6f8f4d5f8a6c9d0e1f2a3b4c")
+    assert waiting.has_begun()
+    (root / "run/systemd/system").rmdir()
+    (units / "invocation:rcnetd.service").unlink()
+    assert waiting.has_begun()
+
+
 def test_it_asks_now_and_then(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, then at intervals; who is about to start it has a moment for that."""
     answers: list[dict[str, str] | None] = [NEVER, None, QUEUED, NEVER]

@@ -243,6 +243,21 @@ def test_a_daemon_that_is_queued_is_waited_for(
     writer.join()
 
 
+def test_a_slow_boot_does_not_count(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time runs from when systemd starts rcnetd, however late that is; within bounds."""
+    queued = {"LoadState": "loaded", "ActiveState": "inactive", "Job": "96"}
+    monkeypatch.setattr("rcnetd.ctl.startup.read_properties", lambda: queued)
+    monkeypatch.setattr("rcnetd.ctl.startup.Startup.has_begun", lambda _: False)
+    writer = threading.Timer(0.4, write, (paths, content("ready")))
+    writer.start()
+    assert 0 == main(["status", "--wait", "route", "--timeout", "50ms"])
+    writer.join()
+
+    paths.status.unlink()
+    monkeypatch.setattr("rcnetd.ctl.status.MAX_QUEUED", 0.1)
+    assert 75 == main(["status", "--wait", "route", "--timeout", "50ms"])
+
+
 @pytest.mark.parametrize(
     "text",
     [

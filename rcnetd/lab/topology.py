@@ -168,10 +168,12 @@ class Topology:
         link(self.gateway, "internet", self.internet, "gateway")
         link(self.servicenet_router, "api", self.api, "eth0")
         self.servicenet.ip("link add switch type bridge", "link set switch up")
+        # The server's port last: if its index is that of the other end, the kernel takes up to a
+        # second to pass on that the carrier is there.
         for namespace, port in (
-            (self.server, "server"),
             (self.gateway, "gateway"),
             (self.servicenet_router, "router"),
+            (self.server, "server"),
         ):
             link(namespace, "eth1", self.servicenet, port)
             self.servicenet.ip(f"link set {port} master switch")

@@ -24,8 +24,11 @@ TREE = Path(__file__).parent.parent.parent
 MEASURES = {
     "exec": ("startup", "from_exec"),
     "address": ("startup", "from_address"),
+    "pieces": ("pieces", "measure"),
+    "features": ("features", "measure"),
     "route": ("repair", "first"),
     "repair": ("repair", "lost"),
+    "attack": ("attack", "measure"),
     "crowd": ("repair", "crowded"),
     "links": ("repair", "linked"),
     "memory": ("waiting", "memory"),

@@ -48,15 +48,21 @@ class Options(NamedTuple):
 
 
 def own_mounts() -> None:
-    """Leave the machine's mounts, for good, and name the API in our own /etc/hosts."""
+    """Leave the machine's mounts, for good, for an /etc of our own that names the API."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "unshare: the benchmarks need root")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    with tempfile.NamedTemporaryFile("w", suffix=".hosts") as hosts:
-        hosts.write(f"127.0.0.1 localhost\n{API} {HOST}\n")
-        hosts.flush()
-        subprocess.run(["mount", "--bind", hosts.name, "/etc/hosts"], check=True)
+    place = Path(tempfile.mkdtemp())
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(place)], check=True)
+    upper, work = place / "upper", place / "work"
+    upper.mkdir()
+    work.mkdir()
+    layers = f"lowerdir=/etc,upperdir={upper},workdir={work}"
+    subprocess.run(["mount", "-t", "overlay", "-o", layers, "overlay", "/etc"], check=True)
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    place.rmdir()
+    Path("/etc/hosts").write_text(f"127.0.0.1 localhost\n{API} {HOST}\n", encoding="ascii")
 
 
 class Lab:
@@ -141,14 +147,14 @@ class Lab:
 
 
 class Packets:
-    """Packets that leave the server by ServiceNet, as its switch receives them."""
+    """Packets that leave the server by ServiceNet, as a *port* of its switch has them."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, port: str = "server") -> None:
         with lab.topology.servicenet:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         # All: the bridge takes what is asked for by its protocol.
-        self._socket.bind(("server", ETH_P_ALL))
+        self._socket.bind((port, ETH_P_ALL))
         self._socket.settimeout(PATIENCE)
 
     def __enter__(self) -> Packets:

@@ -104,9 +104,9 @@ class Routes:
             while True:
                 self._socket.recv(65536)
 
-    def came(self) -> int:
+    def came(self, patience: float = PATIENCE) -> int:
         """Wait for the route: when it was seen (CLOCK_REALTIME, ns)."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while True:
             assert select.select([self], [], [], max(0.0, deadline - time.monotonic()))[0], "never"
             data = self._socket.recv(65536)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -54,7 +55,7 @@ def make_machine(
             topology = stack.enter_context(Topology())
             machine = Machine(built, make(place, network, user_data), place, topology, authority)
             machine.shown = lambda scenario: record_property(
-                "machine", [scenario, release, manager]
+                "machine", [scenario, release, manager, package_id(deb)]
             )
             stack.callback(machine.silence)
             return machine
@@ -62,7 +63,12 @@ def make_machine(
         yield make_one
 
 
-SHOWN: set[Shown] = set()
+def package_id(package: Path) -> str:
+    """What tells a package from another."""
+    return hashlib.sha256(package.read_bytes()).hexdigest()[:12]
+
+
+SHOWN: dict[str, set[Shown]] = {}  # by package
 STARTED = time.monotonic()
 
 
@@ -72,11 +78,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         for key, value in report.user_properties:
             if key == "machine":
                 # A list, where it comes from another process.
-                scenario, release, manager = cast("list[str]", value)
-                SHOWN.add((scenario, release, manager))
+                scenario, release, manager, package = cast("list[str]", value)
+                SHOWN.setdefault(package, set()).add((scenario, release, manager))
 
 
 def pytest_sessionfinish() -> None:
-    """After a whole run, write the table."""
-    if SHOWN:
-        write(SHOWN, (time.monotonic() - STARTED) / 60)
+    """Write the table, if nothing is missing."""
+    for package, shown in SHOWN.items():
+        write(shown, (time.monotonic() - STARTED) / 60, package)

@@ -24,7 +24,10 @@ from tests.boot.conftest import install
 from tests.boot.guest import chroot, know_the_lab, write
 from tests.boot.trees import PACKAGES, alone, cache, cached_tree
 
-KERNEL = "linux-image-cloud-amd64 initramfs-tools zstd kmod e2fsprogs net-tools ifenslave procps"
+KERNEL = (
+    "linux-image-cloud-amd64 initramfs-tools zstd kmod e2fsprogs net-tools ifenslave procps"
+    " systemd-timesyncd"
+)
 AUTHORITY = "vm-authority.key"  # in the cache
 SIZE = "3G"  # sparse
 UNUSED = 24 * 3600.0  # seconds after which a disk is deleted
@@ -69,6 +72,24 @@ echo $((n++)) >/dev/udp/{INTERNET}/9; read -rt 0.25 -u 9; done'
 StandardError=null
 [Install]
 WantedBy=sysinit.target
+"""
+# It answers, or not: see `tests/vm/sntp.py`.
+TIME_SERVER = f"[Time]\nNTP={INTERNET}\n"
+# "lab.slow=20" on the kernel's command line: every service starts 20 s later, but for the lab's.
+SLOW = """\
+#!/bin/sh
+read -r line </proc/cmdline
+for word in $line; do
+    case $word in lab.slow=*)
+        mkdir -p "$1/service.d"
+        printf '[Service]\\nExecStartPre=/bin/sleep %s\\n' "${word#*=}" >"$1/service.d/slow.conf"
+        for unit in shell beacon; do
+            mkdir -p "$1/lab-$unit.service.d"
+            ln -s /dev/null "$1/lab-$unit.service.d/slow.conf"
+        done
+        ;;
+    esac
+done
 """
 
 
@@ -146,6 +167,8 @@ def bake(root: Path, manager: str, authority: Authority) -> None:
     for name, text in (("shell", SHELL), ("beacon", BEACON)):
         write(root, f"/etc/systemd/system/lab-{name}.service", text)
         chroot(root, "systemctl", "enable", f"lab-{name}.service")
+    write(root, "/etc/systemd/timesyncd.conf.d/lab.conf", TIME_SERVER)
+    write(root, "/etc/systemd/system-generators/lab-slow", SLOW, 0o755)
     if manager == "netplan":
         chroot(root, "systemctl", "enable", "systemd-networkd.service")
     for path in (root / "var/cache/apt/archives", root / "var/lib/apt/lists"):

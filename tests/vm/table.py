@@ -1,9 +1,14 @@
-"""The table of machines in README.md beside this: written by a complete run of `tests/run vm`."""
+"""The table of machines in README.md beside this: written once `tests/run vm` has shown it all."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 
+from tests.boot.trees import cache
+
+KEPT = "vm-shown.json"  # in the cache
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- machines: made by tests/run vm -->\n", "<!-- end of machines -->\n"
 FIRST = "first boot, the gateway is assigned late"
@@ -12,7 +17,10 @@ REMOVED = "third boot, rcnetd is removed"
 AGAIN = "cloud-init writes the network again"
 CUT = "power cuts while files are written and put back; 256 MB"
 BOND = "a VLAN over a bond: a port is lost, the VLAN is made again"
+CLOCK = "the clock says 1980 until systemd-timesyncd sets it"
+SLOW = "every service starts 20 s later"
 IMAGES = {
+    ("bullseye", "netplan"): "Debian 11, netplan",
     ("bookworm", "netplan"): "Debian 12, netplan",
     ("bookworm", "ifupdown"): "Debian 12, ifupdown",
     ("trixie", "network-manager"): "Debian 13, NetworkManager",
@@ -20,12 +28,13 @@ IMAGES = {
 }
 Shown = tuple[str, str, str]  # scenario, release, manager
 PLANNED: tuple[Shown, ...] = (
-    *((FIRST, release, manager) for release, manager in IMAGES),
-    *((API_DEAD, release, manager) for release, manager in tuple(IMAGES)[:3]),
-    (REMOVED, "bookworm", "netplan"),
+    *((FIRST, *image) for image in IMAGES),
+    *((scenario, *image) for scenario in (API_DEAD, REMOVED) for image in tuple(IMAGES)[:4]),
     (AGAIN, "trixie", "netplan"),
     (CUT, "bookworm", "netplan"),
     (BOND, "bookworm", "netplan"),
+    (CLOCK, "bookworm", "netplan"),
+    (SLOW, "bookworm", "netplan"),
 )
 
 
@@ -43,8 +52,20 @@ def in_readme(text: str) -> str:
     return text.partition(BEGIN)[2].partition(END)[0]
 
 
-def write(shown: set[Shown], minutes: float) -> None:
-    """Put the table into the README if the run was complete."""
+def write(shown: set[Shown], minutes: float, package: str) -> None:
+    """Add what a run has shown of a package; put the table into the README once that is all.
+
+    A run takes long: one that did not get to its end, or failed somewhere, is continued by the
+    next, as long as the package is the same.
+    """
+    path = cache() / KEPT
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["package"] == package:
+            shown = shown | {(one, release, manager) for one, release, manager in kept["shown"]}
+            minutes += kept["minutes"]
+    content = {"package": package, "minutes": minutes, "shown": sorted(shown)}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     text = README.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)

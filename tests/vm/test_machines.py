@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
+
+import pytest
 
 from tests.vm.checks import (
     FIREWALL,
@@ -11,13 +14,15 @@ from tests.vm.checks import (
     check_persisted,
     check_route,
     lost,
+    timeline,
     wait_for_the_end_of_the_boot,
     ways,
 )
 from tests.vm.conftest import MakeMachine
 from tests.vm.drive import ONMETAL, PUBLIC_VLAN, SERVICENET_VLAN, SLAVES
 from tests.vm.machine import Machine
-from tests.vm.table import AGAIN, API_DEAD, BOND, FIRST, REMOVED
+from tests.vm.sntp import TimeServer
+from tests.vm.table import AGAIN, API_DEAD, BOND, CLOCK, FIRST, REMOVED, SLOW
 from tests.vm.trunk import Trunk
 
 # RackConnect takes its time, as it does with real servers.
@@ -29,6 +34,7 @@ servers:
       - {at: 20s, status: DEPLOYED}
 """
 FALL_BACK_SOON = "echo fallback_after: 10s >/etc/rcnetd/conf.d/lab.yaml"  # not two minutes
+BACKOFF = 7.5  # seconds, the least after five failures
 DEPLOYED = "servers: [{timeline: [{at: 0, gateway: 10.180.31.254, status: DEPLOYED}]}]"
 
 
@@ -66,26 +72,21 @@ def boot_without_rcnetd(machine: Machine) -> None:
     machine.shown(REMOVED)
 
 
-def test_three_boots_with_netplan(make_machine: MakeMachine) -> None:
-    """First boot; the API is dead; rcnetd is removed."""
-    machine = make_machine("bookworm", "netplan")
-    first_boot(machine, "netplan")
+@pytest.mark.parametrize(
+    ("release", "manager"),
+    [
+        pytest.param("bookworm", "netplan", marks=pytest.mark.first),
+        ("bullseye", "netplan"),
+        ("bookworm", "ifupdown"),
+        ("trixie", "network-manager"),
+    ],
+)
+def test_three_boots(make_machine: MakeMachine, release: str, manager: str) -> None:
+    """First boot, with what cloud-init has written; the API is dead; rcnetd is removed."""
+    machine = make_machine(release, manager)
+    first_boot(machine, manager)
     boot_without_the_api(machine)
     boot_without_rcnetd(machine)
-
-
-def test_ifupdown(make_machine: MakeMachine) -> None:
-    """cloud-init's /etc/network/interfaces.d, with lines of `route`."""
-    machine = make_machine("bookworm", "ifupdown")
-    first_boot(machine, "ifupdown")
-    boot_without_the_api(machine)
-
-
-def test_network_manager(make_machine: MakeMachine) -> None:
-    """cloud-init's keyfiles."""
-    machine = make_machine("trixie", "network-manager")
-    first_boot(machine, "network-manager")
-    boot_without_the_api(machine)
 
 
 def test_cloud_init_writes_the_network_again(make_machine: MakeMachine) -> None:
@@ -125,3 +126,53 @@ def test_vlan_over_a_bond(make_machine: MakeMachine) -> None:
             assert [PAST_THE_FIREWALL, FIREWALL] == ways(machine)
             check_route(machine)
     machine.shown(BOND)
+
+
+@pytest.mark.first
+def test_clock_in_1980(make_machine: MakeMachine) -> None:
+    """The API's certificate is not valid yet; it is asked at once when the clock has been set."""
+    machine = make_machine("bookworm", "netplan")
+    machine.clock = "1980-01-01"
+    machine.emulate(DEPLOYED)
+    with machine.boot():
+        machine.until(lambda: clock_failures(machine) > 4)
+        assert "is not yet valid" in machine.status["requests"]["last_failure"]["reason"]
+        assert [PAST_THE_FIREWALL] == ways(machine)
+        with contextlib.closing(TimeServer(machine.topology.internet)):
+            check_boot(machine)
+        assert [PAST_THE_FIREWALL, FIREWALL] == ways(machine)
+        assert [] == lost(machine)
+        check_persisted(machine, "netplan")
+        assert asked_after(machine) < BACKOFF, "the clock was set, and the backoff went on"
+    machine.shown(CLOCK)
+
+
+def clock_failures(machine: Machine) -> int:
+    """How many requests have failed because of the clock."""
+    return sum(entry.get("kind") == "clock" for entry in timeline(machine))
+
+
+def asked_after(machine: Machine) -> float:
+    """How long after the clock was set the API was asked again, by the machine's own seconds."""
+    said = machine.run("journalctl", "-b", "-u", "systemd-timesyncd", "-o", "short-monotonic")
+    synchronised = re.search(r"^\[ *([\d.]+)\].* Initial ", said, re.MULTILINE)
+    assert synchronised, said
+    at = float(synchronised[1])
+    return next(
+        float(entry["at"]) - at
+        for entry in timeline(machine)
+        if entry["event"] == "request" and entry["at"] > at - 0.1
+    )
+
+
+def test_everything_is_slow(make_machine: MakeMachine) -> None:
+    """Every service is 20 s later than it might be, ours and those that ours come after."""
+    machine = make_machine("bookworm", "netplan")
+    machine.arguments += " lab.slow=20"
+    machine.emulate(LATE)
+    with machine.boot():
+        check_boot(machine)
+        assert [PAST_THE_FIREWALL, FIREWALL] == ways(machine)
+        assert [] == lost(machine)
+        check_persisted(machine, "netplan")
+    machine.shown(SLOW)

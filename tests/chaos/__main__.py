@@ -6,8 +6,9 @@ In the small cloud of `rcnetd.lab.topology`, or with `--guest netplan` (networkd
 ifupdown) in a whole Debian guest, whose managers and agents join in. A round is a burst of blows,
 then quiet, in which this must become true, and stay so:
 
-* within 2 s (11 s if a fight was declared) the kernel goes to the internet by a gateway that the
-  API has given, over a route of ours, on ServiceNet's link;
+* within 2 s (11 s if a fight was declared) no default route beats ours, which is by a gateway that
+  the API has given, and whatever else diverts the traffic (a VPN, a policy rule) is in the status;
+* when that has ended, the kernel goes to the internet by our route, and the status says so;
 * there never was a route of our protocol number to any other gateway;
 * in no 60 s were there more requests than the budget allows;
 * the daemon has not ended by itself.
@@ -21,11 +22,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import random
 import re
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -37,37 +35,15 @@ from pathlib import Path
 
 from rcnetd.core.model import METRIC, PROTOCOL, Query, RouteLookup
 from rcnetd.core.routes import OUTSIDE
-from rcnetd.emulator.certificates import Authority
 from rcnetd.emulator.faults import FAULTS
-from rcnetd.lab.topology import (
-    API,
-    GATEWAY,
-    PUBLIC,
-    PUBLIC_ROUTER,
-    SERVICENET,
-    SERVICENET_ROUTER,
-    Topology,
-)
+from rcnetd.lab.topology import PUBLIC_ROUTER, Topology
 from rcnetd.netlink.kernel import Kernel
-from tests.netns.daemons import Cloud, Daemon
-from tests.support.waiting import LONG, until
+from tests.chaos.blows import BLOWS, POLICIES, POLICIES_END, SECOND, carry_out
+from tests.chaos.labs import GIVEN, Blow, GuestLab, Lab, Violation
 
 BUDGET = 18  # requests a minute, the default
 QUIET, FIGHT = 2.0, 11.0  # seconds; a fight's pause is 10
 TICK = 0.05  # seconds; of a longer one the rest was this machine's, not the daemon's
-SECOND = "10.180.30.1"  # a second RackConnect gateway
-GIVEN = (str(GATEWAY), SECOND)
-# The API changes its mind every 40 s, for an hour.
-TIMELINE = "servers: [{{timeline: [{{at: 0, status: DEPLOYED}}, {steps}]}}]".format(
-    steps=", ".join(f"{{at: {40 * n}s, gateway: {GIVEN[n % 2]}}}" for n in range(90))
-)
-NAME = "dfw.api.rackconnect.rackspace.com"
-YEARS = 10 * 365 * 24 * 3600  # seconds
-Blow = Callable[[], None]
-
-
-class Violation(Exception):
-    """Something that must hold does not; one line."""
 
 
 class Watcher:
@@ -96,194 +72,6 @@ class Watcher:
                 self.wrong.append(line.strip())
 
 
-class Lab:
-    """The small cloud, and the daemon as a process of ours; with a wall clock of its own."""
-
-    def __init__(self, stack: contextlib.ExitStack, directory: Path) -> None:
-        self.topology = stack.enter_context(Topology())
-        self._cloud = Cloud(self.topology, directory, stack)
-        self.api = self._cloud.emulate(TIMELINE)
-        self._clock = directory / "clock"
-        self._hosts = directory / "hosts"
-        resolv = directory / "resolv.conf"
-        resolv.write_text("nameserver 127.0.0.1\n")
-        self.set_clock(0)
-        self.set_dns(alive=True)
-        library = directory / "clock.so"
-        source = Path(__file__).parents[1] / "support" / "clock.c"
-        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, source], check=True)
-        environ = {"LD_PRELOAD": str(library), "RCNETD_CLOCK": str(self._clock)}
-        settings = f"region: dfw\nca_file: {self.api.ca_file}\ngateway: {{recheck_interval: 10s}}\n"
-        files = {"/etc/hosts": self._hosts, "/etc/resolv.conf": resolv}
-        self._daemon = Daemon(self._cloud, settings, environ, instead_of=files)
-        stack.callback(self._daemon.close)
-        self._daemon.until_ready(60)
-
-    def set_clock(self, seconds: int) -> None:
-        """Step the daemon's wall clock to so far from the real one."""
-        self._clock.write_text(f"{seconds}\n")
-
-    def set_dns(self, *, alive: bool) -> None:
-        """Whether the API's name resolves."""
-        self._hosts.write_text(f"127.0.0.1 localhost\n{f'{API} {NAME}' if alive else ''}\n")
-
-    def kill(self) -> None:
-        """SIGKILL, and started again as systemd would."""
-        self._daemon.hear()
-        self._daemon.restart(signal.SIGKILL)
-
-    def reload(self) -> None:
-        """SIGHUP; not to one that is being started, as systemd sends none either."""
-        if self._daemon.status.get("pid") == self._daemon.process.pid:
-            self._daemon.process.send_signal(signal.SIGHUP)
-
-    def kill_fetcher(self) -> None:
-        """SIGKILL for its child."""
-        for pid in self._daemon.children():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    def blows(self) -> dict[str, Blow]:
-        """What can happen here only."""
-        return {
-            "SIGKILL": self.kill,
-            "SIGKILL for the fetcher": self.kill_fetcher,
-            "SIGHUP": self.reload,
-            "DNS is dead": lambda: self.set_dns(alive=False),
-            "DNS is back": lambda: self.set_dns(alive=True),
-            "ten years later": lambda: self.set_clock(YEARS),
-            "ten years ago": lambda: self.set_clock(-YEARS),
-            "the clock is right": lambda: self.set_clock(0),
-        }
-
-    def calm(self) -> None:
-        """Its links are managed by nobody: bring back what a manager would."""
-        self.topology.server.ip(
-            "link set eth0 up",
-            "link set eth1 up",
-            f"address replace {PUBLIC} brd + dev eth0",
-            f"address replace {SERVICENET} brd + dev eth1",
-            f"route replace {PUBLIC.network} dev eth0 proto kernel scope link src {PUBLIC.ip}",
-            f"route replace {SERVICENET.network} dev eth1 proto kernel scope link"
-            f" src {SERVICENET.ip}",
-            f"route replace 10.176.0.0/12 via {SERVICENET_ROUTER} dev eth1",
-            f"route replace 10.208.0.0/12 via {SERVICENET_ROUTER} dev eth1",
-        )
-        self.until_there()
-
-    def until_there(self) -> None:
-        """Wait for what was killed: how long a start takes on a busy machine is not held here."""
-        pid = self._daemon.process.pid
-        until(lambda: self._daemon.status.get("pid") == pid or self._has_ended(), 4 * LONG)
-
-    def _has_ended(self) -> bool:
-        return self._daemon.process.poll() is not None
-
-    def check(self) -> None:
-        """Nothing has ended by itself."""
-        self._daemon.hear()
-        log = self._daemon.log.read_text()
-        if self._daemon.process.poll() is not None or "Traceback" in log:
-            raise Violation(f"the daemon has ended:\n{log[-3000:]}")
-
-    def is_fighting(self) -> bool:
-        """Whether a fight is declared."""
-        return bool(self._daemon.status["route"]["fighting"])
-
-    def said(self) -> str:
-        """The daemon's log."""
-        return self._daemon.log.read_text()
-
-
-class GuestLab:
-    """A whole guest: systemd restarts the daemon, its manager manages the links."""
-
-    def __init__(self, stack: contextlib.ExitStack, manager: str) -> None:
-        from tests.boot.conftest import build, disk, install
-        from tests.boot.guest import Guest, Overlay, bake, configure
-        from tests.boot.trees import RELEASES, cache, tree
-
-        release, self._manager = RELEASES[-1], manager
-        place = Path(tempfile.mkdtemp(prefix="run-", dir=cache()))
-        stack.callback(shutil.rmtree, place, ignore_errors=True)
-        authority = Authority()
-        overlay = Overlay(place / release, [tree(release)])
-        try:
-            install(overlay.root, build("packaging/build-deb", "rcnetd_*.deb", place))
-            bake(overlay.root, authority)
-        finally:
-            overlay.close()
-        root = stack.enter_context(disk(place, [overlay.changes, tree(release)])).root
-        configure(root, manager, 0)
-        self.topology = stack.enter_context(Topology())
-        self._guest = Guest(root, manager, self.topology, authority)
-        stack.callback(self._guest.close)
-        self._guest.set("gateway: {recheck_interval: 10s}\n")
-        self.api = self._guest.emulate(TIMELINE)
-        stack.enter_context(self._guest.boot())
-        self._guest.until_active("rcnetd.service")
-        self._files = {
-            path: path.read_bytes()
-            for path in (root / "etc").rglob("*")
-            if path.is_file() and {"netplan", "network", "system-connections"} & set(path.parts)
-        }
-
-    def _run(self, *command: str) -> Blow:
-        def call() -> None:
-            self._guest.call(*command)
-
-        return call
-
-    def rewrite(self) -> None:
-        """As nova-agent does: all files as they were, then everything restarted."""
-        for path, data in self._files.items():
-            path.write_bytes(data)
-
-    def blows(self) -> dict[str, Blow]:
-        """What can happen here only."""
-        found = {
-            "SIGKILL": self._run("systemctl", "kill", "--signal=KILL", "rcnetd"),
-            "restart": self._run("systemctl", "--no-block", "restart", "rcnetd"),
-            "reload": self._run("systemctl", "--no-block", "reload", "rcnetd"),
-            "an agent writes the files anew": self.rewrite,
-            "persist": self._run("rcnetctl", "persist"),
-        }
-        restarts = {
-            "netplan": "systemd-networkd", "networkd": "systemd-networkd",
-            "network-manager": "NetworkManager",
-        }  # fmt: skip
-        if self._manager in restarts:
-            unit = restarts[self._manager]
-            found[f"restart {unit}"] = self._run("systemctl", "restart", unit)
-        if self._manager == "netplan":
-            found["netplan apply"] = self._run("netplan", "apply")
-        return found
-
-    def calm(self) -> None:
-        """The manager brings back the most; the rest is done as a person would."""
-        Lab.calm(self)  # type: ignore[arg-type] # the same namespace
-
-    def until_there(self) -> None:
-        """Wait for what was killed: it comes back after RestartSec=."""
-        until(lambda: self._guest.show("rcnetd.service", "MainPID") != "0", 4 * LONG)
-
-    def check(self) -> None:
-        """systemd has not given up, and nothing was raised. Not ready is no fault of ours here."""
-        going = ("active", "activating", "reloading")
-        until(lambda: self._guest.show("rcnetd.service", "ActiveState") in going, LONG)
-        if "Traceback" in self.said():
-            raise Violation("the daemon has ended")
-
-    def is_fighting(self) -> bool:
-        """Whether a fight is declared."""
-        status = json.loads(self._guest.run("rcnetctl", "status", "--json", check=False))
-        return bool(status["route"]["fighting"])
-
-    def said(self) -> str:
-        """The daemon's log."""
-        return self._guest.run("journalctl", "-u", "rcnetd", "--no-pager", "-o", "cat")
-
-
 class Chaos:
     """Deals the blows, and looks at what becomes of them."""
 
@@ -294,7 +82,7 @@ class Chaos:
         self.watcher = Watcher(lab.topology)
         self._blows = self._usual()
         self._blows.update(lab.blows())
-        self.rounds = self.fights = 0
+        self.rounds = self.fights = self.diverted = 0
         self.counts = dict.fromkeys(self._blows, 0)
         self.took: list[float] = []
         self.burst: list[str] = []
@@ -319,24 +107,60 @@ class Chaos:
         self.rounds += 1
 
     def _settle(self) -> None:
-        """Wait until the kernel goes our way; count only what the daemon had of the time."""
-        left, fought, begin = QUIET, False, time.monotonic()
-        last = begin
-        while not self._is_ours():
+        """Wait until our route holds; then, without VPNs and rules, until traffic goes by it."""
+        begin = time.monotonic()
+        fought = self._until(self._is_held, "no route of ours holds")
+        if not self._is_ours():  # the daemon need not look at a route that is no default
+            self._wake()
+            fought |= self._until(self._is_told, "a diversion is not in the status")
+            carry_out(self._lab.topology, *POLICIES_END)
+            self.diverted += 1
+        fought |= self._until(self._is_ours, "the route is not ours")
+        self.took.append(time.monotonic() - begin)
+        carry_out(self._lab.topology, *POLICIES_END)
+        self._wake()
+        self._until(self._is_in_effect, "the status does not say that the route is in effect")
+        self.fights += fought
+
+    def _wake(self) -> None:
+        default = f"default via {PUBLIC_ROUTER} dev eth1 metric 701 onlink"
+        carry_out(self._lab.topology, f"route add {default}", f"route del {default}")
+
+    def _until(self, claim: Callable[[], bool], text: str) -> bool:
+        """Wait; count only what the daemon had of the time. True if there was a fight."""
+        left, fought, last = QUIET, False, time.monotonic()
+        while not claim():
             now = time.monotonic()
             left, last = left - min(now - last, TICK), now
-            if left <= 0 and not fought and self._lab.is_fighting():
+            if left <= 0 and not fought and self._lab.status()["route"]["fighting"]:
                 left, fought = FIGHT - QUIET, True
             if left <= 0:
                 routes = self._server.run("ip", "-4", "-N", "route")
-                raise Violation(f"the route is not ours: {self._verdict()}\n{routes}")
+                rules = self._server.run("ip", "-4", "rule")
+                status = json.dumps(self._lab.status(), indent=1)
+                raise Violation(f"{text}: {self._verdict()}\n{routes}{rules}{status}")
             time.sleep(0.005)
-        self.fights += fought
-        self.took.append(time.monotonic() - begin)
+        return fought
 
     def _verdict(self) -> RouteLookup | None:
         with self._server:
             return Kernel().read(Query(destinations=(OUTSIDE,))).lookup(OUTSIDE)
+
+    def _is_held(self) -> bool:
+        """Whether table main has our default route, and none that is as good."""
+        with self._server:
+            found = Kernel().read(Query()).defaults
+        best = [route for route in found if route.tos == 0 and route.metric <= METRIC]
+        return [(route.metric, route.protocol) for route in best] == [(METRIC, PROTOCOL)] and (
+            str(best[0].gateway) in GIVEN
+        )
+
+    def _is_told(self) -> bool:
+        return self._is_ours() or bool(self._lab.status()["route"]["diversions"])
+
+    def _is_in_effect(self) -> bool:
+        route = self._lab.status()["route"]
+        return bool(route["in_effect"]) and not route["diversions"]
 
     def _is_ours(self) -> bool:
         verdict = self._verdict()
@@ -355,36 +179,11 @@ class Chaos:
                 raise Violation(f"more than {BUDGET} requests in the 60 s from {at:.1f}")
 
     def _usual(self) -> dict[str, Blow]:
-        def ip(*commands: str) -> Blow:
-            def call() -> None:
-                for one in commands:
-                    with self._server:  # what is gone already cannot be deleted
-                        subprocess.run(["ip", *one.split()], check=False, stderr=subprocess.DEVNULL)
-
-            return call
-
-        blows = {
-            "link flap": ip("link set eth1 down", "link set eth1 up"),
-            "link down": ip("link set eth1 down"),
-            "public flap": ip("link set eth0 down", "link set eth0 up"),
-            "address flush": ip("address flush dev eth1"),
-            "address gone and back": ip(
-                "address flush dev eth1", f"address add {SERVICENET} dev eth1"
-            ),
-            "route deleted": ip(
-                f"route del default via {GATEWAY}", f"route del default via {SECOND}"
-            ),
-            "all defaults flushed": ip("route flush exact 0.0.0.0/0"),
-            "main table flushed": ip("route flush table main"),
-            "default at metric 0": ip(f"route add default via {PUBLIC_ROUTER} dev eth0"),
-            "default at our metric": ip(
-                f"route prepend default via {PUBLIC_ROUTER} dev eth0 metric 1"),
-            "route replaced": ip(
-                f"route replace default via {SERVICENET_ROUTER} dev eth1 metric 1"),
-            "losing default": ip(f"route add default via {PUBLIC_ROUTER} dev eth0 metric 500"),
-            "neighbours forgotten": ip("neigh flush dev eth1"),
-            "the fault ends": self._lab.api.clear_fault,
-        }  # fmt: skip
+        blows: dict[str, Blow] = {
+            name: partial(carry_out, self._lab.topology, *commands)
+            for name, commands in {**BLOWS, **POLICIES, "VPNs and rules end": POLICIES_END}.items()
+        }
+        blows["the fault ends"] = self._lab.api.clear_fault
         for name in FAULTS:
             blows[f"fault {name}"] = partial(self._lab.api.set_fault, name)
         return blows
@@ -421,6 +220,7 @@ def _report(chaos: Chaos) -> None:
     print(
         f"chaos: {chaos.rounds} rounds, {sum(chaos.counts.values())} blows of {len(chaos.counts)}"
         f" kinds ({min(chaos.counts.values())} of the rarest), {chaos.fights} rounds with a fight,"
+        f" {chaos.diverted} with a diversion,"
         f" {len(chaos._lab.api.requests)} requests, no violation; the route was back after"
         f" {took[len(took) // 2] * 1000:.0f} ms (median), {took[-1]:.1f} s at worst"
     )

@@ -13,6 +13,8 @@ from rcnetd.core.routes import RouteState
 from rcnetd.core.servicenet import ServiceNet
 from rcnetd.core.settings import Metadata, Settings
 
+BEFORE_RESTART = "was reported before the restart"  # of `Automation.source`
+
 
 @dataclass(frozen=True)
 class Configurator:
@@ -90,10 +92,11 @@ class Facts:
 
     *last_good* is what outlived the last reboot; *last_good_matches* says that it is of this server
     as it is now. *was_ready*: this server was READY in this boot already, before the daemon was
-    restarted. *home* is the address on ServiceNet that was remembered, or else chosen first: it
-    counts again whenever it is back. *applied*: our route has been in effect since the daemon
-    started. *public* is decided once (`core/public.py`); *rediscover* says that ServiceNet's link
-    was not as expected, so that all links have to be read.
+    restarted; *was_not_rackconnected*: because there was nothing to do. *home* is the address on
+    ServiceNet that was remembered, or else chosen first: it counts again whenever it is back.
+    *applied*: our route has been in effect since the daemon started. *public* is decided once
+    (`core/public.py`); *rediscover* says that ServiceNet's link was not as expected, so that all
+    links have to be read.
     """
 
     settings: Settings
@@ -102,6 +105,7 @@ class Facts:
     last_good: LastGood | None = None
     last_good_matches: bool = False
     was_ready: bool = False
+    was_not_rackconnected: bool = False
     network: Network = field(default_factory=Network)
     servicenet: ServiceNet | None = None
     home: IPv4Address | None = None
@@ -127,6 +131,13 @@ class Facts:
         return self.configurator is not None and self.configurator.confirmed
 
     @property
+    def was_ready_here(self) -> bool:
+        """Whether what is remembered is of this machine, and was READY before the restart."""
+        memory = self.last_good
+        same = memory is not None and memory.identity == self.identity
+        return self.was_ready and same and bool(self.identity.machine_id)
+
+    @property
     def deployed_by(self) -> str:
         """What says DEPLOYED where the API does not; "" for nothing, or if it is another server's.
 
@@ -135,7 +146,7 @@ class Facts:
         if not self.last_good_matches or self.last_good is None:
             return ""
         if self.was_ready:
-            return "was reported before the restart"
+            return BEFORE_RESTART
         if self.last_good.deployed:
             return "is remembered from an earlier boot"
         return "is the platform's word" if self.metadata.automation_status == "DEPLOYED" else ""
@@ -162,7 +173,7 @@ def worth_remembering(facts: Facts) -> LastGood | None:
     fresh = facts.automation.status is AutomationStatus.DEPLOYED
     return LastGood(
         facts.identity,
-        servicenet.link.mac,
+        servicenet.macs[0],
         servicenet.address,
         by,
         gateway.address if by_rcnetd else None,

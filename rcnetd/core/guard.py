@@ -65,7 +65,7 @@ class Guard:
     last_repair: Repair | None = None
     public_policy_applied: bool = False
     _pending: Repair | None = None  # begun, not yet seen in the kernel
-    _probed: IPv4Address | None = None
+    _probed: tuple[int, IPv4Address] | None = None  # link and candidate
     _probe_at: float = -inf
     _fight: Fight = field(default_factory=Fight)
     _policy_fight: Fight = field(default_factory=Fight)
@@ -81,10 +81,11 @@ class Guard:
     def check(self, facts: Facts, now: float) -> tuple[Gateway, list[Action]]:
         """Make the candidate answer on the link; the gateway is the candidate once it has."""
         servicenet, candidate = facts.servicenet, facts.gateway.candidate
-        if candidate != self._probed:
-            self._probed, self._probe_at = candidate, -inf
         if servicenet is None or candidate is None:
+            self._probed = None
             return facts.gateway, []
+        if (servicenet.link.ifindex, candidate) != self._probed:
+            self._probed, self._probe_at = (servicenet.link.ifindex, candidate), -inf
         neighbour = facts.network.neighbour
         if not facts.settings.gateway.check or neighbour is Neighbour.REACHABLE:
             adopted = replace(facts.gateway, address=candidate, candidate=None)

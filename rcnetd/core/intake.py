@@ -102,6 +102,7 @@ class Intake:
                 identity=event.identity,
                 last_good_matches=False,
                 was_ready=False,
+                was_not_rackconnected=False,
                 api=replace(facts.api, proven=None),
                 # In use, but not from the API that is asked from now on.
                 gateway=replace(
@@ -150,7 +151,10 @@ class Intake:
             return
         self._log("info", f"gateway {gateway} is remembered, asking the API whether it still is")
         self._change(gateway=replace(self.facts.gateway, is_remembered=True))
-        self._try_gateway(gateway)
+        if self.facts.was_ready:  # it has answered in this boot, and was not asked again since
+            self._change(gateway=replace(self.facts.gateway, address=gateway))
+        else:
+            self._try_gateway(gateway)
 
     # The API
 

@@ -25,8 +25,8 @@ class Identity:
 class LastGood:
     """The last-known-good state of one server.
 
-    *gateway* is None where RackConnect sets it; *api_address* is where the API answered, with the
-    right certificate.
+    *mac* is that of ServiceNet's card. *gateway* is None where RackConnect sets it; *api_address*
+    is where the API answered, with the right certificate.
     """
 
     identity: Identity
@@ -49,7 +49,7 @@ def difference(
         return "machine-id"
     if memory.identity.endpoint != identity.endpoint:
         return "region or endpoint"
-    if memory.mac != servicenet.link.mac:
+    if memory.mac not in servicenet.macs:
         return "ServiceNet MAC"
     if memory.address != servicenet.address:
         return "ServiceNet address"

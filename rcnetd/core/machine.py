@@ -32,7 +32,13 @@ from rcnetd.core.events import (
     RequestFailed,
     RouteChangeFailed,
 )
-from rcnetd.core.facts import Deadlines, Facts, worth_remembering
+from rcnetd.core.facts import (
+    BEFORE_RESTART,
+    Configurator,
+    Deadlines,
+    Facts,
+    worth_remembering,
+)
 from rcnetd.core.guard import Guard, servicenet_probes
 from rcnetd.core.intake import Intake
 from rcnetd.core.lastgood import Identity, LastGood
@@ -40,7 +46,7 @@ from rcnetd.core.log import OnceLog
 from rcnetd.core.model import ConfiguredBy, Operation, Query
 from rcnetd.core.poller import Poller
 from rcnetd.core.public import PublicLink, choose_public, find_public
-from rcnetd.core.routes import OUTSIDE, evaluate_route
+from rcnetd.core.routes import OTHER_HALF, OUTSIDE, evaluate_route
 from rcnetd.core.settings import Metadata, PublicInterface, PublicIPv6, Settings
 from rcnetd.core.snapshot import Snapshot
 from rcnetd.core.states import (
@@ -61,8 +67,8 @@ class Machine:
     """One daemon's decisions.
 
     *last_good* is what outlived the last reboot; *was_ready* says that this server was READY in
-    this boot before, *public* what was recorded then as the public interface. *jitter* gives
-    numbers in [0, 1).
+    this boot before, *was_not_rackconnected* that it was so because there was nothing to do,
+    *public* what was recorded then as the public interface. *jitter* gives numbers in [0, 1).
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class Machine:
         last_good: LastGood | None = None,
         *,
         was_ready: bool = False,
+        was_not_rackconnected: bool = False,
         public: PublicLink | None = None,
         now: float,
         jitter: Callable[[], float],
@@ -84,7 +91,8 @@ class Machine:
             metadata,
             identity or Identity(),
             last_good,
-            was_ready=was_ready,
+            was_ready=was_ready and not was_not_rackconnected,
+            was_not_rackconnected=was_not_rackconnected,
             home=last_good.address.ip if last_good else None,
             deadlines=Deadlines(now + settings.servicenet.timeout, now + settings.deploy_timeout),
         )
@@ -109,7 +117,7 @@ class Machine:
         if servicenet is None or facts.configured_by is not ConfiguredBy.RCNETD:
             # The way to the API matters before it is known who configures the network.
             return Query(destinations=probes if self.awaits_api else (), links=self._links())
-        destinations = [OUTSIDE, *probes]
+        destinations = [OUTSIDE, OTHER_HALF, *probes]
         if gateway.address is not None:
             destinations.append(gateway.address)
         forbidden = facts.settings.public_ipv6 is PublicIPv6.NO_DEFAULT
@@ -270,6 +278,14 @@ class Machine:
                 facts,
                 deadlines=replace(facts.deadlines, deploy=deploy),
                 api=replace(facts.api, failing_since=()),
+            )
+        elif condition is Condition.READY_BEFORE:
+            assert facts.last_good is not None
+            by = facts.last_good.configured_by
+            self.facts = replace(
+                facts,
+                configurator=Configurator(by, "as before the restart", confirmed=False),
+                automation=replace(facts.automation, source=BEFORE_RESTART),
             )
         elif condition is Condition.TRUSTED:
             source = facts.deployed_by

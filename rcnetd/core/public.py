@@ -38,14 +38,16 @@ def choose_public(
 ) -> PublicLink | None:
     """Decide which link is the public interface; None where nothing tells.
 
-    The platform's MAC, together with the platform's address or a default route where several links
-    have that MAC (a NIC and its VLANs); else the link of a default route, one with a public
-    address first. Never ServiceNet's link, nor one that it stands on.
+    The platform's MAC (a port's means its bridge or bond, too), together with the platform's
+    address or a default route where several links have it (a NIC and its VLANs); else the link of a
+    default route, one with a public address first. Never ServiceNet's link, nor one that it stands
+    on.
     """
     below = foundations(network, servicenet.link.ifindex)
     links = [link for link in network.links if link.ifindex not in below]
     if metadata.public_mac is not None:
-        named = [link for link in links if link.mac == metadata.public_mac]
+        ports = {link.ifindex for link in links if link.mac == metadata.public_mac}
+        named = [link for link in links if ports & foundations(network, link.ifindex)]
         why = "the platform names its MAC"
         return _best(network, named, metadata.public_address, why)
     with_default = [

@@ -16,6 +16,9 @@ from rcnetd.core.servicenet import ServiceNet
 # An address outside of every private network: a.root-servers.net. Nothing is ever sent to it; the
 # kernel is asked how it would go there.
 OUTSIDE = IPv4Address("198.41.0.4")
+# One of the other half of the internet: somebody may divert 0.0.0.0/1 alone. It is nobody's name
+# server, to which a route of its own would be no diversion.
+OTHER_HALF = IPv4Address("62.0.0.1")
 
 IPTOS_RT_MASK = 0x1C  # linux/ip.h: what of a TOS the routing looks at
 
@@ -86,7 +89,7 @@ def evaluate_route(
     competitors = tuple(route for route in others if route.metric <= METRIC)
     lookup = network.lookup(OUTSIDE)
     holds = not competitors and lookup is not None
-    answers = (lookup, network.source_lookup or lookup)
+    answers = (lookup, network.source_lookup or lookup, network.lookup(OTHER_HALF) or lookup)
     return RouteState(
         present=True,
         in_effect=holds
@@ -104,6 +107,10 @@ def _diversions(network: Network, ifindex: int, gateway: IPv4Address) -> Iterato
         yield Diversion(lookup)
     elif by_source is not None and not _leads_to_ours(by_source, ifindex, gateway):
         yield Diversion(by_source, "from ServiceNet's address")
+    other = network.lookup(OTHER_HALF)
+    if other is not None and other != lookup and not _leads_to_ours(other, ifindex, gateway):
+        half = IPv4Network((OTHER_HALF, other.prefixlen or 32), strict=False)
+        yield Diversion(other, f"to {half}")
     for route in network.defaults:
         # The kernel compares TOS before metric, and only the bits of IPTOS_RT_MASK: a default with
         # any other bit is listed, but never used.

@@ -39,11 +39,20 @@ INSIDE_CONTAINERS = frozenset({"veth", "macvlan", "ipvlan"})
 
 @dataclass(frozen=True)
 class ServiceNet:
-    """The link that is ServiceNet, our address on it, and why it was chosen."""
+    """The link that is ServiceNet, our address on it, and why it was chosen.
+
+    *hardware* are the MACs of the cards below a bridge, a bond or a VLAN, as they were then.
+    """
 
     link: Link
     address: IPv4Interface
     why: str
+    hardware: tuple[str, ...] = ()
+
+    @property
+    def macs(self) -> tuple[str, ...]:
+        """The MACs by which it is known again, the surest first: a bridge's own changes."""
+        return (*self.hardware, self.link.mac)
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,8 @@ def choose(
         link = network.link(held.link.ifindex)
         again = _on(network, [link] if link else [], settings, known, held.why)
         if again:
-            return again[0]
+            # Perhaps only this link was read.
+            return replace(again[0], hardware=again[0].hardware or held.hardware)
     if settings.name is not None:
         named = [link for link in network.links if link.is_called(settings.name)]
         why = f"interface '{settings.name}' is configured"
@@ -136,7 +146,7 @@ def _on(
     for link in links:
         address = choose_address(network.own(link.ifindex), settings.networks, known)
         if link.carrier and address is not None:
-            found.append(ServiceNet(link, address, why))
+            found.append(ServiceNet(link, address, why, _hardware(network, link)))
     return sorted(found, key=lambda entry: not _inside(entry.address.ip, settings.networks))
 
 
@@ -191,6 +201,18 @@ def has_hardware(network: Network, link: Link) -> bool:
         found is not None and found.kind not in WITHOUT_HARDWARE | STACKED
         for found in map(network.link, below)
     )
+
+
+def _hardware(network: Network, link: Link) -> tuple[str, ...]:
+    """The MACs of the cards that *link* stands on, physical ones first; () for a card itself."""
+    if link.kind not in STACKED:
+        return ()
+    below = [
+        found for found in network.links if found.ifindex in foundations(network, link.ifindex)
+    ]
+    cards = [found for found in below if found.kind not in WITHOUT_HARDWARE | STACKED and found.mac]
+    cards.sort(key=lambda card: (card.kind is not None, card.ifindex))
+    return tuple(card.mac for card in cards)
 
 
 def _inside(address: IPv4Address, networks: tuple[IPv4Network, ...]) -> bool:

@@ -41,6 +41,7 @@ class Condition(enum.Enum):
     RACKCONNECTED = "the API knows this server"
     SERVICENET_PRESENT = "ServiceNet is there"
     SERVICENET_MISSING = "ServiceNet is gone"
+    READY_BEFORE = "ready before the restart"
     SERVICENET_TIMED_OUT = "no ServiceNet in time"
     MANAGED = "rcnetd configures the network"
     UNMANAGED = "RackConnect configures the network"
@@ -73,6 +74,7 @@ TRANSITIONS: Mapping[State, tuple[tuple[Condition, State], ...]] = {
     _S.WAITING_FOR_SERVICENET: (
         (_C.RACKCONNECT_V3, _S.NOT_OURS),
         (_C.SERVICENET_PRESENT, _S.WAITING_FOR_FEATURES),
+        (_C.READY_BEFORE, _S.READY),
         (_C.SERVICENET_TIMED_OUT, _S.STOPPED),
     ),
     _S.WAITING_FOR_FEATURES: (
@@ -166,11 +168,13 @@ HOLDS: Mapping[Condition, Callable[[Facts, float], bool]] = {
     Condition.NOT_RACKCONNECTED: lambda facts, now: (
         facts.metadata.names_no_rackconnect
         and not facts.api.answered
-        and facts.api.unknown >= ASKED
+        and (facts.api.unknown >= ASKED or facts.was_not_rackconnected)
     ),
     Condition.RACKCONNECTED: lambda facts, now: bool(facts.api.answered),
     Condition.SERVICENET_PRESENT: lambda facts, now: facts.servicenet is not None,
     Condition.SERVICENET_MISSING: lambda facts, now: facts.servicenet is None,
+    # A running daemon stays READY without ServiceNet, so a restart must not wait for it.
+    Condition.READY_BEFORE: lambda facts, now: facts.was_ready_here,
     Condition.SERVICENET_TIMED_OUT: lambda facts, now: now >= facts.deadlines.servicenet,
     Condition.MANAGED: lambda facts, now: facts.configured_by is ConfiguredBy.RCNETD,
     Condition.UNMANAGED: lambda facts, now: facts.configured_by is ConfiguredBy.RACKCONNECT,

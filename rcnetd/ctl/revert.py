@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import IPv4Interface
@@ -102,14 +103,16 @@ def _routes_back(paths: Paths, record: RevertRecord) -> bool:
 
 
 def _recorded(entries: Sequence[Any]) -> list[Route]:
-    """The default routes among *entries*; anything else is not ours to add."""
-    routes = []
+    """The default routes among *entries* that would still be there; no other is ours to add."""
+    routes, now = [], round(time.monotonic())
     for entry in entries:
-        with suppress(ValueError, KeyError, TypeError, AttributeError, NetlinkError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, NetlinkError):
             raw = bytes.fromhex(entry["raw"])
             if prefixlen(raw) == 0:
-                expires = int(entry.get("expires", 0))
-                routes.append(replace(route(raw), expires=max(0, min(expires, MAX_LIFETIME))))
+                expires = max(0, min(int(entry.get("expires", 0)), MAX_LIFETIME))
+                left = expires - max(0, now - int(entry.get("at", now)))
+                if left > 0 or not expires:
+                    routes.append(replace(route(raw), expires=left if expires else 0))
     return routes
 
 

@@ -50,6 +50,7 @@ from rcnetd.core.lastgood import Identity
 from rcnetd.core.machine import Machine
 from rcnetd.core.routes import describe
 from rcnetd.core.settings import Metadata, Settings
+from rcnetd.core.states import State
 from rcnetd.daemon.journal import Journal
 from rcnetd.daemon.notify import Notifier
 from rcnetd.daemon.reporter import Reporter
@@ -82,6 +83,7 @@ class Daemon:
         """*reload* reads the settings again: they and the endpoint, or a `ConfigError`."""
         self._journal, self._reload, self._paths = journal, reload, paths
         self._warned: set[str] = set()
+        self._unwritten: dict[Path, Callable[[], None]] = {}
         self._timeline = Timeline(paths.timeline)
         self._repeats = Repeats()
         self._files = RuntimeFiles(paths)
@@ -101,6 +103,7 @@ class Daemon:
             Identity(machine_id(), endpoint),
             last_good,
             was_ready=self._files.was_ready(),
+            was_not_rackconnected=self._files.ready_state() == State.NOT_RACKCONNECTED.name,
             public=self._files.read_public(),
             now=time.monotonic(),
             jitter=_chance,
@@ -219,10 +222,7 @@ class Daemon:
 
     def _observe(self) -> None:
         """Read the kernel and tell the core, until it has nothing more to change or to ask."""
-        try:
-            self._files.save_removed()
-        except OSError as error:
-            self._warn_once(self._paths.removed, error)
+        self._write_again()
         query = self._machine.query
         for number in range(MAX_READINGS):
             if number > 0:
@@ -304,10 +304,7 @@ class Daemon:
 
     def _remove(self, action: RemoveRoutes) -> Iterable[Event]:
         network = self._machine.facts.network
-        try:
-            self._files.removed(action.record, network)
-        except OSError as error:  # kept in memory, and written as soon as that is possible
-            self._warn_once(self._paths.removed, error)
+        self._try(self._paths.removed, lambda: self._files.removed(action.record, network))
         for route in action.routes:
             text = f"removed {describe(route, network)}"
             refused = self._change(self._kernel.remove_route, route, text=text)
@@ -351,6 +348,8 @@ class Daemon:
 
     def _ready(self, _: NotifyReady) -> None:
         self._reporter.ready(self._machine.snapshot(time.monotonic()), self._requests.answers)
+        state = self._machine.state.name
+        self._try(self._paths.ready, lambda: self._files.ready(os.getpid(), state))
         self._note("ready")
 
     def _note_repair(self, action: NoteRepair) -> None:
@@ -381,10 +380,17 @@ class Daemon:
         self._reporter.tell(self._machine.snapshot(time.monotonic()), self._requests.answers)
 
     def _try(self, path: Path, write: Callable[[], None]) -> None:
+        """Write a file; what fails is tried again with each reading of the kernel."""
+        self._unwritten.pop(path, None)
         try:
             write()
         except OSError as error:
+            self._unwritten[path] = write
             self._warn_once(path, error)
+
+    def _write_again(self) -> None:
+        for path, write in tuple(self._unwritten.items()):
+            self._try(path, write)
 
     def _warn_once(self, path: Path, error: OSError) -> None:
         """A file of ours cannot be used: say so once; the route matters more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sys
@@ -152,7 +153,14 @@ def _metadata(paths: Paths) -> tuple[Metadata, list[str]]:
 def _lock(paths: Paths) -> int | None:
     """Take the daemon's lock for the life of the process; None if another daemon has it."""
     paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
-    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(paths.lock, flags, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # No daemon can make the file as long as that lasts: the directory is as good.
+        descriptor = os.open(paths.run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -21,6 +21,7 @@ NOTIFY_RETRY_DELAY = 0.1  # seconds; systemd was too busy to listen
 LIVE = {"at", "status"}  # of the status: no news by themselves
 STATUS_INTERVAL = 5.0  # seconds between refreshes of what is live in STATUS=, until ready
 METRICS_INTERVAL = 60.0  # seconds between refreshes of the metrics without news
+RETRY_INTERVAL = 1.0  # seconds until a status that could not be written is written again
 MIN_INTERVAL = 0.1  # seconds between two writings while events repeat
 
 
@@ -42,10 +43,11 @@ class Reporter:
         self._pending = False  # something is to be told once MIN_INTERVAL is over
         self._told_at = self._refreshed_at = self._metrics_at = -inf
         self._extended_at = self._watchdog_at = -inf
+        self._retry_at = inf  # `status.json` could not be written
 
     def wake_at(self, now: float, *, is_ready: bool) -> float:
         """When there is something to tell even if nothing happens."""
-        points = [inf]
+        points = [self._retry_at]
         if self._pending:
             points.append(self._told_at + MIN_INTERVAL)
         if not is_ready:
@@ -78,7 +80,7 @@ class Reporter:
         content = document(snapshot, pid=os.getpid(), answers=answers)
         news = {name: content[name] for name in content.keys() - LIVE}
         is_due = not snapshot.is_ready and now >= self._refreshed_at + STATUS_INTERVAL
-        if news == self._news and not is_due:
+        if news == self._news and not is_due and now < self._retry_at:
             if now >= self._metrics_at + METRICS_INTERVAL:
                 self._write_metrics(content, now)
             return
@@ -94,10 +96,6 @@ class Reporter:
         """Report READY=1. The status comes first: what is started by READY reads it."""
         self.tell(snapshot, answers, at_once=True)
         self._notifier.ready(status_text(snapshot))
-        try:
-            self._files.ready(os.getpid())
-        except OSError as error:
-            self._complain(self._paths.ready, error)
 
     def reloading(self) -> None:
         """The settings are read again."""
@@ -126,5 +124,7 @@ class Reporter:
     def _write(self, content: dict[str, Any]) -> None:
         try:
             self._files.status(content)
+            self._retry_at = inf
         except OSError as error:
+            self._retry_at = content["at"] + RETRY_INTERVAL
             self._complain(self._paths.status, error)

@@ -1,16 +1,18 @@
 """The JSON files that the daemon writes for others. Their forms are versioned; all are version 1.
 
-`status.json`: see `daemon/status.py`. `ready.json`: pid, the daemon that reported READY.
-`route.json` (what to persist): interface, mac, gateway, and the settings that say how, so that
-their change is one of the file. `removed.json` (what `rcnetctl revert` puts back):
-`routes`, each with `text` for people, `raw`, the kernel's own description in hex, and `expires`,
-the seconds of its lifetime, if it has one; `links`, each with name, mac and its addresses.
-`public.json`: ifindex, name, mac and why of the public interface, as decided before any change.
+`status.json`: see `daemon/status.py`. `ready.json`: pid, the daemon that reported READY, and the
+state that it was in. `route.json` (what to persist): interface, mac, gateway, and the settings that
+say how, so that their change is one of the file. `removed.json` (what `rcnetctl revert` puts back):
+`routes`, each with `text` for people, `raw`, the kernel's own description in hex, and, if it has a
+lifetime, `expires`, the seconds that were left of it at the point `at` (CLOCK_MONOTONIC); `links`,
+each with name, mac and its addresses. `public.json`: ifindex, name, mac and why of the public
+interface, as decided before any change.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,6 @@ class RuntimeFiles:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._removed: dict[str, Any] | None = None
-        self._is_saved = True  # what was removed is in its file
 
     def status(self, content: dict[str, Any]) -> None:
         """Write `status.json`, readable by all."""
@@ -50,13 +51,20 @@ class RuntimeFiles:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
-    def ready(self, pid: int) -> None:
+    def ready(self, pid: int, state: str) -> None:
         """Write `ready.json`; a path unit starts the gate that failed before."""
-        self._write(self._paths.ready, {"version": 1, "pid": pid})
+        self._write(self._paths.ready, {"version": 1, "pid": pid, "state": state})
 
     def was_ready(self) -> bool:
         """Whether a daemon of this boot has reported READY."""
         return self._paths.ready.exists()
+
+    def ready_state(self) -> str:
+        """The state in which a daemon of this boot has reported READY; "" where that is unknown."""
+        try:
+            return str(json.loads(read_bounded(self._paths.ready, MAX_SIZE))["state"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return ""
 
     def public(self, public: PublicLink) -> None:
         """Write `public.json`: which link is the public interface."""
@@ -95,7 +103,7 @@ class RuntimeFiles:
     def removed(self, routes: tuple[Route, ...], network: Network) -> None:
         """Add *routes* to `removed.json` before they are removed.
 
-        What cannot be written is kept for `save_removed`.
+        What cannot be written now is written with the next ones, or by the same call again.
         """
         if not routes:
             return
@@ -105,19 +113,9 @@ class RuntimeFiles:
             if route.raw.hex() not in known and len(content["routes"]) < MAX_ENTRIES:
                 entry: dict[str, Any] = {"text": describe(route, network), "raw": route.raw.hex()}
                 if route.expires:
-                    entry["expires"] = route.expires
+                    entry.update(expires=route.expires, at=round(time.monotonic()))
                 content["routes"].append(entry)
-        self._save_removed()
-
-    def save_removed(self) -> None:
-        """Write `removed.json` if that has failed before."""
-        if not self._is_saved:
-            self._save_removed()
-
-    def _save_removed(self) -> None:
-        self._is_saved = False
-        self._write(self._paths.removed, self._read_removed())
-        self._is_saved = True
+        self._write(self._paths.removed, content)
 
     def taken_down(self, link: Link, addresses: tuple[Address, ...]) -> None:
         """Add *link* with its addresses to `removed.json` before it is set down."""
@@ -129,7 +127,7 @@ class RuntimeFiles:
         }
         if entry not in content["links"] and len(content["links"]) < MAX_ENTRIES:
             content["links"].append(entry)
-        self._save_removed()
+        self._write(self._paths.removed, content)
 
     def _read_removed(self) -> dict[str, Any]:
         """What was removed since boot, also by an earlier daemon; the same object each time."""

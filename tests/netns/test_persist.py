@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from rcnetd.core.model import Network, Query
 from rcnetd.ctl.persist import persist
 from rcnetd.ctl.revert import revert
 from rcnetd.lab.topology import PUBLIC_ROUTER
+from rcnetd.netlink.kernel import Kernel
 from rcnetd.store.paths import Paths
+from rcnetd.store.runtime import RuntimeFiles
 from tests.netns.daemons import ONCE, Cloud, Daemon
 
 pytestmark = pytest.mark.netns
@@ -103,6 +107,32 @@ def test_written_and_put_back(server: Server, capsys: pytest.CaptureFixture[str]
     assert "nothing to put back" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("ago", "left"), [(0, 600), (500, 100), (700, 0)])
+def test_a_route_comes_back_with_what_is_left_of_its_lifetime(
+    server: Server, monkeypatch: pytest.MonkeyPatch, ago: int, left: int
+) -> None:
+    """It would have expired meanwhile, had it not been removed."""
+    host = server.cloud.topology.server
+    with host:
+        host.run(
+            "ip", *["-6", "route", "add", "default", "dev", "eth0", "proto", "ra", "expires", "600"]
+        )
+        (default,) = Kernel().read(Query(ipv6=True)).ipv6_defaults
+        files, clock = RuntimeFiles(server.paths), time.monotonic
+        with monkeypatch.context() as patched:
+            patched.setattr("rcnetd.store.runtime.time.monotonic", lambda: clock() - ago)
+            files.removed((default,), Network())
+        Kernel().remove_route(default)
+    server.daemon.stop()
+    assert 0 == server.revert()
+
+    with host:
+        found = Kernel().read(Query(ipv6=True)).ipv6_defaults
+    assert [left] == [left for one in found if left - 10 <= one.expires <= left] or not (
+        left or found
+    )
+
+
 def test_an_edit_of_somebody_stays(server: Server) -> None:
     """Ours are taken out of the file; what somebody has added to it is not lost."""
     server.persist()
@@ -175,7 +205,9 @@ def test_the_old_route_stays_while_there_is_no_other(
 
 COMMAND = """
 import sys
+import time
 from pathlib import Path
+from rcnetd.core.model import Network, Query
 from rcnetd.ctl.persist import persist
 from rcnetd.store.paths import Paths
 root = Path(sys.argv[2])

@@ -223,6 +223,7 @@ class Playbook:
         identity: Identity | None = None,
         memory: LastGood | None = None,
         was_ready: bool = False,
+        was_not_rackconnected: bool = False,
         public: PublicLink | None = None,
         jitter: Callable[[], float] = lambda: 0.999,
     ) -> None:
@@ -234,6 +235,7 @@ class Playbook:
             identity,
             memory,
             was_ready=was_ready,
+            was_not_rackconnected=was_not_rackconnected,
             public=public,
             now=0.0,
             jitter=jitter,

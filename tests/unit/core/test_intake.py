@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface
 import pytest
 
 from rcnetd.basic.dataclass import replace
-from rcnetd.core.actions import AddRoute
+from rcnetd.core.actions import AddRoute, ProbeNeighbour
 from rcnetd.core.events import RequestFailed
 from rcnetd.core.lastgood import Identity, LastGood
 from rcnetd.core.model import Address, ConfiguredBy, Link, Operation
@@ -201,6 +201,62 @@ def test_a_restart_is_ready_as_before_it() -> None:
     assert operation is not None
     book.tell(RequestFailed(operation, kind="connect", reason="refused")).wait(20)
     assert len(book.asked) > 1  # all is asked again
+
+
+@pytest.mark.parametrize("by", ConfiguredBy)
+def test_a_restart_does_not_wait_for_servicenet(by: ConfiguredBy) -> None:
+    """A running daemon is READY without it, too; what has changed meanwhile is asked."""
+    is_ours = by is ConfiguredBy.RCNETD
+    memory = replace(LAST_GOOD, configured_by=by, gateway=GATEWAY if is_ours else None)
+    world = World(links=[ETH0], addresses=[Address(2, PUBLIC)]).servicenet_routes()
+    book = Playbook(world, identity=IDENTITY, memory=memory, was_ready=True).look()
+    assert book.is_ready
+
+    world.links.append(ETH1)
+    world.addresses.append(Address(3, PRIVATE))
+    book.look().tell(MANAGED, ASSIGNED, DEPLOYED)
+    assert State.READY is book.machine.state
+    assert GATEWAY == world.default.gateway  # type: ignore[union-attr] # it is there
+
+
+def test_a_restart_as_another_machine_waits_for_servicenet() -> None:
+    """What is remembered is another's."""
+    world = World(links=[ETH0], addresses=[Address(2, PUBLIC)])
+    other = replace(LAST_GOOD, identity=replace(IDENTITY, machine_id="another"))
+    assert not Playbook(world, identity=IDENTITY, memory=other, was_ready=True).look().is_ready
+    assert not Playbook(world, identity=IDENTITY, was_ready=True).look().is_ready
+
+
+def test_a_restart_does_not_ask_whether_the_gateway_answers() -> None:
+    """It has answered in this boot: a running daemon does not ask either."""
+    world = World(alive=set()).servicenet_routes()
+    book = Playbook(world, identity=IDENTITY, memory=LAST_GOOD, was_ready=True).look()
+
+    assert State.READY is book.machine.state
+    assert GATEWAY == world.default.gateway  # type: ignore[union-attr] # it is there
+
+
+def test_a_restart_with_nothing_to_do() -> None:
+    """The server was not RackConnected; the API is asked, but not waited for."""
+    roles = Metadata(roles=("identity:user-admin",))
+    book = Playbook(metadata=roles, was_ready=True, was_not_rackconnected=True).look()
+    assert State.NOT_RACKCONNECTED is book.machine.state
+
+    book.wait(3700).tell(DEPLOYED).tell(MANAGED, ASSIGNED, DEPLOYED)
+    assert State.READY is state_of(book)
+
+
+def test_a_silent_gateway_is_probed_on_the_link_that_is_servicenet_now() -> None:
+    """ServiceNet's port joins a bridge while the gateway is asked: it is asked there, at once."""
+    world = World(alive=set()).servicenet_routes()
+    book = Playbook(world, identity=IDENTITY, memory=LAST_GOOD).look()
+    assert [ProbeNeighbour(3, GATEWAY)] == book.taken(ProbeNeighbour)
+
+    world.links[1:] = [replace(ETH1, master=7), Link(7, "br-snet", ETH1.mac, kind="bridge")]
+    world.addresses[1] = Address(7, PRIVATE)
+    book.look()
+    probes = [ProbeNeighbour(3, GATEWAY), ProbeNeighbour(7, GATEWAY)]
+    assert probes == book.taken(ProbeNeighbour)
 
 
 def test_a_restart_with_another_address_is_a_new_boot() -> None:

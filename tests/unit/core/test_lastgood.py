@@ -10,7 +10,7 @@ from rcnetd.basic.dataclass import replace
 from rcnetd.core.actions import AddRoute, Fetch, SaveLastGood
 from rcnetd.core.events import Answered, FeaturesReceived, RateLimited, RequestFailed
 from rcnetd.core.lastgood import Identity, LastGood
-from rcnetd.core.model import Address, ConfiguredBy, Operation
+from rcnetd.core.model import Address, ConfiguredBy, Link, Operation
 from rcnetd.core.settings import GatewaySettings, Manage, Metadata, Settings
 from rcnetd.core.states import State
 from rcnetd.daemon.status import document, status_text
@@ -18,6 +18,7 @@ from tests.support.playbook import (
     ASSIGNED,
     DEPLOYED,
     DEPLOYING,
+    ETH0,
     ETH1,
     FAILED,
     GATEWAY,
@@ -25,6 +26,7 @@ from tests.support.playbook import (
     NOT_ASSIGNED,
     OTHER_GATEWAY,
     PRIVATE,
+    PUBLIC,
     SETTINGS,
     UNMANAGED,
     Playbook,
@@ -133,6 +135,26 @@ def test_everything_is_confirmed_afterwards() -> None:
     assert book.is_ready
     assert [] == remembered(book)
     assert "remembered" not in status_text(book.machine.snapshot(0.0))
+
+
+def test_a_bridge_is_known_by_its_card() -> None:
+    """A container joins ServiceNet's bridge, which takes its MAC: after a flap, too."""
+    bridge = Link(7, "br-snet", "02:00:00:00:00:01", kind="bridge")
+    container = Link(8, "v0", "02:00:00:00:00:01", kind="veth", master=7)
+    links = [ETH0, replace(ETH1, master=7), bridge, container]
+    addresses = [Address(2, PUBLIC), Address(7, PRIVATE)]
+    book = again(world=World(links=links, addresses=addresses))
+    assert GATEWAY == book.machine.facts.gateway.address
+
+    book.world.links[2] = replace(bridge, carrier=False)
+    book.look()
+    book.world.links[2] = replace(bridge, mac="02:00:00:00:00:00")
+    book.look()
+    assert GATEWAY == book.machine.facts.gateway.address
+    assert not any("not used" in line for line in book.said)
+
+    book.tell(MANAGED, ASSIGNED, DEPLOYED)
+    assert [] == remembered(book)  # nothing new: the card is the same
 
 
 def test_another_gateway_moves_the_route() -> None:

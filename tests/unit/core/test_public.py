@@ -103,6 +103,16 @@ def test_a_mac_that_several_links_share() -> None:
     assert by_address.name == "eth0.101"
 
 
+def test_a_port_means_its_bridge() -> None:
+    """The platform names the port's MAC; a container has given the bridge another one."""
+    links = (replace(ETH0, master=9), ETH1, Link(9, "br-pub", "02:00:00:00:00:01", kind="bridge"))
+    addresses = (Address(9, PUBLIC), Address(3, PRIVATE))
+
+    public = choose_public(Network(links, addresses), SERVICENET, Metadata(public_mac=ETH0.mac))
+    assert public is not None
+    assert public.name == "br-pub"
+
+
 def test_the_last_look_before_a_link_is_set_down() -> None:
     """Never ServiceNet's link, nor one that it stands on."""
     nic = PublicLink(2, "eth0", NIC.mac, "")

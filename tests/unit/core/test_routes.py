@@ -9,6 +9,7 @@ import pytest
 from rcnetd.basic.dataclass import replace
 from rcnetd.core.model import METRIC, PROTOCOL, Network, Route, RouteLookup
 from rcnetd.core.routes import (
+    OTHER_HALF,
     OUTSIDE,
     Diversion,
     RouteState,
@@ -28,12 +29,14 @@ NO_ROUTE = RouteLookup(refusal="no route")
 
 
 def evaluated(
-    *defaults: Route, lookup: RouteLookup, by_source: RouteLookup | None = None
+    *defaults: Route,
+    lookup: RouteLookup,
+    by_source: RouteLookup | None = None,
+    other: RouteLookup | None = None,
 ) -> RouteState:
-    """How our route stands with these defaults."""
-    network = Network(
-        (ETH0, ETH1), defaults=defaults, lookups=((OUTSIDE, lookup),), source_lookup=by_source
-    )
+    """How our route stands with these defaults; *other* is the lookup of the internet's half."""
+    lookups = ((OUTSIDE, lookup), *(((OTHER_HALF, other),) if other else ()))
+    network = Network((ETH0, ETH1), defaults=defaults, lookups=lookups, source_lookup=by_source)
     return evaluate_route(network, SERVICENET, GATEWAY)
 
 
@@ -43,6 +46,34 @@ def test_our_route_that_wins_is_in_effect() -> None:
 
     assert expected == evaluated(OURS, lookup=OUR_LOOKUP)
     assert expected == evaluated(OURS, lookup=OUR_LOOKUP, by_source=OUR_LOOKUP)
+
+
+HALF = RouteLookup(1, 2, None, 0, 3)
+UNREACHABLE = RouteLookup(refusal="unreachable")
+
+
+@pytest.mark.parametrize(
+    ("lookup", "other", "texts"),
+    [
+        (OUR_LOOKUP, OUR_LOOKUP, []),
+        (OUR_LOOKUP, HALF, ["to 0.0.0.0/1 is diverted by a /1 route of table main dev eth0"]),
+        (OUR_LOOKUP, UNREACHABLE, ["to 62.0.0.1/32 is refused (unreachable)"]),
+        (HALF, OUR_LOOKUP, ["is diverted by a /1 route of table main dev eth0"]),
+        (HALF, HALF, ["is diverted by a /1 route of table main dev eth0"]),
+    ],
+)
+def test_both_halves_of_the_internet_are_asked(
+    lookup: RouteLookup, other: RouteLookup, texts: list[str]
+) -> None:
+    """A VPN may take one of them, and what takes both is said once."""
+    state = evaluated(OURS, lookup=lookup, other=other)
+
+    network = Network((ETH0, ETH1))
+    assert [f"traffic {text}" for text in texts] == [
+        diversion.describe(network) for diversion in state.diversions
+    ]
+    assert state.in_effect is (texts == [])
+    assert state.holds
 
 
 def test_our_route_is_ours_whoever_set_it() -> None:

@@ -13,7 +13,7 @@ import pytest
 from rcnetd.basic.dataclass import replace
 from rcnetd.core.actions import Stop
 from rcnetd.daemon.notify import Notifier
-from rcnetd.daemon.reporter import MIN_INTERVAL, Reporter
+from rcnetd.daemon.reporter import MIN_INTERVAL, RETRY_INTERVAL, Reporter
 from rcnetd.store.paths import Paths
 from rcnetd.store.runtime import RuntimeFiles
 from tests.support.playbook import ASSIGNED, DEPLOYED, MANAGED, Playbook, boot
@@ -89,7 +89,6 @@ def test_the_status_comes_before_ready(
     reporter.ready(book.machine.snapshot(book.now), {})
 
     assert json.loads(paths.status.read_text())["ready"] is True
-    assert paths.ready.exists()
     assert any("READY=1" in message for message in told(manager))
 
 
@@ -97,7 +96,7 @@ def test_what_cannot_be_written_stops_nothing(
     reporter: Reporter, paths: Paths, manager: socket.socket, complaints: list[Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """READY is reported all the same."""
+    """READY is reported all the same, and the status written once it can be."""
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -107,7 +106,14 @@ def test_what_cannot_be_written_stops_nothing(
     reporter.ready(book.machine.snapshot(book.now), {})
 
     assert any("READY=1" in message for message in told(manager))
-    assert [paths.status, paths.ready] == complaints
+    assert [paths.status] == complaints
+
+    monkeypatch.undo()
+    due = reporter.wake_at(book.now, is_ready=True)
+    assert due == book.now + RETRY_INTERVAL
+    reporter.tell(book.machine.snapshot(due), {})
+    assert json.loads(paths.status.read_text())["ready"] is True
+    assert due < reporter.wake_at(due, is_ready=True)
 
 
 def test_metrics_are_written_with_the_status_and_refreshed(

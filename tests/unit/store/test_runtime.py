@@ -32,11 +32,15 @@ def test_status_is_readable_by_all(paths: Paths) -> None:
 
 def test_each_ready_is_news(paths: Paths) -> None:
     """A path unit watches the file: the READY of a later daemon has to change it."""
-    RuntimeFiles(paths).ready(7)
+    assert "" == RuntimeFiles(paths).ready_state()
+    RuntimeFiles(paths).ready(7, "READY")
     first = paths.ready.stat().st_ino
-    RuntimeFiles(paths).ready(8)
+    RuntimeFiles(paths).ready(8, "READY_UNMANAGED")
 
-    assert json.loads(paths.ready.read_text()) == {"version": 1, "pid": 8}
+    assert json.loads(paths.ready.read_text()) == {
+        "version": 1, "pid": 8, "state": "READY_UNMANAGED",
+    }  # fmt: skip
+    assert "READY_UNMANAGED" == RuntimeFiles(paths).ready_state()
     assert first != paths.ready.stat().st_ino
 
 

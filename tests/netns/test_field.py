@@ -10,87 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from rcnetd.lab.topology import GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
-from tests.netns.daemons import Cloud, Daemon
+from rcnetd.lab.topology import GATEWAY, PUBLIC, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
+from tests.netns.daemons import Cloud
+from tests.netns.worlds import Host
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.netns
 
 ONCE = "servers: [{timeline: [{at: 0, gateway: 10.180.31.254}, {at: 0, status: DEPLOYED}]}]"
-
-# What somebody else has set up on the host, and the word of it in status.json's diversions.
-WORLDS: dict[str, tuple[tuple[str, ...], str]] = {
-    "a VPN's halves": (
-        (
-            f"route add 0.0.0.0/1 via {PUBLIC_ROUTER} dev eth0",
-            f"route add 128.0.0.0/1 via {PUBLIC_ROUTER} dev eth0",
-        ),
-        "by a /1 route of table main",
-    ),
-    "wg-quick": (
-        (
-            "link add wg0 type veth peer name wg1",
-            "address add 10.99.0.2/24 dev wg0",
-            "link set wg0 up",
-            "link set wg1 up",
-            "route add default dev wg0 table 51820",
-            "rule add pref 100 not fwmark 51820 table 51820",
-            "rule add pref 90 table main suppress_prefixlength 0",
-        ),
-        "by a route of table 51820 dev wg0",
-    ),
-    "a rule for our own address": (
-        (
-            f"route add {SERVICENET.network} dev eth1 src {SERVICENET.ip} table 100",
-            f"route add default via {SERVICENET_ROUTER} dev eth1 table 100",
-            f"rule add from {SERVICENET.ip} lookup 100",
-        ),
-        "traffic from ServiceNet's address is diverted by a route of table 100",
-    ),
-    "a blackhole rule": (("rule add pref 10 to 198.41.0.0/16 blackhole",), "refused (blackhole)"),
-    "a prohibiting rule": (("rule add pref 10 to 198.41.0.0/16 prohibit",), "refused (prohibit)"),
-    "a default of a TOS": (
-        (f"route add default via {SERVICENET_ROUTER} dev eth1 metric 100 tos 0x10",),
-        "traffic with TOS 0x10 is diverted",
-    ),
-}
-
-
-def is_told(daemon: Daemon, word: str) -> bool:
-    """Whether the status names the diversion, at READY."""
-    status = daemon.status
-    return bool(status.get("ready") and any(word in text for text in status["route"]["diversions"]))
-
-
-@pytest.mark.parametrize("world", WORLDS)
-def test_a_world_is_judged_alike_whenever_it_comes(cloud: Cloud, world: str) -> None:
-    """There at the start, come at READY, there at a restart: READY, reported, never fought."""
-    commands, word = WORLDS[world]
-    cloud.emulate(ONCE)
-    server = cloud.topology.server
-    daemon = cloud.start()
-    daemon.until_ready()
-    server.ip(*commands)
-    if "route" in commands[0] and "table" not in commands[0]:
-        server.ip(f"route add default via {PUBLIC_ROUTER} dev eth1 metric 700 onlink")  # wakes us
-    with daemon.told():
-        until(lambda: is_told(daemon, word))
-    assert daemon.status["route"]["repairs"] == 0
-
-    daemon.restart(signal.SIGTERM)
-    daemon.messages.clear()
-    daemon.until_ready()
-    with daemon.told():
-        until(lambda: is_told(daemon, word))
-    daemon.stop()
-
-    (daemon.run / "ready.json").unlink()
-    (cloud.directory / "gateway.json").unlink()
-    first = cloud.start()
-    first.until_ready()
-    with first.told():
-        until(lambda: is_told(first, word))
-    assert first.status["route"]["repairs"] == 0
 
 
 def test_a_restart_does_not_wait_for_the_api(cloud: Cloud) -> None:
@@ -107,6 +34,21 @@ def test_a_restart_does_not_wait_for_the_api(cloud: Cloud) -> None:
     print(f"READY {time.monotonic() - begin:.2f} s after the restart")
     assert cloud.goes_by_gateway()
     assert "was reported before the restart" in daemon.status["automation"]["source"]
+
+
+def test_a_server_that_is_not_rackconnected_is_restarted(cloud: Cloud) -> None:
+    """There was nothing to do, and the API is dead now: READY as before, and it is asked."""
+    metadata = {"version": 1, "roles": ["identity:user-admin"]}
+    (cloud.directory / "metadata.json").write_text(json.dumps(metadata))
+    cloud.emulate("servers: [{timeline: [{at: 0, fault: not-found}]}]")
+    daemon = cloud.start()
+    daemon.until_state("NOT_RACKCONNECTED", 60)
+    cloud.api.set_fault("hang")
+    daemon.restart(signal.SIGTERM)
+    daemon.messages.clear()
+
+    daemon.until_ready()
+    assert daemon.status["state"] == "NOT_RACKCONNECTED"
 
 
 def test_a_default_of_our_own_metric_behind_ours_goes(cloud: Cloud) -> None:
@@ -241,6 +183,70 @@ def test_a_full_run_directory_stops_nothing(cloud: Cloud) -> None:
     cloud.start().until_ready(90)
 
     assert cloud.goes_by_gateway()
+
+
+def test_what_a_full_disk_kept_from_being_written_is_written_later(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    """The persister, the gate, `rcnetctl` and the next start live by these files."""
+    host = Host(cloud, tmp_path)
+    host.fill_run()
+    host.start()
+    host.daemon.until_ready()
+    assert not (host.run / "route.json").exists()
+
+    (host.run / "fill").unlink()
+    host.wake()
+    with host.daemon.told():
+        until(lambda: all((host.run / f"{name}.json").exists() for name in ("route", "ready")))
+        until(lambda: host.daemon.status.get("pid") == host.daemon.process.pid)
+    removed = json.loads((host.run / "removed.json").read_text())
+    assert [f"default via {PUBLIC_ROUTER} dev eth0 proto boot metric 0"] == [
+        entry["text"] for entry in removed["routes"]
+    ]
+
+
+def test_no_file_can_be_made_under_run(cloud: Cloud, tmp_path: Path) -> None:
+    """Not even the daemon's lock: the route comes all the same."""
+    host = Host(cloud, tmp_path, run="nr_inodes=1")
+    host.start()
+    host.daemon.until_ready(90)
+
+    assert cloud.goes_by_gateway()
+
+
+def test_the_public_interface_is_a_bridge(cloud: Cloud, tmp_path: Path) -> None:
+    """The platform names its port's MAC, and a container has changed the bridge's."""
+    cloud.emulate(ONCE)
+    server = cloud.topology.server
+    mac = json.loads(server.run("ip", "-j", "link", "show", "eth0"))[0]["address"]
+    (cloud.directory / "metadata.json").write_text(json.dumps({"public_mac": mac}))
+    server.ip(
+        "link add br-pub type bridge", "link set br-pub up", f"address del {PUBLIC} dev eth0",
+        "link set eth0 master br-pub", f"address add {PUBLIC} brd + dev br-pub",
+        "link add v0 type veth peer name v1", "link set v0 address 02:00:00:00:00:01",
+        "link set v0 master br-pub", "link set v0 up",
+        f"route add default via {PUBLIC_ROUTER} dev br-pub metric 100",
+    )  # fmt: skip
+    daemon = cloud.start("public_interface: down")
+    daemon.until_ready()
+
+    assert daemon.status["public"]["interface"] == "br-pub"
+    until(lambda: "state DOWN" in server.run("ip", "link", "show", "br-pub"))
+    assert len(cloud.defaults()) == 1
+
+
+def test_half_of_the_internet_is_diverted(cloud: Cloud) -> None:
+    """The half that a single address of the other one does not show."""
+    cloud.emulate(ONCE)
+    cloud.topology.server.ip(f"route add 0.0.0.0/1 via {PUBLIC_ROUTER} dev eth0")
+    daemon = cloud.start()
+    daemon.until_ready()
+
+    assert daemon.status["route"]["diversions"] == [
+        "traffic to 0.0.0.0/1 is diverted by a /1 route of table main via 203.0.113.1 dev eth0"
+    ]
+    assert not daemon.status["route"]["in_effect"]
 
 
 def churn(server_ip: Callable[..., object], number: int) -> None:

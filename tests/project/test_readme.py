@@ -15,6 +15,7 @@ from rcnetd.daemon import main as daemon
 from rcnetd.emulator.faults import FAULTS
 from tests.boot import matrix
 from tests.generate import traffic
+from tests.netns import worlds
 
 TREE = Path(__file__).parents[2]
 TEXT = (TREE / "README.md").read_text(encoding="utf-8")
@@ -111,3 +112,10 @@ def test_the_table_of_boots_is_of_all_boots() -> None:
     text = matrix.README.read_text(encoding="utf-8")
 
     assert matrix.table(dict.fromkeys(matrix.PLANNED, True)) == matrix.in_readme(text)
+
+
+def test_the_table_of_worlds_is_of_all_worlds() -> None:
+    """A complete `tests/run netns` has written it."""
+    text = worlds.README.read_text(encoding="utf-8")
+
+    assert worlds.table(worlds.PLANNED) == worlds.in_readme(text)

@@ -73,8 +73,8 @@ StandardError=null
 [Install]
 WantedBy=sysinit.target
 """
-# It answers, or not: see `tests/vm/sntp.py`.
-TIME_SERVER = f"[Time]\nNTP={INTERNET}\n"
+# It answers, or not: see `tests/vm/sntp.py`. No other is looked for, since no name is known here.
+TIME_SERVER = f"[Time]\nNTP={INTERNET}\nFallbackNTP=\nConnectionRetrySec=5\n"
 # "lab.slow=20" on the kernel's command line: every service starts 20 s later, but for the lab's.
 SLOW = """\
 #!/bin/sh

@@ -32,6 +32,7 @@ def check_boot(machine: Machine) -> None:
     """No unit of ours has failed or was restarted; the network was online with the route."""
     wait_for_the_end_of_the_boot(machine)
     check_units(machine)
+    assert "config drive" == machine.status["metadata"]["sources"]["region"]
     check_route(machine)
     assert str(GATEWAY) in machine.run("cat", "/run/online"), "online before the route"
     assert in_effect_since(machine) <= machine.since_boot("network-online.target")

@@ -109,7 +109,7 @@ def ask(link: Link, run: Run = run, runtime: Path = Path("/run")) -> LinkManager
     starting = [name for name, state in services.items() if state == "starting"]
     if said is None and (runtime / "systemd/system").is_dir():
         starting.append("some service (systemd gives no answer)")
-    state = _assignments(_read(runtime / f"systemd/netif/links/{link.ifindex}"))
+    state = _networkd_state(link.ifindex, runtime)
     is_networkds = services.get(NETWORKD, "active") != "inactive"
     if is_networkds and state.get("ADMIN_STATE") in PENDING and NETWORKD not in starting:
         starting.append(NETWORKD)
@@ -124,6 +124,15 @@ def ask(link: Link, run: Run = run, runtime: Path = Path("/run")) -> LinkManager
         ifupdown=_is_ifupdowns(link.name, run, runtime),
         starting=tuple(starting),
     )
+
+
+def networkd_file(ifindex: int, runtime: Path = Path("/run")) -> str | None:
+    """The file from which networkd configures a link; None if it does not."""
+    return _network_file(_networkd_state(ifindex, runtime))
+
+
+def _networkd_state(ifindex: int, runtime: Path) -> dict[str, str]:
+    return _assignments(_read(runtime / f"systemd/netif/links/{ifindex}"))
 
 
 def _read(path: Path) -> str:

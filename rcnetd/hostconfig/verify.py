@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from rcnetd.basic.dataclass import replace
 from rcnetd.basic.process import MAX_LINE_LENGTH, run
 from rcnetd.basic.text import plain
 from rcnetd.core.settings import Backend
+from rcnetd.hostconfig.detect import networkd_file
 from rcnetd.hostconfig.renderers import ifupdown, network_manager, networkd
 from rcnetd.hostconfig.renderers.model import CannotPersist, DefaultRoute, File, Target, Tree
 from rcnetd.hostconfig.renderers.rendering import fits
@@ -32,7 +34,7 @@ IFQUERY = "/sbin/ifquery"
 # Reads a profile and writes it as NetworkManager would; since 1.40 (EL 9, Debian 12).
 NMCLI = ("/usr/bin/nmcli", "--offline", "connection", "modify", "connection.id", "copy")
 # Who reads ifcfg files: NetworkManager's plugin (gone from EL10), or the scripts of EL7 and 8.
-ROOT = Path("/")
+ROOT, RUNTIME = Path("/"), Path("/run")
 IFCFG_READERS = (
     "usr/lib*/NetworkManager/*/libnm-settings-plugin-ifcfg-rh.so",
     "usr/lib*/NetworkManager/libnm-settings-plugin-ifcfg-rh.so",
@@ -49,7 +51,7 @@ def check(persist: Backend, tree: Tree, target: Target) -> list[str]:
     """Check that the next boot sets up what *target* says, and return the tool's warnings.
 
     Raises `CannotPersist`, `OSError`. There is no tool that reads a copy of networkd's files or of
-    ifcfg files; but ifcfg files need a reader.
+    ifcfg files; but ifcfg files need a reader, and networkd says which file it uses now.
     """
     if persist is Backend.NETPLAN:
         return _netplan(tree, target)
@@ -57,12 +59,31 @@ def check(persist: Backend, tree: Tree, target: Target) -> list[str]:
         _ifupdown(tree, target)
     elif persist is Backend.NETWORK_MANAGER:
         _keyfiles(tree)
+    elif persist is Backend.NETWORKD:
+        _networkd(tree, target)
     elif persist is Backend.IFCFG and not any(any(ROOT.glob(name)) for name in IFCFG_READERS):
         raise CannotPersist(
             "nothing here reads ifcfg files: NetworkManager has no plugin for them (EL10), and"
             " there are no network-scripts; set 'persist' to 'network-manager'; nothing is written"
         )
     return []
+
+
+def _networkd(tree: Tree, target: Target) -> None:
+    """Refuse files that this networkd reads and later ones, whose rules are ours, ignore.
+
+    systemd 247 applies a file without a valid [Match] to every link.
+    """
+    ignored = networkd.ignored(tree)
+    for link in (target.servicenet, *target.public) if ignored else ():
+        with contextlib.suppress(OSError):  # the link is gone
+            used = networkd_file(socket.if_nametoindex(link.name), RUNTIME)
+            if used in ignored:
+                raise CannotPersist(
+                    f"{used}: has no valid [Match], and this networkd applies it to {link.name}"
+                    " (later ones do not); add '[Match]' with the 'Name=' of its links; nothing is"
+                    " written"
+                )
 
 
 @contextlib.contextmanager

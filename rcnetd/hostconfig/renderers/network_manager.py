@@ -3,7 +3,9 @@
 Keyfiles have no drop-ins, so our route is a marked edit of ServiceNet's profile. A profile below
 /usr/lib is copied to /etc with the edit, as `nmcli` does; the copy hides it. If several profiles
 may bring a link up, each is edited. If one profile is for ServiceNet's link and a public one,
-ServiceNet's gets a profile of its own with a higher `autoconnect-priority`.
+ServiceNet's gets a profile of its own with a higher `autoconnect-priority`. NetworkManager makes up
+a profile for an Ethernet link that no profile fits, so a public link that has to stay down and has
+no profile of its own gets one of ours, which does not connect.
 
 These are all ways in which a profile makes a default route, and what rcnetd does about them on a
 public link (policy `no-default`) and on ServiceNet's:
@@ -56,6 +58,7 @@ from rcnetd.hostconfig.renderers.marked_edits import (
     applied,
     changes,
     documents,
+    own,
 )
 from rcnetd.hostconfig.renderers.model import (
     MARK,
@@ -68,6 +71,7 @@ from rcnetd.hostconfig.renderers.model import (
     Tree,
 )
 from rcnetd.hostconfig.renderers.rendering import (
+    VIRTUAL_KINDS,
     missing_name_servers,
     old_gateway,
     require_plain_names,
@@ -91,6 +95,7 @@ def render(tree: Tree, target: Target) -> Changes:
     copies = dict(_copies(rendering.profiles, kept))
     if rendering.own:
         copies[rendering.own.path] = _without_marks(edited.pop(rendering.own.path))
+    copies.update((path, own(lines)) for path, lines in rendering.placeholders.items())
     ours = [path for path in counted if path not in kept]
     made = changes({path: counted[path] for path in (*edited, *ours)}, edited, copies)
     for path in copies.keys() & made.keys():
@@ -168,6 +173,7 @@ class _Rendering:
     def __init__(self, loaded: Loaded, target: Target) -> None:
         self.profiles, self.target = loaded.profiles, target
         self._added: dict[str, dict[str, list[str]]] = {}
+        self.placeholders: dict[str, list[str]] = {}  # by path: profiles that never connect
         self.servicenet = first_choices(self.profiles, target.servicenet)
         if not self.servicenet:
             ignored = "".join(f"; {reason}" for reason in loaded.ignored[:1])
@@ -275,6 +281,13 @@ class _Rendering:
             else:
                 patterns = ";".join([*profile.patterns, f"!{link.name}"])
                 self._set(profile, "match", "interface-name", f"{patterns};")
+        is_virtual = link.kind in VIRTUAL_KINDS  # NetworkManager makes up no profile for it
+        if not is_virtual and not any(
+            profile.names_its_link and profile.fits(link, is_virtual=False)
+            for profile in self.profiles
+        ):
+            name = f"{MARK}-{link.name}"
+            self.placeholders[f"{ETC}/{name}{SUFFIX}"] = _placeholder(name, link.name)
 
     def _move_dns(self) -> None:
         """Add the public links' name servers after ServiceNet's."""
@@ -338,6 +351,14 @@ def _profile_of_its_own(shared: Profile, link: str) -> Profile:
     else:
         copy.document.append(["[connection]", *lines])
     return Profile(Document(path, _without_marks(copy.document).split(b"\n", 1)[1]))
+
+
+def _placeholder(name: str, link: str) -> list[str]:
+    """The lines of a profile that leaves a link without anything, also if somebody activates it."""
+    return [
+        "[connection]", f"id={name}", "type=ethernet", f"interface-name={link}",
+        "autoconnect=false", "[ipv4]", "method=disabled", "[ipv6]", "method=ignore",
+    ]  # fmt: skip
 
 
 def _require_editable(profile: Profile) -> None:

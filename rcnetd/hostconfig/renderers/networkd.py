@@ -3,7 +3,8 @@
 The route is in a drop-in of the file that configures ServiceNet's link, named so that it is read
 last. A drop-in cannot take back a route of the file, so other default routes are commented out
 where they are; a package's file is replaced by an edited copy in /etc. If one file configures
-ServiceNet's link and public ones, ServiceNet's link gets a copy of its own that sorts first.
+ServiceNet's link and public ones, ServiceNet's link gets a copy of its own that sorts first. A
+public link that has to stay down gets a file of its own where its file is for other links, too.
 """
 
 from __future__ import annotations
@@ -80,6 +81,11 @@ def read_defaults_of(tree: Tree, links: Sequence[HostLink]) -> list[DefaultRoute
     return list(_read_as_is(tree).defaults(links))
 
 
+def ignored(tree: Tree) -> list[str]:
+    """Return the paths of the files that networkd ignores: damaged, or without a valid [Match]."""
+    return _read_as_is(tree).ignored
+
+
 def _read_as_is(tree: Tree) -> Configuration:
     return read(
         {path: Document(path, file.data, as_is=True) for path, file in visible(tree).items()}
@@ -102,7 +108,9 @@ class _Rendering:
         if any(unit is servicenet for unit in public):
             self._copy(servicenet)
         if self.target.policy is PublicInterface.DOWN:
-            self._take_down(public, servicenet)
+            self._move_dns(public, servicenet)
+            for link in self.target.public:
+                self._take_down(link)
         else:
             for unit in public:
                 self._remove_public_defaults(unit)
@@ -160,11 +168,8 @@ class _Rendering:
             part.put_out()
             self._gone.append(part)
 
-    def _take_down(self, public: Sequence[Unit], servicenet: Unit) -> None:
-        """Leave the public links unmanaged: nothing else brings them up.
-
-        `ActivationPolicy=` exists since systemd 248 only.
-        """
+    def _move_dns(self, public: Sequence[Unit], servicenet: Unit) -> None:
+        """Ask for the public links' name servers over ServiceNet, and wait for its link."""
         added = missing_name_servers(
             list(_name_servers(servicenet)),
             (server for unit in public for server in _name_servers(unit)),
@@ -174,8 +179,20 @@ class _Rendering:
         if (servicenet.get(("Link",), "RequiredForOnline") or "").lower() in FALSE:
             # Without any link to wait for, wait-online would time out.
             self._add(servicenet, "[Link]", "RequiredForOnline=yes")
-        for unit in public:
-            self._add_to_drop_in(unit, "[Link]", "Unmanaged=yes")
+
+    def _take_down(self, link: HostLink) -> None:
+        """Leave a public link unmanaged, and no other: nothing else brings it up.
+
+        `ActivationPolicy=` exists since systemd 248 only.
+        """
+        unit = self._unit_of(link)
+        if unit is None:
+            return
+        lines = ["[Link]", "Unmanaged=yes"]
+        if unit.match.is_for_one_link:
+            self._add_to_drop_in(unit, *lines)
+        else:
+            self.own[self._own_path(link, unit)] = ["[Match]", f"Name={link.name}", "", *lines]
 
     def _remove_public_defaults(self, unit: Unit) -> None:
         gateways = self._remove_defaults(unit)
@@ -193,12 +210,7 @@ class _Rendering:
 
     def _copy(self, unit: Unit) -> None:
         """Write a file for ServiceNet's link alone, which networkd finds before *unit*."""
-        path = f"{ETC}/{self._copy_name()}"
-        if self._copy_name() >= unit.name:
-            raise CannotPersist(
-                f"{unit.path}: configures {self.target.servicenet.name} and a public link, and no"
-                " file of rcnetd's would be found before it; rename it so that it begins with '10-'"
-            )
+        path = self._own_path(self.target.servicenet, unit)
         self._split = unit
         self.own[path] = ["[Match]", f"Name={self.target.servicenet.name}"]
         for section in unit.sections:
@@ -207,13 +219,21 @@ class _Rendering:
                 self.own[path] += ["", f"[{section.name}]"]
                 self.own[path] += [f"{entry.key}={entry.value}" for entry in entries]
 
-    def _copy_name(self) -> str:
-        return f"00-rcnetd-{self.target.servicenet.name}.network"
+    @staticmethod
+    def _own_path(link: HostLink, unit: Unit) -> str:
+        """The path of a file for one link alone, which networkd finds before *unit*."""
+        name = f"00-rcnetd-{link.name}.network"
+        if name >= unit.name:
+            raise CannotPersist(
+                f"{unit.path}: configures {link.name} and other links, and no file of rcnetd's"
+                " would be found before it; rename it so that it begins with '10-'"
+            )
+        return f"{ETC}/{name}"
 
     def _add(self, servicenet: Unit, *lines: str) -> None:
         """Add lines for ServiceNet's link."""
         if servicenet is self._split:
-            self.own[f"{ETC}/{self._copy_name()}"] += ["", *lines]
+            self.own[self._own_path(self.target.servicenet, servicenet)] += ["", *lines]
         else:
             self._add_to_drop_in(servicenet, *lines)
 

@@ -36,6 +36,15 @@ class Match:
         """The first name, or else the first MAC address; None if there is neither."""
         return next((word for key in (*NAMES, *MACS) for word in self._words(key)), None)
 
+    @property
+    def is_for_one_link(self) -> bool:
+        """Whether it names one link and no more."""
+        names = [word for key in NAMES for word in self._words(key)]
+        macs = [word for key in MACS for word in self._words(key)]
+        if len(names) == 1 and not any(char in names[0] for char in "*?[!"):
+            return True
+        return len(macs) == 1
+
     def fits(self, link: HostLink) -> bool:
         """Whether this file may configure *link*: what cannot be seen is taken to match."""
         if not all(_fits_patterns(self._words(key), link.name) for key in NAMES):

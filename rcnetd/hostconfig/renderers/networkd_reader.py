@@ -6,7 +6,7 @@ together with the drop-ins in `NAME.network.d/`. There are no drop-ins for trunc
 all files. networkd ignores a file without a valid [Match], and one with an invalid section header,
 also if that is in a drop-in; it ignores a [Route] section with an invalid value. All this was
 compared with systemd 252 and 262. (systemd 247 applies a file without a valid [Match] to every
-link, with a warning; such a host is refused, since no other file is in effect there.)
+link, with a warning; where it does, `verify.py` refuses.)
 
 The ways to an IPv4 default route, each with the tree in tests/golden/networkd that has it:
 

@@ -5,11 +5,13 @@ The real tools run in the boot tests; here they are programs that answer what a 
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import pytest
 
+from rcnetd.basic.dataclass import replace
 from rcnetd.core.settings import Backend
 from rcnetd.hostconfig import verify as checking
 from rcnetd.hostconfig.renderers.model import CannotPersist, File, HostLink, Target, Tree
@@ -225,3 +227,25 @@ def test_without_nmcli_keyfiles_are_read_by_us_alone(
     """It is a package of its own on some distributions."""
     monkeypatch.setattr(checking, "NMCLI", (str(tmp_path / "none"),))
     assert check(Backend.NETWORK_MANAGER, {PROFILE: File(KEYFILE, 0o600)}, TARGET) == []
+
+
+@pytest.mark.parametrize(("used", "is_refused"), [("05-common", True), ("20-eth1", False)])
+def test_networkd_applies_a_file_that_later_ones_ignore(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: str, *, is_refused: bool
+) -> None:
+    """systemd 247 has a file without [Match] for every link: the one that it uses decides."""
+    directory = "/etc/systemd/network"
+    files: Tree = {
+        f"{directory}/05-common.network": File(b"[Network]\nDNS=192.0.2.53\n"),
+        f"{directory}/20-eth1.network": File(OURS.encode()),
+    }
+    state = tmp_path / "systemd/netif/links" / str(socket.if_nametoindex("lo"))
+    state.parent.mkdir(parents=True)
+    state.write_text(f"ADMIN_STATE=configured\nNETWORK_FILE={directory}/{used}.network\n")
+    monkeypatch.setattr(checking, "RUNTIME", tmp_path)
+    target = replace(TARGET, servicenet=HostLink("lo"), public=(HostLink("gone"),))
+    if not is_refused:
+        assert [] == check(Backend.NETWORKD, files, target)
+        return
+    with pytest.raises(CannotPersist, match=r"05-common.network: has no valid \[Match\], and this"):
+        check(Backend.NETWORKD, files, target)

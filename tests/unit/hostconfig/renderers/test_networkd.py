@@ -66,7 +66,7 @@ A, B = f"{DIRECTORY}/a.network", f"{DIRECTORY}/b.network"
             f" {B} is damaged or has no valid [Match]",
         ),
         ({"b": OWN_FILE + "[Link]\nUnmanaged=yes\n"}, f"{B}: sets Unmanaged=yes for eth1"),
-        ({"0": "[Match]\nName=e*\n"}, f"{DIRECTORY}/0.network: configures eth1 and a public"),
+        ({"0": "[Match]\nName=e*\n"}, f"{DIRECTORY}/0.network: configures eth1 and other links"),
         ({**BOTH, "a": "[Match]\nDriver=virtio\n"}, f"{A}:2: only networkd can tell whether 'Driv"),
         (
             {**BOTH, "c": "[Match]\nName=eth2\n[Network]\nGateway=192.0.2.1\n"},
@@ -236,5 +236,8 @@ WISHES = st.builds(
 @given(trees(), WISHES)
 def test_properties(before: Tree, target: Target) -> None:
     """Rendered twice is once; other lines survive; one default wins, and it is ours."""
-    for line in check(before, target, PATTERNS, render, read_defaults):
+    links = (target.servicenet, *target.public)
+    for line in check(
+        before, target, PATTERNS, render, lambda files: read_defaults_of(files, links)
+    ):
         assert not any(word in line for word in (b"Address", b"DNS", b"# y", b"10.176", b"Table"))

@@ -76,3 +76,25 @@ def test_what_only_networkd_can_tell_is_refused(key: str) -> None:
     found.units[1].match.require_no_condition(SERVICENET)
     with pytest.raises(CannotPersist, match=f"a.network:3: only networkd can tell.*{key}="):
         found.units[0].match.require_no_condition(PUBLIC)
+
+
+@pytest.mark.parametrize(
+    ("match", "is_it"),
+    [
+        ("Name=eth0", True),
+        ("Name=eth0\nType=ether", True),
+        ("MACAddress=BC-76-4E-20-6C-5A", True),
+        ("Name=e*\nMACAddress=bc:76:4e:20:6c:5a", True),
+        ("Name=eth0 eth2", False),
+        ("Name=eth0\nName=eth2", False),
+        ("Name=eth?", False),
+        ("Name=eth[0]", False),
+        ("Name=!eth1", False),
+        ("MACAddress=bc:76:4e:20:6c:5a bc:76:4e:20:6c:5c", False),
+        ("Type=ether", False),
+    ],
+)
+def test_a_file_is_for_one_link_or_for_several(match: str, *, is_it: bool) -> None:
+    """Only a file for one link may be changed for it."""
+    unit = configuration(a=f"[Match]\n{match}\n").units[0]
+    assert is_it is unit.match.is_for_one_link

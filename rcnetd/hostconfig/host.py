@@ -169,7 +169,9 @@ class HostConfig:
         self._check_in_etc(record.files)
         present = {path: self._read(path) for path in record.files}
         originals = record.originals(present)
-        contents = {path: file for path, file in originals.items() if file != present[path]}
+        contents = {
+            path: originals[path] for path in record.last_first if originals[path] != present[path]
+        }
         self._check_owners(contents, present)
         self._clean_up(record)
         self._apply(contents, present)

@@ -111,8 +111,22 @@ def target(
 def changes(tree: Tree, original: Tree, renderer: Renderer, wanted: Target) -> Changes:
     """What makes the next boot come up as *wanted*; *original* is the tree without our edits.
 
-    Where that boot would come up so by itself, our edits are taken back.
+    Where that boot would come up so by itself, our edits are taken back. They are in the order in
+    which they are safe to write: whatever a crash leaves, there is a default route.
     """
+    made = _changes(tree, original, renderer, wanted)
+    gateway = str(wanted.gateway).encode()
+
+    def step(path: str) -> int:
+        change, old = made[path], tree.get(path)
+        is_in_new = gateway in (change.data or b"")
+        is_in_old = old is not None and gateway in old.data
+        return is_in_old - is_in_new  # our route comes first, and goes last
+
+    return {path: made[path] for path in sorted(made, key=step)}
+
+
+def _changes(tree: Tree, original: Tree, renderer: Renderer, wanted: Target) -> Changes:
     links = (wanted.servicenet, *wanted.public)
     if _is_so_already(renderer.defaults(original, links), wanted):
         return difference(tree, original)

@@ -60,6 +60,11 @@ class RevertRecord:
     links: tuple[Mapping[str, Any], ...] = ()
     boot_id: str = ""
 
+    @property
+    def last_first(self) -> tuple[str, ...]:
+        """The files in the order to put them back: the old default route before ours goes."""
+        return tuple(reversed([*self.files]))
+
     def originals(self, present: Present) -> dict[str, File | None]:
         """The files without anything of ours. Raises `CannotPersist` for half a mark."""
         return {path: self._original(path, present) for path in {**self.files, **present}}

@@ -41,6 +41,11 @@ IFCFG_READERS = (
     "etc/sysconfig/network-scripts/ifup-eth",
 )
 SOURCE = re.compile(rb"^([ \t]*source\S*[ \t]+)/(?=(?:etc|run)/network/)", re.MULTILINE)
+# netplan before 0.103, as on Debian 11.
+TOO_OLD = (
+    " (this netplan is too old to keep a link down that a definition for several links matches;"
+    " give the public link a definition of its own, or set 'public_interface: no-default')"
+)
 TIMEOUT = 30.0  # seconds
 ENVIRON = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 MAX_SIZE = 256 * 1024  # bytes of a file that a tool has made
@@ -106,6 +111,8 @@ def _run(root: Path, *command: str, **environ: str) -> tuple[str, list[str]]:
     messages = _messages(done.stderr, root)
     if not done.ok:
         word = _reason(messages) or f"exit code {done.code}"
+        if "'activation-mode'" in word:
+            word += TOO_OLD
         name = Path(command[0]).name
         raise CannotPersist(f"{name} rejects the new files, nothing is written: {word}")
     return done.stdout, messages

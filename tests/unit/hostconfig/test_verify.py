@@ -92,6 +92,10 @@ def test_another_winner_is_refused(
         ('printf "long story\\nunknown\\033 key\\n" >&2; exit 1', "unknown key"),
         ("exit 3", "exit code 3"),
         (
+            "echo \"unknown key 'activation-mode'\" >&2; exit 1",
+            "unknown key 'activation-mode' (this netplan is too old to keep a link down",
+        ),
+        (
             'f=$2/etc/netplan/a.yaml; { echo "WARNING: $f is too open"; echo "$f:7:9: Error in'
             ' network definition: unknown key"; echo "    x: true"; echo "    ^"; } >&2; exit 1',
             "/etc/netplan/a.yaml:7:9: Error in network definition: unknown key",

@@ -19,7 +19,9 @@ from rcnetd.hostconfig.renderers.model import (
     Tree,
 )
 
+# What may be written besides numbers and addresses. A file or a shell takes neither for code.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:@-]+")
+_NAME_SERVER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}(#[A-Za-z0-9.-]+)?")
 # Routes that are local to this host; the kernel looks in table `local` before it looks in `main`.
 LOCAL_TYPES = ("local", "broadcast", "anycast", "nat")
 # Kinds of links that have no permanent MAC address, and that no driver brings with the hardware.
@@ -109,11 +111,15 @@ def replacing_vendor_files(
 
 
 def missing_name_servers(servicenet: Sequence[str], public: Iterable[str]) -> list[str]:
-    """Return the IPv4 name servers of the public links that ServiceNet's link does not have."""
+    """Return the IPv4 name servers of the public links that ServiceNet's link does not have.
+
+    They are written into other files, so nothing but an address is one (networkd's may have a
+    name for TLS behind it).
+    """
     return [
         server
         for server in dict.fromkeys(public)
-        if server and ":" not in server and server not in servicenet
+        if server not in servicenet and _NAME_SERVER.fullmatch(server)
     ]
 
 

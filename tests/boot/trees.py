@@ -43,14 +43,24 @@ def alone() -> Iterator[None]:
 
 def tree(release: str) -> Path:
     """The root tree of a release; must not be changed."""
+    made = _path(release, release, PACKAGES)
+    if made.exists():  # another run may be making another one
+        return made
     with alone():
         return cached_tree(release, release, PACKAGES)
 
 
+def _path(name: str, release: str, packages: str) -> Path:
+    return cache() / f"{name}-{_digest(release, packages)}"
+
+
+def _digest(release: str, packages: str) -> str:
+    return hashlib.sha256(f"{release} {packages}".encode()).hexdigest()[:12]
+
+
 def cached_tree(name: str, release: str, packages: str) -> Path:
     """The tree *name* of a release with these packages; the caller holds `alone`."""
-    wanted = hashlib.sha256(f"{release} {packages}".encode()).hexdigest()[:12]
-    path = cache() / f"{name}-{wanted}"
+    wanted, path = _digest(release, packages), _path(name, release, packages)
     if not path.exists():
         for old in cache().glob(f"{name}-{'?' * len(wanted)}"):
             shutil.rmtree(old)

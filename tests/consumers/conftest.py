@@ -11,7 +11,7 @@ import pytest
 from rcnetd.core.settings import PublicInterface
 from rcnetd.hostconfig.renderers.model import Target, Tree
 from tests.conftest import missing
-from tests.consumers import kernel
+from tests.consumers import kernel, matrix
 from tests.consumers.images import image
 from tests.consumers.kernel import KernelState
 from tests.consumers.persist import HostFiles
@@ -62,3 +62,19 @@ def lab() -> Lab:
     if os.geteuid() != 0:
         missing("consumers", "servers with disks of their own need root")
     return Lab()
+
+
+RESULTS: dict[matrix.Boot, bool] = {}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note what became of a boot; a skipped one was not to be judged."""
+    boot = matrix.IDS.get(report.nodeid.partition("[")[2].rstrip("]"))
+    if boot is not None and (report.when == "call" or report.skipped):
+        RESULTS[boot] = not report.failed
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """After a complete run, write the table; not in a worker, which has only a part."""
+    if not hasattr(session.config, "workerinput"):
+        matrix.write(RESULTS)

@@ -27,7 +27,7 @@ class HostFiles:
 
     def persist(self, target: Target) -> Tree:
         """Write what *target* needs; returns all files."""
-        tree = self._host.read(self._renderer.patterns)
+        tree = self._host.read(self._renderer.patterns, self._renderer.is_read)
         original = self._host.record().without_ours(tree)
         made = policy.changes(tree, original, self._renderer, target)
         plan = Plan(self._renderer.persist, target, tree, original, made)

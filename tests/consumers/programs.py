@@ -6,9 +6,13 @@ To add one: a function from the files and the release's root to a boot script, a
 
 from __future__ import annotations
 
+import os
+
 from rcnetd.basic.dataclass import dataclass
 from rcnetd.hostconfig.renderers.model import File, Tree
 from tests.boot.trees import RELEASES
+
+EVERYTHING = os.environ.get("RCNETD_CONSUMERS") == "all"
 
 # Directories are its unit's work, and udev, which is not here, has seen the links. Of what veth
 # links lack: their MACs stand for permanent ones, and they for bonds and VLANs of their names.
@@ -41,6 +45,13 @@ ifquery --list -a >/dev/null
 ifup -a || echo "some links have failed"
 ifup -a --allow=hotplug || echo "some links have failed"
 """
+IFUPDOWN2 = """\
+mkdir -p /run/network
+ifup -a || echo "some links have failed"
+links=$(ifquery --list --allow=hotplug) || true
+[ -z "$links" ] || ifup $links || echo "some links have failed"
+ip -4 address | grep -q " 10.180.1.2/" || { echo "ServiceNet's link is not configured"; exit 1; }
+"""
 # As systemd calls it: it minds less what is wrong then.
 NETPLAN = """\
 mkdir -p /run/generator
@@ -61,7 +72,8 @@ BY_NETWORK_MANAGER = b"network: {version: 2, renderer: NetworkManager}\n"
 class Consumer:
     """A program: whose trees it reads, by which script.
 
-    *files* are on its disk besides, *before* in each tree already before it is rendered.
+    *files* are on its disk besides, *before* in each tree already before it is rendered. Of its
+    *releases* those in *rarely* are judged only where `RCNETD_CONSUMERS` is `all`.
     """
 
     name: str
@@ -70,6 +82,12 @@ class Consumer:
     files: tuple[tuple[str, File], ...] = ()
     before: tuple[tuple[str, File], ...] = ()
     releases: tuple[str, ...] = RELEASES
+    rarely: tuple[str, ...] = ()
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The releases that this run has to judge."""
+        return tuple(one for one in self.releases if EVERYTHING or one not in self.rarely)
 
     def boot_script(self) -> str:
         """What the server's first process does."""
@@ -95,8 +113,12 @@ CONSUMERS = (
     Consumer("networkd", "networkd", NETWORKD),
     Consumer("netplan-networkd", "netplan", NETPLAN + NETWORKD),
     Consumer("ifupdown", "ifupdown", IFUPDOWN),
+    Consumer(
+        "ifupdown2", "ifupdown", IFUPDOWN2,
+        releases=("bookworm", "trixie"), rarely=("bookworm", "trixie"),
+    ),
     Consumer("network-manager", "network_manager", NETWORK_MANAGER, (_MANAGED,),
- releases=("trixie",)),
+             rarely=("bullseye", "bookworm")),
     Consumer(
         "netplan-network-manager", "netplan", NETPLAN + NETWORK_MANAGER,
         (_MANAGED,), (("/etc/netplan/00-lab.yaml", File(BY_NETWORK_MANAGER, 0o600)),),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +71,15 @@ SETTINGS = """\
 region: dfw
 """
 
+
+# systemd 257 wants to be told that this machine's control groups are of version 1.
+LEGACY = {
+    False: (
+        "-E",
+        "SYSTEMD_PROC_CMDLINE=systemd.unified_cgroup_hierarchy=0"
+        " SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
+    )
+}
 
 # A guest takes the control groups that it is started in for the root of all: two must not share.
 ENTER = """\
@@ -154,6 +164,9 @@ def bake(root: Path, authority: Authority) -> None:
     write(root, "/etc/machine-id", "")
     write(root, "/etc/cloud/cloud-init.disabled", "")
     (root / "etc/resolv.conf").unlink(missing_ok=True)
+    # Since netplan 1.2 its unit tells udev of the links. A container has none.
+    drop_in = "/etc/systemd/system/netplan-configure.service.d/lab.conf"
+    write(root, drop_in, "[Service]\nExecStartPost=\n")
 
 
 def know_the_lab(root: Path, authority: Authority) -> None:
@@ -282,15 +295,21 @@ class Guest(Server):
                 "systemd-nspawn", "--quiet", "--directory", str(self.root), "--boot",
                 f"--network-namespace-path={self.topology.server.path}",
                 "--capability=CAP_NET_ADMIN,CAP_NET_RAW", "--register=no", "--keep-unit",
-                "--console=pipe",
-                # systemd 257 wants to be told that this machine's control groups are of version 1.
-                "-E", "SYSTEMD_PROC_CMDLINE=systemd.unified_cgroup_hierarchy=0"
-                " SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
+                "--console=pipe", *LEGACY.get(self._unified(), ()),
             ],
-            env={**os.environ, "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE": "1"},
+            env={**os.environ, "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE": "1",
+                 "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": str(int(self._unified()))},
             stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
         )  # fmt: skip
         console.close()
+
+    def _unified(self) -> bool:
+        """Whether its systemd takes control groups of version 2 only, as from 258 on."""
+        places = ("lib/systemd", "lib/*/systemd")
+        found = (
+            path for place in places for path in self.root.glob(f"{place}/libsystemd-shared-*")
+        )
+        return int(re.findall("[0-9]+", next(found).name)[0]) >= 258
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a program in the booted guest; returns what it printed."""

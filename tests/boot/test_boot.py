@@ -54,7 +54,10 @@ def check_ready(guest: Guest) -> None:
     check_route(guest)
     assert guest.show(DAEMON, "StatusText").startswith("ready, guarding the default route")
     assert str(GATEWAY) in guest.run("cat", "/run/online"), "online before the route"
-    assert "" == guest.run("systemctl", "--failed", "--plain", "--no-legend").strip()
+    why = guest.run(
+        "systemctl", "status", "--no-pager", "--lines=20", "--state=failed", check=False
+    )
+    assert "" == guest.run("systemctl", "--failed", "--plain", "--no-legend").strip(), why
 
 
 def check_route(guest: Guest) -> None:

@@ -28,12 +28,12 @@ CONFIGURATIONS = {
     "network-manager": "etc/NetworkManager/system-connections",
     "ifupdown": "etc/network",
 }
-POLICIES = {"bullseye": ("no-default",), "bookworm": ("down",), "trixie": ("no-default", "down")}
+POLICIES = {"bullseye": ("no-default",), "bookworm": ("down",)}  # the others: both
 CASES = [
     (release, manager, policy)
     for release in RELEASES
     for manager in CONFIGURATIONS
-    for policy in POLICIES[release]
+    for policy in POLICIES.get(release, ("no-default", "down"))
 ]
 
 

@@ -34,9 +34,8 @@ ROUTERS = {
 # ifupdown-ng reads no globs before 0.12, which Debian 13 has.
 READERS = (
     *((release, "ifupdown") for release in RELEASES),
-    ("bookworm", "ifupdown2"),
-    ("trixie", "ifupdown2"),
-    ("trixie", "ifupdown-ng"),
+    *((release, "ifupdown2") for release in RELEASES if release != "bullseye"),
+    *((release, "ifupdown-ng") for release in RELEASES[-1:]),
 )
 # What dhclient needs besides, in one release.
 LIBRARIES = {"bullseye": ("libdns-export1110", "libisc-export1105")}

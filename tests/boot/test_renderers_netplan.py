@@ -90,7 +90,7 @@ def test_netplan_makes_what_is_rendered(netplan: Netplan, case: str) -> None:
     before = read_tree(HERE / "netplan" / case / "before")
     first = target_of("netplan", case, PublicInterface.NO_DEFAULT)
     links = (first.servicenet, *first.public)
-    if case in REJECTED[netplan.release]:
+    if case in REJECTED.get(netplan.release, ()):
         with pytest.raises(AssertionError):
             netplan.make(before, links)
         return

@@ -96,10 +96,11 @@ def test_a_cycle_would_be_seen(root: Path) -> None:
     assert "cycle" in verify(root)
 
 
-@pytest.mark.parametrize("root", RELEASES[1:], indirect=True)  # 247 cannot look at units offline
+# 247 cannot look at units offline.
+@pytest.mark.parametrize("root", [name for name in RELEASES if name != "bullseye"], indirect=True)
 @pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.endswith(".service")])
 def test_exposure(root: Path, unit: str) -> None:
-    """`systemd-analyze security`, on 252 and 257."""
+    """`systemd-analyze security`, from 252 on."""
     said = chroot(root, "systemd-analyze", "security", "--offline=true", "--no-pager", unit)
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
     assert found is not None

@@ -1,7 +1,8 @@
 """Root trees of whole Debian releases, made once and cached outside the repository.
 
 `RCNETD_CACHE` names the cache; default: `$XDG_CACHE_HOME/rcnetd`, `~/.cache/rcnetd`. A tree is made
-anew when its list of packages here changes; delete it to have newer packages.
+anew when its list of packages here changes; delete it to have newer packages. `RCNETD_RELEASES`
+names other releases than the stable ones: `tests/run next` sets it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # By release: systemd 247, 252, 257; Python 3.9, 3.11, 3.13; pyroute2 0.5.14, 0.7.2, 0.7.7.
-RELEASES = ("bullseye", "bookworm", "trixie")
+STABLE = ("bullseye", "bookworm", "trixie")
+NEXT = "sid"  # whatever it has today
+RELEASES = tuple(os.environ.get("RCNETD_RELEASES", "").split()) or STABLE
 PACKAGES = (
     "systemd systemd-sysv dbus udev iproute2 ifupdown netplan.io network-manager curl rpm"
     " ca-certificates python3-pyroute2 python3-requests python3-systemd python3-yaml libfaketime"
     " cloud-init"
 )
+# netplan's own unit has networkd's wait for name servers there, which only resolved can answer.
+MORE = {NEXT: "systemd-resolved"}
 TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter")
 
 
@@ -47,7 +52,7 @@ def tree(release: str) -> Path:
     if made.exists():  # another run may be making another one
         return made
     with alone():
-        return cached_tree(release, release, PACKAGES)
+        return cached_tree(release, release, " ".join((PACKAGES, *MORE.get(release, "").split())))
 
 
 def _path(name: str, release: str, packages: str) -> Path:
@@ -67,8 +72,10 @@ def cached_tree(name: str, release: str, packages: str) -> Path:
         partial = cache() / f".{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", release,
-             str(partial), "http://deb.debian.org/debian"],
+            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}",
+             # A mirror may lag behind a release that changes every day.
+             "--aptopt=Acquire::Check-Valid-Until \"false\"",
+             release, str(partial), "http://deb.debian.org/debian"],
             check=True,
         )  # fmt: skip
         partial.rename(path)

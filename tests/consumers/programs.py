@@ -115,13 +115,13 @@ CONSUMERS = (
     Consumer("ifupdown", "ifupdown", IFUPDOWN),
     Consumer(
         "ifupdown2", "ifupdown", IFUPDOWN2,
-        releases=("bookworm", "trixie"), rarely=("bookworm", "trixie"),
+        releases=RELEASES[1:] or RELEASES, rarely=RELEASES[1:],
     ),
     Consumer("network-manager", "network_manager", NETWORK_MANAGER, (_MANAGED,),
              rarely=("bullseye", "bookworm")),
     Consumer(
         "netplan-network-manager", "netplan", NETPLAN + NETWORK_MANAGER,
         (_MANAGED,), (("/etc/netplan/00-lab.yaml", File(BY_NETWORK_MANAGER, 0o600)),),
-        ("trixie",),
+        RELEASES[-1:],
     ),
 )  # fmt: skip

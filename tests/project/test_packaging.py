@@ -205,3 +205,32 @@ def test_the_preset_enables_what_can_be_enabled() -> None:
     for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.path")):
         installs = "[Install]" in unit.read_text(encoding="utf-8")
         assert installs is (f"enable {unit.name}\n" in preset)
+
+
+@pytest.mark.parametrize("pythons", [["python3"], ["python3.14", "python3.15"]])
+def test_the_deb_has_one_copy_whatever_pythons_there_are(
+    tmp_path: Path, pythons: list[str]
+) -> None:
+    """During a transition Debian has two, and `dh_auto_install` installs for each."""
+    if shutil.which("make") is None:
+        missing("lint", "no make here")
+    shutil.copytree(PACKAGING, tmp_path / "packaging")
+    shutil.copytree(UNITS, tmp_path / "systemd")
+    shutil.copytree(PACKAGING / "debian", tmp_path / "debian")
+    for python in pythons:
+        modules = tmp_path / "debian/tmp/usr/lib" / python / "dist-packages/rcnetd"
+        for name in ("core", "emulator", "fleet", "lab"):
+            (modules / name).mkdir(parents=True)
+    (tmp_path / "dh_install").symlink_to("/bin/true")
+    subprocess.run(
+        ["make", "--file=debian/rules", "override_dh_install"], cwd=tmp_path, check=True,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    place = "usr/lib/python3/dist-packages/rcnetd"
+    packages = {"rcnetd": ["core"], "rcnetd-emulator": ["emulator", "lab"],
+                "rcnetd-fleet": ["fleet"]}  # fmt: skip
+    for package, names in packages.items():
+        found = (tmp_path / "debian" / package / place).iterdir()
+        assert names == sorted(path.name for path in found)
+    assert [] == [*(tmp_path / "debian/tmp").rglob("rcnetd")]

@@ -12,7 +12,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
-from errno import EISDIR, ELOOP
+from errno import EISDIR, ELOOP, EXDEV
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from rcnetd.basic.dataclass import dataclass
 
 MAX_STEPS = 500  # names and links on the way to one file
 MAX_ENTRIES = 10_000  # names in one directory that is listed
+MOUNTED = "a file system is mounted there; unmount it, or run rcnetctl in a chroot"
 ENTER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -46,6 +47,10 @@ class Location:
     def stat(self) -> os.stat_result:
         """The status of what has this name, also of a link. Raises `OSError`."""
         return os.stat(self.name, dir_fd=self.directory, follow_symlinks=False)
+
+    def readlink(self) -> str | None:
+        """Where a link of this name leads; None if it is none, or nothing."""
+        return _readlink(self.directory, self.name)
 
     def open(self, flags: int, mode: int = 0o600) -> int:
         """Open what has this name, never through a link. Raises `OSError`."""
@@ -74,10 +79,15 @@ class Location:
 
 
 class Chroot:
-    """The files below *root*. Paths are absolute, as a process in that root would name them."""
+    """The files below *root*. Paths are absolute, as a process in that root would name them.
+
+    What is mounted in a foreign tree is not the tree's, but often this host's own (/proc, /run):
+    a path that leads there is refused (EXDEV), as by RESOLVE_NO_XDEV.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._is_foreign = root != Path("/")
 
     def shown(self, path: str) -> str:
         """The path as it is outside of the root, for messages."""
@@ -93,6 +103,7 @@ class Chroot:
         with contextlib.ExitStack() as opened:
             root = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             opened.callback(os.close, root)
+            mount = _mount(root) if self._is_foreign else None
             entered: list[tuple[int, str]] = []
             names = _names(path)
             for _ in range(MAX_STEPS):
@@ -110,11 +121,16 @@ class Chroot:
                 elif names:
                     entered.append((self._enter(here, name, path), name))
                     opened.callback(os.close, entered[-1][0])
+                    self._refuse_mount(entered[-1][0], mount, path)
                 else:
                     found = "".join(f"/{one}" for one in (*(one for _, one in entered), name))
                     yield Location(here, name, found)
                     return
             raise OSError(ELOOP, os.strerror(ELOOP), self.shown(path))
+
+    def _refuse_mount(self, descriptor: int, mount: object, path: str) -> None:
+        if self._is_foreign and _mount(descriptor) != mount:
+            raise OSError(EXDEV, MOUNTED, self.shown(path))
 
     def _enter(self, directory: int, name: str, path: str) -> int:
         try:
@@ -133,23 +149,32 @@ class Chroot:
 
     def read_at(self, place: Location, limit: int) -> tuple[bytes, os.stat_result]:
         """Read a file that has been located. Raises `OSError`, `ValueError` as `read` does."""
+        with os.fdopen(self.open_file(place, os.O_RDONLY), "rb") as file:
+            found = os.fstat(file.fileno())
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise ValueError(f"'{self.shown(place.path)}' is larger than {limit} bytes")
+        return data, found
+
+    def open_file(self, place: Location, flags: int) -> int:
+        """Open a regular file that has been located; never waits. Raises as `read` does."""
         shown = self.shown(place.path)
         try:
             # Opening a device can do something, so look first.
-            if not stat.S_ISREG(place.stat().st_mode):
-                raise ValueError(f"'{shown}' is not a regular file")
-            descriptor = place.open(os.O_RDONLY | os.O_NONBLOCK)
+            with contextlib.suppress(FileNotFoundError):
+                _require_file(place.stat(), shown)
+            descriptor = place.open(flags | os.O_NONBLOCK)
         except OSError as error:
             error.filename = shown
             raise
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise ValueError(f"'{shown}' is not a regular file")
-            data = file.read(limit + 1)
-        if len(data) > limit:
-            raise ValueError(f"'{shown}' is larger than {limit} bytes")
-        return data, found
+        try:
+            _require_file(os.fstat(descriptor), shown)
+            if self._is_foreign:
+                self._refuse_mount(descriptor, _mount(place.directory), place.path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def glob(self, pattern: str) -> list[str]:
         """The paths that match a pattern of names and wildcards, sorted.
@@ -257,6 +282,20 @@ class Chroot:
         return [
             name for name in names if fnmatchcase(name, pattern) and name.startswith(".") is hidden
         ]
+
+
+def _require_file(found: os.stat_result, shown: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"'{shown}' is not a regular file")
+
+
+def _mount(descriptor: int) -> object:
+    """What tells one mount from another; without /proc only one device from another."""
+    try:
+        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:  # noqa: PTH123
+            return next(line for line in lines if line.startswith("mnt_id:"))
+    except OSError:
+        return os.fstat(descriptor).st_dev
 
 
 def _names(path: str) -> list[str]:

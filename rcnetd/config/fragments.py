@@ -6,15 +6,19 @@ loaded only where there is a file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rcnetd.basic.dataclass import dataclass
 from rcnetd.basic.files import read_bounded
 
+if TYPE_CHECKING:
+    from rcnetd.basic.chroot_files import Chroot
+
 MAX_SIZE = 64 * 1024  # bytes of one file
-VENDOR = Path("/usr/lib/rcnetd")
+VENDOR = "/usr/lib/rcnetd"
 
 
 class ConfigError(Exception):
@@ -31,8 +35,8 @@ class Input:
     quoted: bool = False
 
 
-def find(environ: Mapping[str, str], root: Path) -> list[Path]:
-    """The files in the usual directories, in the order in which they are read.
+def find(environ: Mapping[str, str], tree: Chroot | None = None) -> list[Path]:
+    """The files in the usual directories of this host or of *tree*, in the order of reading.
 
     `rcnetd.yaml` is taken from the first of /etc, /run and /usr/lib that has it, and then all of
     `conf.d/*.yaml` in the order of their names, a file in /etc hiding one of the same name in /run
@@ -40,27 +44,58 @@ def find(environ: Mapping[str, str], root: Path) -> list[Path]:
     RUNTIME_DIRECTORY in *environ* stand for /etc/rcnetd and /run/rcnetd.
     """
     directories = [
-        root / (environ.get("CONFIGURATION_DIRECTORY") or "/etc/rcnetd").split(":")[0].lstrip("/"),
-        root / (environ.get("RUNTIME_DIRECTORY") or "/run/rcnetd").split(":")[0].lstrip("/"),
-        root / str(VENDOR).lstrip("/"),
+        environ.get("CONFIGURATION_DIRECTORY") or "/etc/rcnetd",
+        environ.get("RUNTIME_DIRECTORY") or "/run/rcnetd",
+        VENDOR,
     ]
+    tops = [Path("/", entry.split(":")[0]) for entry in directories]
     try:
-        mains = [path for path in (top / "rcnetd.yaml" for top in directories) if path.exists()]
+        mains = [path for path in (top / "rcnetd.yaml" for top in tops) if _target(path, tree)]
         drop_ins: dict[str, Path] = {}
-        for top in reversed(directories):
-            drop_ins.update((path.name, path) for path in sorted((top / "conf.d").glob("*.yaml")))
+        for top in reversed(tops):
+            drop_ins.update((path.name, path) for path in _drop_ins(top / "conf.d", tree))
+        found = mains[:1] + [drop_ins[name] for name in sorted(drop_ins)]
+        return [path for path in found if _target(path, tree) != Path(os.devnull)]
     except OSError as error:
         raise ConfigError(f"Failed to read '{error.filename}': {error.strerror}") from None
-    found = mains[:1] + [drop_ins[name] for name in sorted(drop_ins)]
-    return [path for path in found if path.resolve() != Path("/dev/null")]
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
-def read(path: Path, known: Collection[str], groups: Sequence[str]) -> dict[str, Input]:
-    """The values of one file by their dotted keys, which are in *known*; *groups* are mappings."""
+def _target(path: Path, tree: Chroot | None) -> Path | None:
+    """Where a path leads, None if there is nothing. Raises `OSError`."""
+    if tree is None:
+        return path.resolve() if path.exists() else None
+    try:
+        with tree.locate(str(path), follow=False) as link:
+            if link.readlink() == os.devnull:  # an image may have no devices
+                return Path(os.devnull)
+        with tree.locate(str(path)) as place:
+            return Path(place.path) if place.exists() else None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _drop_ins(directory: Path, tree: Chroot | None) -> list[Path]:
+    if tree is None:
+        return sorted(directory.glob("*.yaml"))
+    names = ("*.yaml", ".*.yaml")  # as above, hidden ones too
+    return sorted(Path(path) for name in names for path in tree.glob(f"{directory}/{name}"))
+
+
+def read(
+    path: Path, known: Collection[str], groups: Sequence[str], tree: Chroot | None = None
+) -> dict[str, Input]:
+    """The values of one file by their dotted keys, which are in *known*; *groups* are mappings.
+
+    The file is this host's, or that of *tree*.
+    """
     import yaml
 
+    inside, path = path, path if tree is None else Path(tree.shown(str(path)))
     try:
-        text = read_bounded(path, MAX_SIZE).decode()
+        data = tree.read(str(inside), MAX_SIZE)[0] if tree else read_bounded(path, MAX_SIZE)
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"'{path}': is not UTF-8 text (byte {error.start})") from None
     except ValueError as error:

@@ -24,13 +24,17 @@ def load(
     """Read and validate the settings. Raises `ConfigError`.
 
     *config_files* are read instead of those in the usual directories (`fragments.find`), in order.
-    A key in a later file wins over the same key in an earlier one. Without any file all settings
-    have their defaults.
+    Below a foreign *root* nothing leads out of it. A key in a later file wins over the same key in
+    an earlier one. Without any file all settings have their defaults.
     """
-    paths = list(config_files) or fragments.find(environ, root)
+    tree = None
+    if root != Path("/") and not config_files:
+        from rcnetd.basic.chroot_files import Chroot
+
+        tree = Chroot(root)
     inputs: dict[str, fragments.Input] = {}
-    for path in paths:
-        inputs.update(fragments.read(path, validate.READERS, validate.GROUPS))
+    for path in config_files or fragments.find(environ, tree):
+        inputs.update(fragments.read(path, validate.READERS, validate.GROUPS, tree))
     return validate.settings(inputs)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from pathlib import Path
 
+from rcnetd.basic.chroot_files import Chroot, Location
 from rcnetd.basic.dataclass import dataclass
 
 NOBODY = 65534  # stands for a user that does not exist yet
@@ -55,13 +55,13 @@ class Obstacle:
     is_directory: bool = False
 
 
-def obstacle(root: Path, user: User, path: str) -> Obstacle | None:
-    """Return what keeps *user* from reading *path* below *root*; None if nothing does.
+def obstacle(tree: Chroot, user: User, path: str) -> Obstacle | None:
+    """Return what keeps *user* from reading *path* in *tree*; None if nothing does.
 
     What does not exist is no obstacle. Nor is the root itself: an image's is often built in a
     directory of mode 0700. Raises `OSError`.
     """
-    here, names = root, path.split("/")
+    here, names = "", path.split("/")  # `here` is free of links
     for _ in range(MAX_STEPS):
         while names and names[0] in ("", "."):
             del names[0]
@@ -69,28 +69,29 @@ def obstacle(root: Path, user: User, path: str) -> Obstacle | None:
             return None
         name = names.pop(0)
         if name == "..":
-            here = here.parent if here != root else root
+            here = here.rpartition("/")[0]
             continue
-        entry = here / name
         try:
-            status = entry.lstat()
-        except FileNotFoundError:
+            with tree.locate(f"{here}/{name}", follow=False) as place:
+                status = place.stat()
+                target = place.readlink()
+                has_acl = target is None and _has_acl(place)
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        if stat.S_ISLNK(status.st_mode):
-            target = str(entry.readlink())
-            here, names = root if target.startswith("/") else here, [*target.split("/"), *names]
+        if target is not None:
+            here, names = "" if target.startswith("/") else here, [*target.split("/"), *names]
             continue
         is_directory = stat.S_ISDIR(status.st_mode)
         needed = (1 if any(names) else 5) if is_directory else 4
-        if not user.may(status, needed) and not _has_acl(entry):
-            shown = f"/{entry.relative_to(root)}"
-            return Obstacle(shown, stat.S_IMODE(status.st_mode), is_directory)
-        here = entry
+        here = f"{here}/{name}"
+        if not user.may(status, needed) and not has_acl:
+            return Obstacle(here, stat.S_IMODE(status.st_mode), is_directory)
     return None
 
 
-def _has_acl(path: Path) -> bool:
+def _has_acl(place: Location) -> bool:
     """Whether the mode does not tell everything."""
+    path = f"/proc/self/fd/{place.directory}/{place.name}"
     with suppress(OSError):
-        return ACCESS_ACL in os.listxattr(path)
+        return ACCESS_ACL in os.listxattr(path, follow_symlinks=False)
     return False

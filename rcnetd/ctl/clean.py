@@ -7,6 +7,7 @@ the host's network configuration, which `rcnetctl revert` restores.
 from __future__ import annotations
 
 import argparse
+import errno
 import fcntl
 import os
 import stat
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
         failures = _unreverted(tree, paths)
     except PermissionError:
         raise CommandError("only root may remove rcnetd's files; run it as root") from None
+    except OSError as error:
+        raise CommandError(f"Failed to read '{error.filename}': {error.strerror}") from None
     for path in paths.bound_to_this_machine:
         failures += _remove(tree, str(path), dry_run=args.dry_run)
     for line in failures + _warnings(tree):
@@ -70,9 +73,16 @@ def _remove(tree: Chroot, path: str, *, dry_run: bool) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
+        if _is_build_s_own(error, path):
+            return []
         return [f"Failed to remove '{shown}': {error.strerror}"]
     print(f"{'would remove' if dry_run else 'removed'} {shown}")
     return []
+
+
+def _is_build_s_own(error: OSError, path: str) -> bool:
+    """Whether it is in a /run that a build has mounted: nothing there gets into the image."""
+    return error.errno == errno.EXDEV and path.startswith("/run/")
 
 
 def _warnings(tree: Chroot) -> list[str]:
@@ -89,9 +99,15 @@ def _warnings(tree: Chroot) -> list[str]:
 def _is_running(tree: Chroot, paths: Paths) -> bool:
     try:
         with tree.locate(str(paths.lock)) as place:
-            descriptor = place.open(os.O_RDONLY)
-    except FileNotFoundError:
+            descriptor = tree.open_file(place, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
         return False  # it has not run since boot
+    except ValueError:
+        return False  # not a lock of ours
+    except OSError as error:
+        if _is_build_s_own(error, str(paths.lock)):
+            return False
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -37,8 +37,11 @@ BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
 )
 UNIT_DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
-PACKAGES = ("/usr/lib/python3*/*-packages", "/usr/lib64/python3*/*-packages",
-                       "/usr/local/lib/python3*/*-packages")  # fmt: skip
+PACKAGES = tuple(
+    f"/{top}/python3*/*-packages/*-info" for top in ("usr/lib", "usr/lib64", "usr/local/lib")
+)
+# The name and version of an installed package: PEP 376, and setuptools' egg-info before.
+DISTRIBUTION = re.compile(r"([^-]+)-([^-]+)(?:-py[0-9.]+)?\.(?:dist|egg)-info")
 BINDING = ("Requires=", "Requisite=", "BindsTo=")
 T = TypeVar("T")
 
@@ -114,7 +117,7 @@ class ImageReader:
 
     def _exists(self, *names: str) -> bool:
         for name in names:
-            with contextlib.suppress(PermissionError):
+            with contextlib.suppress(OSError):
                 if self._tree.exists(name):
                     return True
         return False
@@ -141,11 +144,14 @@ class ImageReader:
         return None
 
     def _libraries(self) -> dict[str, str | None]:
-        path = sys.path
-        if self._root != ROOT:
-            found = [name for pattern in PACKAGES for name in self._tree.glob(pattern)]
-            path = [self._tree.shown(name) for name in found]
-        return {name: _version(name, path) for name in MIN_LIBRARIES}
+        if self._root == ROOT:
+            return {name: _version(name) for name in MIN_LIBRARIES}
+        found = {}
+        for path in (name for pattern in PACKAGES for name in self._tree.glob(pattern)):
+            match = DISTRIBUTION.fullmatch(path.rpartition("/")[2])
+            if match:
+                found[re.sub("[-_.]+", "-", match[1]).lower()] = match[2]
+        return {name: found.get(name.lower()) for name in MIN_LIBRARIES}
 
     def _units(self) -> Mapping[str, str]:
         root = [] if self._root == ROOT else [f"--root={self._root}"]
@@ -166,12 +172,12 @@ class ImageReader:
             return ()  # not what the daemon reads
         paths = [f"/{name}/rcnetd/conf.d" for name in ("etc", "run", "usr/lib")]
         with contextlib.suppress(ConfigError):  # `load` has reported it
-            found = fragments.find({}, self._root)
-            paths += [f"/{path.relative_to(self._root)}" for path in found]
+            tree = None if self._root == ROOT else self._tree
+            paths += [str(path) for path in fragments.find({}, tree)]
         if settings is not None and settings.ca_file is not None:
             paths.append(str(settings.ca_file))
         user = User.find(USER, self._text("/etc/passwd"), self._text("/etc/group"))
-        obstacles = [obstacle(self._root, user, path) for path in paths]
+        obstacles = [obstacle(self._tree, user, path) for path in paths]
         return tuple(dict.fromkeys(entry for entry in obstacles if entry is not None))
 
     def _machine_id(self) -> str:
@@ -261,7 +267,8 @@ class ImageReader:
         return None
 
 
-def _version(name: str, path: Sequence[str]) -> str | None:
-    for found in metadata.distributions(name=name, path=list(path)):
-        return found.version
-    return None
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

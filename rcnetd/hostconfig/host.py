@@ -70,7 +70,7 @@ class HostConfig:
         self._is_foreign = root != Path("/")
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Wait to be the only writer. Raises `OSError`."""
+        """Wait to be the only writer. Raises `OSError`, `CannotPersist`."""
         return self._record.locked()
 
     def plan(
@@ -191,11 +191,8 @@ class HostConfig:
 
     def _read_for_renderer(self, path: str) -> File | None:
         with self._files.locate(path, follow=False) as place:
-            try:
-                if os.readlink(place.name, dir_fd=place.directory) == os.devnull:
-                    return File(b"")
-            except OSError:
-                pass  # not a link
+            if place.readlink() == os.devnull:
+                return File(b"")
         return None if self._files.is_directory(path) else self._read(path)
 
     def _check_in_etc(self, paths: Iterable[str]) -> None:

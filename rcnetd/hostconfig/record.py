@@ -31,11 +31,14 @@ class RecordFile:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Wait to be the only writer. Raises `OSError`."""
+        """Wait to be the only writer. Raises `OSError`, `CannotPersist`."""
         path = f"{self._state}/lock"
         self._make_directories(path)
         with self._files.locate(path, follow=False) as place:
-            descriptor = place.open(os.O_RDWR | os.O_CREAT | os.O_NONBLOCK)
+            try:
+                descriptor = self._files.open_file(place, os.O_RDWR | os.O_CREAT)
+            except ValueError as error:
+                raise CannotPersist(f"{error}; remove it") from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

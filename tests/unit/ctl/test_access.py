@@ -11,6 +11,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rcnetd.basic.chroot_files import Chroot
 from rcnetd.ctl.access import NOBODY, Obstacle, User, obstacle
 from tests.conftest import missing
 from tests.support.fuzzing import fuzz
@@ -32,7 +33,7 @@ def test_links_lead_where_they_do_after_a_chroot(tmp_path: Path) -> None:
     for name, target in {"a": "/etc/real", "b": "../../../etc/real", "c": "./a"}.items():
         (tmp_path / "etc" / name).symlink_to(target)
 
-        assert Obstacle("/etc/real", 0o600) == obstacle(tmp_path, User(), f"/etc/{name}")
+        assert Obstacle("/etc/real", 0o600) == obstacle(Chroot(tmp_path), User(), f"/etc/{name}")
 
 
 def test_what_is_no_obstacle(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_what_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "open").touch(0o644)
 
     for path in ("/", "/none", "/none/at/all", "/loop", "/open"):
-        assert obstacle(tmp_path, User(), path) is None
+        assert obstacle(Chroot(tmp_path), User(), path) is None
 
 
 MODES = st.sampled_from([0o600, 0o640, 0o644, 0o700, 0o711, 0o750, 0o755, 0o604, 0o004, 0o404])
@@ -76,6 +77,6 @@ def test_it_decides_as_the_kernel(
             [sys.executable, "-I", "-S", "-c", program, root / "a/b/file"],
             capture_output=True, check=False,
         )  # fmt: skip
-        found = obstacle(root, User(990, frozenset({991, 7})), "/a/b/file")
+        found = obstacle(Chroot(root), User(990, frozenset({991, 7})), "/a/b/file")
 
     assert (found is None) is (done.returncode == 0)

@@ -21,9 +21,7 @@ BACKENDS = {
     one: one.value.replace("-", "_") for one in Backend if one not in (Backend.AUTO, Backend.NONE)
 }
 # The kernel takes any name of up to 15 bytes without a slash, a colon or white space.
-NAMES = st.text(
-    st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=15
-)
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=15)
 PARTS = (
     "a`id`",
     "$(id)",

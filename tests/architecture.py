@@ -35,6 +35,7 @@ DOORS: dict[str, set[str]] = {
     "ctypes": {
         "rcnetd.basic.clock",
         "rcnetd.basic.inotify",
+        "rcnetd.fetcher.confinement",
         "rcnetd.fetcher.privileges",
         "rcnetd.lab.topology",
     },

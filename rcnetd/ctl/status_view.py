@@ -33,6 +33,7 @@ def rows(content: dict[str, Any], now: float, *, running: bool) -> list[Row]:
     found += _network(content, now)
     found += _answers(content, now)
     found += _requests(content, now, running)
+    found += _fetcher(content.get("fetcher"))  # an older daemon's status has none
     return found
 
 
@@ -108,6 +109,16 @@ def _network(content: dict[str, Any], now: float) -> list[Row]:
         found.append(("Fight", text, "bad"))
     found += [("Diverted", text, "bad") for text in route["diversions"]]
     return found
+
+
+def _fetcher(confinement: dict[str, Any] | None) -> list[Row]:
+    if confinement is None:
+        return []
+    landlock, seccomp = confinement["landlock"], confinement["seccomp"]
+    parts = [f"Landlock {landlock}"] * (landlock > 0) + ["seccomp"] * seccomp
+    if not parts:
+        return [("Fetcher", "not confined: this kernel has neither Landlock nor seccomp", "busy")]
+    return [("Fetcher", f"confined by {' and '.join(parts)}", "")]
 
 
 NAMES = {"gateway_ip": "Gateway", "automation_status": "Automation"}

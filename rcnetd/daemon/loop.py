@@ -377,6 +377,7 @@ class Daemon:
             self._note("state", state=self._state.name, text=self._state.value)
 
     def _report(self) -> None:
+        self._reporter.confinement = self._requests.confinement
         self._reporter.tell(self._machine.snapshot(time.monotonic()), self._requests.answers)
 
     def _try(self, path: Path, write: Callable[[], None]) -> None:

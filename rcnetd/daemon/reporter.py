@@ -13,6 +13,7 @@ from rcnetd.core.snapshot import Snapshot
 from rcnetd.daemon.metrics import Tally, render
 from rcnetd.daemon.notify import Notifier
 from rcnetd.daemon.status import document, status_text
+from rcnetd.fetcher.protocol import Confined
 from rcnetd.store.paths import Paths
 from rcnetd.store.runtime import RuntimeFiles
 
@@ -38,6 +39,7 @@ class Reporter:
         self._paths, self._files, self._notifier = paths, files, notifier
         self._complain = complain
         self.tally = Tally(time.monotonic())
+        self.confinement: Confined | None = None
         self._news: dict[str, Any] = {}
         self._status = ""
         self._pending = False  # something is to be told once MIN_INTERVAL is over
@@ -77,7 +79,7 @@ class Reporter:
     def _tell(self, snapshot: Snapshot, answers: dict[str, Any]) -> None:
         now = snapshot.at
         self._pending = False
-        content = document(snapshot, pid=os.getpid(), answers=answers)
+        content = self._document(snapshot, answers)
         news = {name: content[name] for name in content.keys() - LIVE}
         is_due = not snapshot.is_ready and now >= self._refreshed_at + STATUS_INTERVAL
         if news == self._news and not is_due and now < self._retry_at:
@@ -108,9 +110,12 @@ class Reporter:
     def stopping(self, snapshot: Snapshot, answers: dict[str, Any], text: str) -> None:
         """The daemon ends; the status says so from now on."""
         self._notifier.stopping(text)
-        content = document(snapshot, pid=os.getpid(), answers=answers)
+        content = self._document(snapshot, answers)
         self._write({**content, "pid": None, "status": text})
         self._write_metrics(content, snapshot.at)  # why the daemon gave up
+
+    def _document(self, snapshot: Snapshot, answers: dict[str, Any]) -> dict[str, Any]:
+        return document(snapshot, pid=os.getpid(), answers=answers, confinement=self.confinement)
 
     def _write_metrics(self, content: dict[str, Any], now: float) -> None:
         self._metrics_at = now

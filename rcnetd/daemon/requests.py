@@ -14,6 +14,7 @@ from rcnetd.core.settings import Settings
 from rcnetd.daemon.metrics import Tally
 from rcnetd.daemon.status import answer_fields
 from rcnetd.fetcher.fetcher import RESOLVE_TIMEOUT, Fetcher
+from rcnetd.fetcher.protocol import Confined
 from rcnetd.store.budget import Budget
 from rcnetd.store.ledger import Ledger, PrivateLedger, Slot
 from rcnetd.store.paths import Paths
@@ -53,6 +54,11 @@ class Requests:
     def deadline_at(self) -> float | None:
         """When the request on its way has to be over; None without one."""
         return self._fetcher.deadline_at
+
+    @property
+    def confinement(self) -> Confined | None:
+        """By what the kernel confines the fetcher; None before it has said so."""
+        return self._fetcher.confinement
 
     def fileno(self) -> int | None:
         """The descriptor to select on; None without a fetcher."""

@@ -23,6 +23,8 @@ step of the wall clock does not move; `null` means not known (yet).
     automation  status (RackConnect's word), source (what says DEPLOYED where the API does not yet)
     requests    limit, used, next_at, last_failure (kind, reason)
     answers     the last answer to each operation (the fields of `answer_fields`), and `at`
+    fetcher     by what the kernel confines it: landlock (its version, 0 for none), seccomp; null
+                before the first request
     exit        code and reason once the daemon gives up, else null
 """
 
@@ -47,6 +49,7 @@ from rcnetd.core.model import AutomationStatus
 from rcnetd.core.settings import Metadata, Settings
 from rcnetd.core.snapshot import Requests, Snapshot
 from rcnetd.core.states import State
+from rcnetd.fetcher.protocol import Confined
 
 VERSION = 1
 
@@ -186,7 +189,13 @@ def startup_failure(code: int, reason: str, now: float) -> dict[str, Any]:
     return {**document(snapshot, pid=0, answers={}), "pid": None}
 
 
-def document(snapshot: Snapshot, *, pid: int, answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def document(
+    snapshot: Snapshot,
+    *,
+    pid: int,
+    answers: dict[str, dict[str, Any]],
+    confinement: Confined | None = None,
+) -> dict[str, Any]:
     """The content of `status.json`, form version 1 (the module's docstring)."""
     facts, requests, repair = snapshot.facts, snapshot.requests, snapshot.last_repair
     servicenet, gateway, configurator = facts.servicenet, facts.gateway, facts.configurator
@@ -238,5 +247,7 @@ def document(snapshot: Snapshot, *, pid: int, answers: dict[str, dict[str, Any]]
             "last_failure": failure and {"kind": failure[0], "reason": failure[1]},
         },
         "answers": answers,
+        "fetcher": confinement
+        and {"landlock": confinement.landlock, "seccomp": confinement.seccomp},
         "exit": snapshot.exit and {"code": snapshot.exit.exit_code, "reason": snapshot.exit.reason},
     }

@@ -28,7 +28,7 @@ from rcnetd.basic.text import quoted
 from rcnetd.core.events import Answered, RequestFailed
 from rcnetd.core.model import Operation
 from rcnetd.core.settings import Settings
-from rcnetd.fetcher.protocol import BodyReceived, Progress, understand
+from rcnetd.fetcher.protocol import BodyReceived, Confined, Progress, understand
 from rcnetd.fetcher.spawn import pipes, spawn
 
 __all__ = ["BodyReceived", "Fetcher", "fetch_once"]
@@ -57,7 +57,8 @@ class Fetcher:
 
     Select on `fileno`, call `receive` when it is readable and `expire` when `deadline_at`
     (monotonic seconds, None without a request) has come. Exactly one answer follows each request.
-    Looking up the API's name may take *resolve_timeout* seconds more.
+    Looking up the API's name may take *resolve_timeout* seconds more. `confinement` is the word of
+    the last process.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Fetcher:
         process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self.deadline_at: float | None = None
+        self.confinement: Confined | None = None
         self._resolve_timeout = resolve_timeout
         self._fixed = {
             "endpoint": endpoint,
@@ -241,6 +243,9 @@ class Fetcher:
         reply = understand(line, self._request.operation, raw=self._request.raw)
         if isinstance(reply, Progress):
             self._enter(reply.phase)
+            return None
+        if isinstance(reply, Confined):
+            self.confinement = reply
             return None
         return reply
 

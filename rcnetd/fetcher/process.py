@@ -17,6 +17,9 @@ writes lines of JSON to standard output; the end of its input is its end. A requ
     timeout      seconds the request may take
     deadline     CLOCK_MONOTONIC seconds at which it has to be over, whatever start-up took
 
+Before anything else it says by what the kernel confines it, once there is a request:
+`{"confined": {"landlock": VERSION or 0, "seccomp": 1 or 0}}`.
+
 While a request is on its way there are lines `{"progress": PHASE}` (`failures.PHASES`), and then
 exactly one line with `answer` and `peer` (the API's address, or null):
 
@@ -54,11 +57,13 @@ Send = Callable[[dict[str, Any]], None]
 
 def main() -> NoReturn:
     """Give up all privileges, then serve requests until the input ends; ends the process."""
+    from rcnetd.fetcher.confinement import confine, forbid_processes
     from rcnetd.fetcher.privileges import die_with_parent, drop_capabilities
 
     drop_capabilities()
     if len(sys.argv) > 1:
         die_with_parent(int(sys.argv[1]))
+    confined = confine()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's business
     requests, replies = _take_standard_streams()
 
@@ -73,8 +78,9 @@ def main() -> NoReturn:
     # Beside the first request: its connection can be opened without.
     ca_file = Path(sys.argv[3]) if len(sys.argv) > 3 and sys.argv[3] else None
     threading.Thread(target=_load, args=(ca_file,), daemon=True).start()
+    forbid_processes()
     with open(requests, "rb") as lines:  # noqa: PTH123 -- a descriptor
-        _serve(lines, send)
+        _serve(lines, send, confined)
     os._exit(0)  # an interpreter that ends in order may crash in the thread that still loads
 
 
@@ -99,13 +105,30 @@ def _take_standard_streams() -> tuple[int, int]:
     return requests, replies
 
 
-def _serve(requests: io.BufferedReader, send: Send) -> None:
+def _serve(requests: io.BufferedReader, send: Send, confined: dict[str, int]) -> None:
     while line := requests.readline(MAX_LINE_LENGTH):
+        if confined:
+            if len(sys.argv) > 1:  # then all requests are to one endpoint
+                _confine_ports(line)
+            send({"confined": confined})
+            confined = {}
         whole = line.endswith(b"\n")
         while line and not line.endswith(b"\n"):
             line = requests.readline(MAX_LINE_LENGTH)
         reply = _reply(line, send) if whole else _failed("request", "the request is too long")
         send(reply)
+
+
+def _confine_ports(line: bytes) -> None:
+    from urllib.parse import urlsplit
+
+    from rcnetd.fetcher.confinement import confine_ports
+
+    with contextlib.suppress(ValueError, TypeError, KeyError):  # the reply will say so
+        parts = urlsplit(json.loads(line)["endpoint"])
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+        if port is not None:
+            confine_ports(port)
 
 
 def _reply(line: bytes, send: Send) -> dict[str, Any]:

@@ -37,13 +37,21 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Confined:
+    """By what the kernel confines the fetcher: the version of Landlock, 0 for none; seccomp."""
+
+    landlock: int
+    seccomp: bool
+
+
+@dataclass(frozen=True)
 class BodyReceived(Answered):
     """The API answered 200, and *body* makes sense for the operation, in the format asked for."""
 
     body: bytes = b""
 
 
-def understand(line: bytes, operation: Operation, *, raw: bool) -> Answered | Progress:
+def understand(line: bytes, operation: Operation, *, raw: bool) -> Answered | Progress | Confined:
     """What a line says about the request for *operation*. Raises `ValueError` only."""
     reply = parse_json(line.decode("ascii"))
     if not isinstance(reply, dict):
@@ -52,11 +60,22 @@ def understand(line: bytes, operation: Operation, *, raw: bool) -> Answered | Pr
         if _text(reply["progress"]) not in PHASES:
             raise ValueError("an unknown phase")
         return Progress(reply["progress"])
+    if reply.keys() == {"confined"}:
+        return _confined(reply["confined"])
     answer, peer = reply.pop("answer", None), reply.pop("peer", None)
     build = ANSWERS.get((answer, raw)) if isinstance(answer, str) else None
     if build is None:
         raise ValueError("an unknown answer")
     return build(operation, None if peer is None else _ipv4(peer), reply)
+
+
+def _confined(content: Any) -> Confined:
+    if not isinstance(content, dict) or content.keys() != {"landlock", "seccomp"}:
+        raise ValueError("an unknown confinement")
+    landlock, seccomp = content["landlock"], content["seccomp"]
+    if not all(type(number) is int and 0 <= number < 1000 for number in (landlock, seccomp)):
+        raise ValueError("an unknown confinement")
+    return Confined(landlock, seccomp == 1)
 
 
 # Each takes the members of one kind of answer, all of them and no other.

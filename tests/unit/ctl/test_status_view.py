@@ -134,6 +134,25 @@ def test_troubles_are_seen() -> None:
     assert "DEPLOYED is remembered from an earlier boot" == shown["Automation"]
 
 
+@pytest.mark.parametrize(
+    ("landlock", "seccomp", "shown"),
+    [
+        (7, True, "confined by Landlock 7 and seccomp"),
+        (0, True, "confined by seccomp"),
+        (1, False, "confined by Landlock 1"),
+        (0, False, "not confined: this kernel has neither Landlock nor seccomp"),
+    ],
+)
+def test_the_fetcher_s_confinement(landlock: int, seccomp: bool, shown: str) -> None:
+    """What is in force on this kernel; an older daemon does not say."""
+    full = content("ready")
+    full["fetcher"] = {"landlock": landlock, "seccomp": seccomp}
+    jsonschema.validate(full, SCHEMA)
+    assert shown == rows(full)["Fetcher"]
+    del full["fetcher"]
+    assert "Fetcher" not in rows(full)
+
+
 def test_a_gateway_that_does_not_answer_yet() -> None:
     """It is not in use."""
     full = content("not assigned")

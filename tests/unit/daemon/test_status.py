@@ -30,6 +30,7 @@ from rcnetd.daemon.status import (
     startup_failure,
     status_text,
 )
+from rcnetd.fetcher.protocol import Confined
 from tests.support.playbook import (
     ASSIGNED,
     DEPLOYED,
@@ -206,7 +207,9 @@ def test_an_unknown_answer_is_a_bug_with_a_name() -> None:
 )
 def test_the_document_has_its_form(book: Playbook) -> None:
     """Programs find every key in every state, as documented; `null` is "not known"."""
-    content = document(book.machine.snapshot(book.now), pid=7, answers={})
+    content = document(
+        book.machine.snapshot(book.now), pid=7, answers={}, confinement=Confined(7, seccomp=True)
+    )
 
     assert json.loads(json.dumps(content)) == content
     jsonschema.validate(content, SCHEMA)

@@ -52,6 +52,8 @@ class Child:
         assert self.process.stdout is not None
         while True:
             reply = json.loads(self.process.stdout.readline())
+            if "confined" in reply:
+                continue
             if "progress" not in reply:
                 return phases, reply
             phases.append(reply["progress"])

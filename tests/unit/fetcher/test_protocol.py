@@ -20,7 +20,7 @@ from rcnetd.core.events import (
     StatusReceived,
 )
 from rcnetd.core.model import AutomationStatus, Operation
-from rcnetd.fetcher.protocol import BodyReceived, Progress, understand
+from rcnetd.fetcher.protocol import BodyReceived, Confined, Progress, understand
 from tests.support.fuzzing import fuzz
 
 STATUS, GATEWAY, FEATURES = Operation.STATUS, Operation.GATEWAY, Operation.FEATURES
@@ -65,6 +65,16 @@ def test_a_body() -> None:
 def test_progress() -> None:
     """A known phase."""
     assert Progress("securing") == understand(b'{"progress": "securing"}', STATUS, raw=False)
+
+
+def test_what_confines_the_fetcher() -> None:
+    """It is a version and a truth value; anything else breaks the protocol."""
+    line = b'{"confined": {"landlock": 6, "seccomp": 1}}'
+    assert Confined(6, seccomp=True) == understand(line, STATUS, raw=False)
+    for other in ("7", "{}", '{"landlock": -1, "seccomp": 1}', '{"landlock": 1, "seccomp": true}',
+                  '{"landlock": 1, "seccomp": 1, "x": 1}'):  # fmt: skip
+        with pytest.raises(ValueError, match="an unknown confinement"):
+            understand(f'{{"confined": {other}}}'.encode(), STATUS, raw=False)
 
 
 @pytest.mark.parametrize(

@@ -28,12 +28,21 @@ def read_duration(text: str) -> float:
     return float(match[1]) * UNITS[match[2] or "s"]
 
 
+def printable(text: str) -> str:
+    """*text* as a terminal may show it, on one line.
+
+    Control characters, line ends, bidirectional and invisible marks, and surrogates are blanks.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def plain(text: str, most: int) -> str:
-    """*text* on one line: control characters and surrogates removed, cut to *most* characters."""
+    """*text* as `printable`, with single blanks, cut to *most* characters."""
     if len(text) <= most and text.isprintable() and "  " not in text and text == text.strip():
         return text
-    shown = "".join(char if char.isprintable() else " " for char in text[: 4 * most])
-    return " ".join(shown.split())[:most]
+    return " ".join(printable(text[: 4 * most]).split())[:most]
 
 
 def quoted(text: str) -> str:

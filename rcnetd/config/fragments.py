@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rcnetd.basic.dataclass import dataclass
 from rcnetd.basic.files import read_bounded
+from rcnetd.basic.text import printable
 
 if TYPE_CHECKING:
     from rcnetd.basic.chroot_files import Chroot
@@ -187,4 +188,4 @@ def _nearest(word: str, words: Iterable[str]) -> str:
 
 def one_line(text: str) -> str:
     """*text* on one line of at most 300 characters."""
-    return "".join(char if char.isprintable() else " " for char in text)[:300]
+    return printable(text[:300])

@@ -21,6 +21,7 @@ from rcnetd.core.pacing import WINDOW
 from rcnetd.core.settings import Metadata, Settings
 from rcnetd.ctl import status
 from rcnetd.ctl.command import CommandError, host_paths
+from rcnetd.ctl.terminal import say
 from rcnetd.store.ledger import Ledger
 from rcnetd.store.paths import Paths
 
@@ -72,8 +73,17 @@ def run(args: argparse.Namespace, operation: Operation, form: str) -> int:
     except OSError as error:
         text = f"Failed to use '{paths.requests}': {error.strerror}"
         raise CommandError(text, os.EX_UNAVAILABLE) from None
-    sys.stdout.buffer.write(body.rstrip(b"\n") + b"\n")
+    show(body)
     return 0
+
+
+def show(body: bytes) -> None:
+    """Print an answer: for a program as it is, for a terminal with nothing that it obeys."""
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(body.rstrip(b"\n") + b"\n")
+        return
+    for line in body.decode("utf-8", "replace").rstrip().splitlines():
+        say(line)
 
 
 def ask(
@@ -176,6 +186,6 @@ def _last_answer(paths: Paths, operation: Operation) -> int:
     if last is None:
         text = "only root may use the request budget, and rcnetd has no answer yet"
         raise CommandError(text, os.EX_TEMPFAIL)
-    print(text)
-    print(f"rcnetctl: this is rcnetd's answer of {age} ago; only root may ask", file=sys.stderr)
+    say(text)
+    say(f"rcnetctl: this is rcnetd's answer of {age} ago; only root may ask", file=sys.stderr)
     return code

@@ -15,6 +15,7 @@ import sys
 
 from rcnetd.basic.chroot_files import Chroot
 from rcnetd.ctl.command import CommandError, add_root, host_paths
+from rcnetd.ctl.terminal import say
 from rcnetd.store.paths import Paths
 
 MACHINE_ID = "/etc/machine-id"
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     for path in paths.bound_to_this_machine:
         failures += _remove(tree, str(path), dry_run=args.dry_run)
     for line in failures + _warnings(tree):
-        print(f"rcnetctl: {line}", file=sys.stderr)
+        say(f"rcnetctl: {line}", file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -76,7 +77,7 @@ def _remove(tree: Chroot, path: str, *, dry_run: bool) -> list[str]:
         if _is_build_s_own(error, path):
             return []
         return [f"Failed to remove '{shown}': {error.strerror}"]
-    print(f"{'would remove' if dry_run else 'removed'} {shown}")
+    say(f"{'would remove' if dry_run else 'removed'} {shown}")
     return []
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from rcnetd import __version__
 from rcnetd.ctl.command import CommandError
+from rcnetd.ctl.terminal import say
 
 EX_USAGE = 2  # what argparse exits with
 COMMANDS = {
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _run(sys.argv[1:] if argv is None else argv)
         except CommandError as error:
-            print(f"rcnetctl: {error}", file=sys.stderr)
+            say(f"rcnetctl: {error}", file=sys.stderr)
             return error.code
         finally:
             sys.stdout.flush()  # a failure shows here, not after the exit code is decided
@@ -96,14 +97,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.filename is not None:
             raise  # a file that the command should have reported itself
         _discard_output()
-        print(f"rcnetctl: Failed to write to standard output: {error.strerror}", file=sys.stderr)
+        say(f"rcnetctl: Failed to write to standard output: {error.strerror}", file=sys.stderr)
         return 1
 
 
 def _run(arguments: Sequence[str]) -> int:
     args = parser().parse_args(arguments)
     if args.version:
-        print(f"rcnetctl {__version__}")
+        say(f"rcnetctl {__version__}")
         return 0
     if not args.command:
         # Exit code 0 of `status` means "ready": a script whose `rcnetctl $COMMAND` comes out empty

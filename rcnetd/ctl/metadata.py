@@ -12,6 +12,7 @@ from typing import Any
 
 from rcnetd.basic.files import read_bounded, write_atomic
 from rcnetd.ctl.command import NOT_RUNNING, CommandError, add_format, host_paths
+from rcnetd.ctl.terminal import say
 from rcnetd.metadata.file import MAX_SIZE, read
 from rcnetd.store.paths import Paths
 
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(content)
     for warning in read(paths.metadata)[1]:
-        print(f"rcnetctl: {warning}", file=sys.stderr)
+        say(f"rcnetctl: {warning}", file=sys.stderr)
     return 0
 
 
@@ -72,7 +73,7 @@ def _collect(paths: Paths) -> None:
     platform = Platform()
     content = merge(platform.read())
     for note in platform.notes:
-        print(f"rcnetctl: {note}", file=sys.stderr)
+        say(f"rcnetctl: {note}", file=sys.stderr)
     try:
         paths.metadata.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         write_atomic(paths.metadata, json.dumps(content, indent=1) + "\n", durable=False)
@@ -86,8 +87,8 @@ def _show(content: dict[str, Any]) -> None:
     sources = sources if isinstance(sources, dict) else {}
     known = [key for key in NAMES if content.get(key)]
     if not known:
-        print("the platform says nothing about this server")
+        say("the platform says nothing about this server")
     for key in known:
         value = content[key]
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        print(f"{NAMES[key]:<14}{text} ({sources.get(key, 'unknown source')})")
+        say(f"{NAMES[key]:<14}{text} ({sources.get(key, 'unknown source')})")

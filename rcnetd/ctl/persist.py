@@ -26,6 +26,7 @@ from rcnetd.core.model import Query
 from rcnetd.core.routes import OUTSIDE
 from rcnetd.core.settings import Backend, Settings
 from rcnetd.ctl.command import host_paths
+from rcnetd.ctl.terminal import say
 from rcnetd.hostconfig import policy
 from rcnetd.hostconfig.host import HostConfig, Plan
 from rcnetd.hostconfig.renderers.model import CannotPersist, NotYet
@@ -85,7 +86,7 @@ def persist(
     except ConfigError as error:
         return _fail(str(error), os.EX_CONFIG)
     if settings.persist is Backend.NONE:
-        print("nothing is written: 'persist: none' is set")
+        say("nothing is written: 'persist: none' is set")
         return 0
     outcome, said = _attempt(paths, settings, root), ""
     for delay in RETRY_DELAYS if retry else ():
@@ -93,7 +94,7 @@ def persist(
             break
         if outcome.reason != said:
             said = outcome.reason
-            print(f"rcnetctl: {said}, retrying", file=sys.stderr)
+            say(f"rcnetctl: {said}, retrying", file=sys.stderr)
         time.sleep(delay)
         outcome = _attempt(paths, settings, root)
     return _fail(outcome.reason, outcome.code) if outcome.code else 0
@@ -112,7 +113,7 @@ def _attempt(paths: Paths, settings: Settings, root: Path) -> Outcome:
         with host.locked():
             plan = host.plan(settings, metadata, network, servicenet, gateway)
             for warning in plan.verify():
-                print(f"rcnetctl: warning: {warning}", file=sys.stderr)
+                say(f"rcnetctl: warning: {warning}", file=sys.stderr)
             record = host.persist(plan, lambda: {**read_removed(paths), "boot_id": boot_id()})
         _show(plan)
         files = sorted(record.files)
@@ -135,10 +136,10 @@ def _attempt(paths: Paths, settings: Settings, root: Path) -> Outcome:
 def _show(plan: Plan) -> None:
     for path, change in sorted(plan.changes.items()):
         word = "removed" if change.data is None else "edited" if path in plan.tree else "wrote"
-        print(f"{word} {path}")
+        say(f"{word} {path}")
     if not plan.changes:
         name = plan.backend.value
-        print(f"nothing to write: {name} has the route by {plan.target.gateway} already")
+        say(f"nothing to write: {name} has the route by {plan.target.gateway} already")
 
 
 def _failure(error: Exception) -> Outcome:
@@ -176,5 +177,5 @@ def _note(paths: Paths, **content: Any) -> None:
 
 
 def _fail(text: str, code: int) -> int:
-    print(f"rcnetctl: {text}", file=sys.stderr)
+    say(f"rcnetctl: {text}", file=sys.stderr)
     return code

@@ -26,6 +26,7 @@ from rcnetd.core.settings import Backend, Metadata, PublicInterface, PublicIPv6,
 from rcnetd.ctl import ask, status
 from rcnetd.ctl.command import CommandError, address, host_paths
 from rcnetd.ctl.ssh_sessions import ssh_sessions
+from rcnetd.ctl.terminal import say
 from rcnetd.hostconfig import policy
 from rcnetd.hostconfig.host import HostConfig
 from rcnetd.hostconfig.renderers.model import CannotPersist
@@ -72,8 +73,8 @@ def plan(
     source = "as given"
     if gateway is None:
         gateway, source = _gateway(paths, settings, metadata)
-    print(f"ServiceNet  {servicenet.link.name} {servicenet.address}: {servicenet.why}")
-    print(f"Gateway     {gateway}, {source}")
+    say(f"ServiceNet  {servicenet.link.name} {servicenet.address}: {servicenet.why}")
+    say(f"Gateway     {gateway}, {source}")
     with _one_line():
         policy.require_valid_gateway(gateway, servicenet, network, settings)
     recorded = RuntimeFiles(paths).read_public()
@@ -83,11 +84,11 @@ def plan(
     facts = Facts(settings, metadata, network=network, servicenet=servicenet, public=public)
     _show_routes(facts, servicenet, gateway)
     if settings.persist is Backend.NONE:
-        print("Files       none: 'persist: none' is set")
+        say("Files       none: 'persist: none' is set")
     else:
         _show_files(HostConfig(root, paths.undo), facts, servicenet, gateway)
     for line in _what_breaks(facts, servicenet):
-        print(f"WARNING     {line}")
+        say(f"WARNING     {line}")
 
 
 @contextmanager
@@ -137,21 +138,21 @@ def _show_routes(facts: Facts, servicenet: ServiceNet, gateway: IPv4Address) -> 
     defaults, link = facts.network.defaults, servicenet.link
     others = [route for route in defaults if not is_ours(route, link.ifindex, gateway)]
     if len(others) == len(defaults):
-        print(f"Route       would add default via {gateway} dev {link.name} metric {METRIC}")
+        say(f"Route       would add default via {gateway} dev {link.name} metric {METRIC}")
     else:
-        print("Route       is in place")
+        say("Route       is in place")
     keeps = facts.settings.public_interface is PublicInterface.NO_DEFAULT
     for route in others:
         word = "would remove" if route in removals else "would leave"
-        print(f"            {word} {describe(route, facts.network)}")
+        say(f"            {word} {describe(route, facts.network)}")
         is_public = public is not None and route.ifindex == public.ifindex
         if keeps and is_public and route in removals and route.gateway:
             for kept in facts.settings.public_routes:
-                print(f"            would add {kept} via {route.gateway}")
+                say(f"            would add {kept} via {route.gateway}")
     removes = facts.settings.public_ipv6 is PublicIPv6.NO_DEFAULT
     for route in ipv6_bypasses(facts, servicenet):
         word = "would remove" if removes else "would leave"
-        print(f"            {word} {describe(route, facts.network)} (IPv6)")
+        say(f"            {word} {describe(route, facts.network)} (IPv6)")
 
 
 def _show_files(
@@ -160,13 +161,18 @@ def _show_files(
     with _one_line():
         planned = host.plan(facts.settings, facts.metadata, facts.network, servicenet, gateway)
     number, name = len(planned.changes), planned.backend.value
-    print(f"Files       {name}: {number or 'nothing'} to change")
+    say(f"Files       {name}: {number or 'nothing'} to change")
     for path, change in sorted(planned.changes.items()):
         before = planned.tree.get(path)
-        sys.stdout.writelines(policy.diff(path, before.data if before else None, change.data))
+        lines = policy.diff(path, before.data if before else None, change.data)
+        if not sys.stdout.isatty():
+            sys.stdout.writelines(lines)  # also for patch(1)
+            continue
+        for line in lines:
+            say(line.rstrip("\n"))
     with _one_line():
         for warning in planned.verify():
-            print(f"WARNING     {warning}")
+            say(f"WARNING     {warning}")
 
 
 def _what_breaks(facts: Facts, servicenet: ServiceNet) -> Iterator[str]:

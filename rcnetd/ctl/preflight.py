@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 
+from rcnetd.basic.text import printable
 from rcnetd.ctl.checks import Level, Result, judge
 from rcnetd.ctl.command import add_format, add_root
 from rcnetd.ctl.image import ImageReader, is_booted
@@ -46,4 +47,4 @@ def _show(results: list[Result]) -> None:
     for result in results:
         terminal = out if result.level is Level.PASS else error
         word = terminal.paint(TONES[result.level], result.level.value)
-        terminal.print(f"{word}: {result.text}")
+        terminal.print(f"{word}: {printable(result.text)}")

@@ -21,6 +21,7 @@ from rcnetd.core.routes import describe
 from rcnetd.ctl import status
 from rcnetd.ctl.command import add_root, host_paths
 from rcnetd.ctl.persist import boot_id, reason
+from rcnetd.ctl.terminal import say
 from rcnetd.hostconfig.host import HostConfig
 from rcnetd.hostconfig.renderers.model import CannotPersist
 from rcnetd.hostconfig.transaction import Changed
@@ -58,11 +59,11 @@ def revert(paths: Paths, root: Path = Path("/"), *, image: bool = False) -> int:
         with host.locked():
             reverted = host.revert()
         for path in reverted.files:
-            print(f"put back {path}")
+            say(f"put back {path}")
         if image:
             return 0  # its kernel is not this one
         if not _routes_back(paths, reverted.record) and not reverted.files:
-            print("nothing to put back: no file is rcnetd's, and no route was removed since boot")
+            say("nothing to put back: no file is rcnetd's, and no route was removed since boot")
     except (CannotPersist, Changed, NetlinkError, OSError) as error:
         return _fail(reason(error))
     with suppress(OSError):
@@ -89,15 +90,15 @@ def _routes_back(paths: Paths, record: RevertRecord) -> bool:
     for ifindex, own in back.links:
         kernel.bring_link_up(ifindex, own)
         link = network.link(ifindex)
-        print(f"set {link.name if link else ifindex} up")
+        say(f"set {link.name if link else ifindex} up")
     for one in back.routes:
         kernel.restore_route(one.raw, one.expires)
-        print(f"put back {describe(one, network)}")
+        say(f"put back {describe(one, network)}")
     for one in back.ours:
         kernel.remove_route(one)
-        print(f"removed {describe(one, network)}")
+        say(f"removed {describe(one, network)}")
     if not back.ours and _has_ours(network):
-        print("the route by the gateway stays until the next boot: there is no other")
+        say("the route by the gateway stays until the next boot: there is no other")
         return True
     return bool(back.links or back.routes or back.ours)
 
@@ -131,5 +132,5 @@ def _has_ours(network: Network) -> bool:
 
 
 def _fail(text: str) -> int:
-    print(f"rcnetctl: {text}", file=sys.stderr)
+    say(f"rcnetctl: {text}", file=sys.stderr)
     return 1

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from rcnetd.basic.files import read_bounded
+from rcnetd.basic.text import printable
 from rcnetd.ctl import status_view
 from rcnetd.ctl.command import (
     NOT_READY,
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     for line in lines:
         print(line)
     if reason:
-        terminal.print(f"rcnetctl: {reason}")
+        terminal.print(printable(f"rcnetctl: {reason}"))
     return code
 
 
@@ -100,7 +101,8 @@ def read(paths: Paths) -> dict[str, Any] | None:
 def _metrics(paths: Paths) -> str:
     """Return the metrics as the daemon wrote them last. Raises `CommandError`."""
     try:
-        return read_bounded(paths.metrics, MAX_SIZE).decode().rstrip("\n")
+        lines = read_bounded(paths.metrics, MAX_SIZE).decode().splitlines()
+        return "\n".join(map(printable, lines))
     except FileNotFoundError:
         text = "rcnetd has written no metrics since boot; 'systemctl start rcnetd'"
         raise CommandError(text, NOT_RUNNING) from None
@@ -210,5 +212,5 @@ def _lines(
     rows = status_view.rows(content, now, running=running) + status_view.written(outcome)
     lines = [f"rcnetd: {terminal.paint(tone, text)}"]
     for name, value, tone in rows:
-        lines.append(f"  {name:<11}{terminal.paint(tone, value) if tone else value}")
+        lines.append(f"  {name:<11}{terminal.paint(tone, value)}")
     return lines

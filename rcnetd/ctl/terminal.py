@@ -1,4 +1,4 @@
-"""Colours and a live progress line, on a terminal only."""
+"""What people see: lines without control characters; colours and a live one on a terminal only."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ import os
 from collections.abc import Mapping
 from typing import TextIO
 
+from rcnetd.basic.text import printable
+
 COLOURS = {"good": "32", "busy": "33", "bad": "31", "strong": "1", "faint": "2"}  # SGR codes
 CLEAR = "\r\x1b[K"
+
+
+def say(text: str, *, file: TextIO | None = None) -> None:
+    """Print a line, by default to standard output, with nothing in it that a terminal obeys."""
+    print(printable(text), file=file)
 
 
 class Terminal:
@@ -23,11 +30,14 @@ class Terminal:
         self._shown = ""
 
     def paint(self, tone: str, text: str) -> str:
-        """Return *text* in the colour of *tone* (of `COLOURS`), if this terminal has colours."""
+        """Return *text*, printable, in the colour of *tone* (of `COLOURS`) if there are colours."""
+        text = printable(text)
+        if tone not in COLOURS:
+            return text
         return f"\x1b[{COLOURS[tone]}m{text}\x1b[0m" if self._paints and text else text
 
     def print(self, text: str) -> None:
-        """Print a line; it replaces the live one."""
+        """Print a line that is printable or painted; it replaces the live one."""
         self.progress("")
         print(text, file=self.stream)
 
@@ -35,7 +45,8 @@ class Terminal:
         """Show *text* as the live line, cut to the width; it replaces the previous one."""
         if self.is_live and text != self._shown:
             self._shown = text
-            print(f"{CLEAR}{text[: self._width()]}", end="", file=self.stream, flush=True)
+            shown = printable(text)[: self._width()]
+            print(f"{CLEAR}{shown}", end="", file=self.stream, flush=True)
 
     def _width(self) -> int:
         try:

@@ -6,6 +6,9 @@ import contextlib
 import os
 from collections.abc import Mapping
 
+from rcnetd.basic.text import printable
+
+MAX_LENGTH = 2000  # characters of a line
 # sd-daemon(3): a line on stderr that starts with <N> has that syslog level in the journal.
 LEVELS = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 
@@ -19,7 +22,7 @@ class Journal:
 
     def log(self, level: str, text: str) -> None:
         """Write *text*, one line, at *level*: "debug", "info", "warning" or "error"."""
-        line = "".join(char if char.isprintable() else " " for char in text)
+        line = printable(text[:MAX_LENGTH])
         if self._prefixed:
             # The journal keeps debug lines out of sight by itself.
             line = f"<{LEVELS[level]}>{line}\n"

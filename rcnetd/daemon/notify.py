@@ -13,6 +13,8 @@ import select
 import socket
 from collections.abc import Mapping
 
+from rcnetd.basic.text import printable
+
 MAX_STATUS_LENGTH = 512  # characters
 
 
@@ -102,4 +104,4 @@ def _watchdog_interval(environ: Mapping[str, str]) -> float | None:
 
 def _line(text: str) -> str:
     """*text* as one line: a line break would begin another assignment."""
-    return "".join(char if char.isprintable() else " " for char in text)[:MAX_STATUS_LENGTH]
+    return printable(text[:MAX_STATUS_LENGTH])

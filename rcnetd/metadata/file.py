@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from rcnetd.basic.dataclass import fields
 from rcnetd.basic.files import read_bounded
+from rcnetd.basic.text import printable
 from rcnetd.core.settings import REGIONS, Metadata
 
 MAX_SIZE = 64 * 1024  # bytes
@@ -94,7 +95,7 @@ def _sources(value: object) -> tuple[tuple[str, str], ...]:
 
 
 def _line(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text[:MAX_TEXT_LENGTH])
+    return printable(text[:MAX_TEXT_LENGTH])
 
 
 def region(text: str) -> str | None:

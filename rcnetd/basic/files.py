@@ -8,12 +8,14 @@ import stat
 from pathlib import Path
 
 
-def read_bounded(path: Path, limit: int) -> bytes:
+def read_bounded(path: Path, limit: int, *, follow: bool = True) -> bytes:
     """Read a regular file of at most *limit* bytes. Raises `OSError`; `ValueError` if it is larger.
 
     Directories, devices and pipes are refused (`ValueError`): they could block or never end.
+    *follow* False refuses a link, for a file in a directory of somebody who may read less than we.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError(f"'{path}' is not a regular file")

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _analysis(paths: Paths) -> Analysis:
     try:
-        text = read_bounded(paths.timeline, MAX_SIZE).decode("utf-8", "replace")
+        text = read_bounded(paths.timeline, MAX_SIZE, follow=False).decode("utf-8", "replace")
     except FileNotFoundError:
         text = "rcnetd has not run since boot; 'systemctl start rcnetd'"
         raise CommandError(text, NOT_RUNNING) from None

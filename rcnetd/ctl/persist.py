@@ -103,7 +103,7 @@ def persist(
 def _attempt(paths: Paths, settings: Settings, root: Path) -> Outcome:
     plan: Plan | None = None
     try:
-        gateway = policy.gateway_of(read_bounded(paths.route, MAX_ROUTE_SIZE))
+        gateway = policy.gateway_of(read_bounded(paths.route, MAX_ROUTE_SIZE, follow=False))
         metadata, _ = read_metadata(paths.metadata)
         network = Kernel().read(Query(destinations=(OUTSIDE,)))
         servicenet = policy.servicenet_of(network, settings, metadata)

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 def read(paths: Paths) -> dict[str, Any] | None:
     """Return the content of `status.json`, None if rcnetd never ran. Raises `Unreadable`."""
     try:
-        content = json.loads(read_bounded(paths.status, MAX_SIZE))
+        content = json.loads(read_bounded(paths.status, MAX_SIZE, follow=False))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
@@ -101,7 +101,7 @@ def read(paths: Paths) -> dict[str, Any] | None:
 def _metrics(paths: Paths) -> str:
     """Return the metrics as the daemon wrote them last. Raises `CommandError`."""
     try:
-        lines = read_bounded(paths.metrics, MAX_SIZE).decode().splitlines()
+        lines = read_bounded(paths.metrics, MAX_SIZE, follow=False).decode().splitlines()
         return "\n".join(map(printable, lines))
     except FileNotFoundError:
         text = "rcnetd has written no metrics since boot; 'systemctl start rcnetd'"
@@ -113,7 +113,7 @@ def _metrics(paths: Paths) -> str:
 def read_persisted(paths: Paths) -> dict[str, Any] | None:
     """Return the result of the last `rcnetctl persist`, None if there is none."""
     try:
-        content = json.loads(read_bounded(paths.persisted, MAX_SIZE))
+        content = json.loads(read_bounded(paths.persisted, MAX_SIZE, follow=False))
         outcome = {key: content[key] for key in ("at", "ok", "renderer", "files", "reason")}
     except (OSError, RecursionError, *NOT_ITS_FORM):
         return None

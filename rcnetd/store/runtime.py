@@ -80,7 +80,7 @@ class RuntimeFiles:
     def read_public(self) -> PublicLink | None:
         """What an earlier daemon of this boot recorded; None where it did not, or is damaged."""
         try:
-            content = json.loads(read_bounded(self._paths.public, MAX_SIZE))
+            content = json.loads(read_bounded(self._paths.public, MAX_SIZE, follow=False))
             name, mac, why = (str(content[key]) for key in ("name", "mac", "why"))
             return PublicLink(int(content["ifindex"]), name, mac, why)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -138,7 +138,7 @@ class RuntimeFiles:
     def _load_removed(self) -> dict[str, Any]:
         empty: dict[str, Any] = {"version": 1, "routes": [], "links": []}
         try:
-            content = json.loads(read_bounded(self._paths.removed, MAX_SIZE))
+            content = json.loads(read_bounded(self._paths.removed, MAX_SIZE, follow=False))
             routes = [entry for entry in content["routes"] if isinstance(entry["raw"], str)]
             return {**empty, "routes": routes, "links": list(content["links"])}
         except FileNotFoundError:
@@ -156,7 +156,7 @@ class RuntimeFiles:
 def read_removed(paths: Paths) -> dict[str, Any]:
     """Read what the daemon has removed since boot; nothing if the file is damaged or missing."""
     try:
-        content = json.loads(read_bounded(paths.removed, MAX_SIZE))
+        content = json.loads(read_bounded(paths.removed, MAX_SIZE, follow=False))
         routes = [dict(entry) for entry in content["routes"]]
         links = [dict(entry) for entry in content["links"]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

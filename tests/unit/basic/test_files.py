@@ -36,6 +36,16 @@ def test_up_to_the_limit_is_read(tmp_path: Path) -> None:
         read_bounded(path, 4)
 
 
+def test_a_link_is_followed_unless_it_must_not(tmp_path: Path) -> None:
+    """Somebody who may read less than we could name a file by it that we alone may read."""
+    (tmp_path / "file").write_bytes(b"secret")
+    (tmp_path / "link").symlink_to("file")
+
+    assert b"secret" == read_bounded(tmp_path / "link", 9)
+    with pytest.raises(OSError, match="Too many levels"):
+        read_bounded(tmp_path / "link", 9, follow=False)
+
+
 def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     """A pipe does not block, a device does not flood, a directory is no text; nothing leaks."""
     pipe = tmp_path / "pipe"

@@ -16,9 +16,8 @@ from tests.boot.trees import RELEASES
 
 UNITS = sorted(path.name for path in (Path(__file__).parents[2] / "systemd").glob("*.[sp]*[eh]"))
 MAX_EXPOSURE = 1.6
-# The first reads hypervisors' and block devices, and mounts the config drive; the other writes
-# files of whatever owner below /etc, and asks the network managers over the bus.
-EXPOSURE_MOST_OF = {"rcnetd-metadata.service": 1.8, "rcnetd-persist.service": 1.9}
+# It writes files of whatever owner below /etc, and asks the network managers over the bus.
+EXPOSURE_MOST_OF = {"rcnetd-persist.service": 1.9}
 
 # What somebody who has taken over the daemon would try. Each line of the answer: what, and whether
 # it could be done.

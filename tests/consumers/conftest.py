@@ -43,11 +43,18 @@ class Lab:
 
     def boot(self, consumer: Consumer, release: str, files: Tree, target: Target) -> KernelState:
         """The kernel's state after a boot with these files, on the links of a target."""
-        with world(target, files) as made, kernel.changes(made.server) as changes:
-            disk = consumer.disk(files)
-            with booted(image(consumer.name, release), disk, consumer.boot_script(), made.server):
-                changes.until_quiet(BOOT)
-                return kernel.read(made.server)
+        disk = consumer.disk(files)
+        return self.run(consumer.name, release, disk, consumer.boot_script(), target)
+
+    def run(self, name: str, release: str, disk: Tree, script: str, target: Target) -> KernelState:
+        """The kernel's state once *script* has settled, in the image of the consumer *name*."""
+        with (
+            world(target, disk) as made,
+            kernel.changes(made.server) as changes,
+            booted(image(name, release), disk, script, made.server),
+        ):
+            changes.until_quiet(BOOT)
+            return kernel.read(made.server)
 
     def _before(self, consumer: Consumer, case: str) -> Tree:
         return consumer.tree(read_tree(HERE / consumer.renderer / case / "before"))

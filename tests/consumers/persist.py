@@ -19,6 +19,10 @@ class HostFiles:
         self._renderer = renderer_of(Backend(renderer.replace("_", "-")))
         self._host = HostConfig(self._root, place / "state")
         (self._root / "etc").mkdir(parents=True)
+        self.write(tree)
+
+    def write(self, tree: Tree) -> None:
+        """Write these files, as another program does."""
         for path, file in tree.items():
             target = self._root / path.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)

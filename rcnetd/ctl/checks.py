@@ -69,6 +69,7 @@ class Image:
     cloud_init: bool = False
     cloud_init_network: bool = True  # it configures the network
     nova_agent: bool = False
+    lost_routes: tuple[str, ...] = ()  # files that set routes by route(8), which is not there
     dependents: tuple[str, ...] = ()  # units that require the daemon itself
     authorities: str | None = None  # the bundle that was found
     name_service: str = ""  # what is wrong with it
@@ -81,7 +82,7 @@ def judge(image: Image) -> list[Result]:
     results: list[Result] = []
     for check in (
         _python, _libraries, _units, _settings, _region, _dependents, _machine_bound, _managers,
-        _cloud_init, _time, _authorities, _name_service, _ipv6,
+        _cloud_init, _lost_routes, _time, _authorities, _name_service, _ipv6,
     ):  # fmt: skip
         results += check(image)
     for name, why in image.hidden.items():
@@ -230,6 +231,15 @@ def _cloud_init(image: Image) -> Iterator[Result]:
             " rcnetd restores the route, but run 'rcnetctl persist' again after that"
         )
         yield Result(Level.WARNING, "nova-agent", text)
+
+
+def _lost_routes(image: Image) -> Iterator[Result]:
+    for path in image.lost_routes:
+        text = (
+            f"'{path}' sets routes with the command 'route', which is not installed: they do not"
+            " come up, and nothing fails; install net-tools"
+        )
+        yield Result(Level.WARNING, "lost-routes", text)
 
 
 def _time(image: Image) -> Iterator[Result]:

@@ -42,6 +42,13 @@ PACKAGES = tuple(
 )
 # The name and version of an installed package: PEP 376, and setuptools' egg-info before.
 DISTRIBUTION = re.compile(r"([^-]+)-([^-]+)(?:-py[0-9.]+)?\.(?:dist|egg)-info")
+# route(8), of net-tools; who runs its lines; the files that may have them; and cloud-init's writer
+# of such files, which takes ip(8) where that is installed since 26.
+ROUTE = ("/sbin/route", "/usr/sbin/route", "/bin/route", "/usr/bin/route")
+IFUP = ("/sbin/ifup", "/usr/sbin/ifup")
+INTERFACES = ("/etc/network/interfaces", "/etc/network/interfaces.d/*")
+ENI_WRITER = "/usr/lib/python3*/*-packages/cloudinit/net/eni.py"
+ROUTE_COMMAND = re.compile(r"^\s*(?:pre-up|up|post-up)\s+(?:/\S*/)?route\s", re.MULTILINE)
 BINDING = ("Requires=", "Requisite=", "BindsTo=")
 T = TypeVar("T")
 
@@ -97,6 +104,7 @@ class ImageReader:
             cloud_init=self._exists("/usr/bin/cloud-init", "/usr/local/bin/cloud-init"),
             cloud_init_network=self._try("cloud-init", self._cloud_init_network) is not False,
             nova_agent=self._exists("/usr/bin/nova-agent", "/usr/sbin/nova-agent"),
+            lost_routes=self._try("lost-routes", self._lost_routes) or (),
             dependents=self._try("dependents", self._dependents) or (),
             authorities=self._try("authorities", self._authorities),
             name_service=self._try("name-service", self._name_service) or "",
@@ -213,6 +221,22 @@ class ImageReader:
             if isinstance(network, dict):
                 configured = network.get("config") != "disabled"
         return configured
+
+    def _lost_routes(self) -> tuple[str, ...]:
+        """Files of ifupdown that call route(8) where there is none, or who writes them.
+
+        Both cloud-init and glean end these lines in `|| true`.
+        """
+        if self._exists(*ROUTE) or not self._exists(*IFUP):
+            return ()
+        paths = [path for pattern in INTERFACES for path in self._tree.glob(pattern)]
+        found = [path for path in paths if ROUTE_COMMAND.search(self._text(path))]
+        if self._cloud_init_network():
+            for path in self._tree.glob(ENI_WRITER):
+                text = self._text(path)
+                if "post-up route add" in text and "post-up ip" not in text:
+                    found.append(path)
+        return tuple(found)
 
     def _dependents(self) -> tuple[str, ...]:
         """Units of others that require the daemon itself."""

@@ -72,6 +72,8 @@ def test_a_good_image_passes() -> None:
         (units(**{"systemd-networkd": "disabled"}), "WARNING", "network-manager", "none of"),
         ({"cloud_init_network": True}, "WARNING", "cloud-init", "disabled"),
         ({"nova_agent": True}, "WARNING", "nova-agent", "nova-agent"),
+        ({"lost_routes": ("/etc/network/interfaces",)}, "WARNING", "lost-routes",
+         "'/etc/network/interfaces' sets routes with the command 'route', which is not installed"),
         (units(**{"systemd-timesyncd": "disabled"}), "WARNING", "time", "clock"),
         ({"authorities": None}, "FAIL", "authorities", "install ca-certificates"),
         ({"authorities": None, "settings": replace(SETTINGS, ca_file="/ca.pem")}, "WARNING",

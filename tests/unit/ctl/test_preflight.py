@@ -207,6 +207,45 @@ def test_a_disabled_cloud_init_configures_nothing(
     assert {} == checks(image, capsys)
 
 
+@pytest.mark.parametrize(
+    ("path", "text", "is_lost"),
+    [
+        (
+            "etc/network/interfaces",
+            "iface eth1\n    post-up route add -net 10.0.0.0/8 || true\n",
+            1,
+        ),
+        (
+            "etc/network/interfaces.d/50-cloud-init",
+            "    up /sbin/route add default gw 10.0.0.1\n",
+            1,
+        ),
+        (
+            "etc/network/interfaces",
+            "    up ip route add default via 10.0.0.1\n#  up route add x\n",
+            0,
+        ),
+        ("usr/lib/python3/dist-packages/cloudinit/net/eni.py", 'up = "post-up route add"\n', 1),
+        (
+            "usr/lib/python3/dist-packages/cloudinit/net/eni.py",
+            'up = "post-up ip"\nup = "post-up route add"\n',
+            0,
+        ),
+    ],
+)
+def test_route_commands_without_net_tools(
+    image: Path, capsys: pytest.CaptureFixture[str], path: str, text: str, is_lost: int
+) -> None:
+    """No route comes up, and nothing fails; with net-tools, or without ifupdown, all is well."""
+    write(image, path, text)
+    assert "lost-routes" not in checks(image, capsys)
+    write(image, "sbin/ifup")
+    found = checks(image, capsys).get("lost-routes", "")
+    assert bool(is_lost) is (f"'/{path}' sets routes with the command 'route'" in found)
+    write(image, "sbin/route")
+    assert "lost-routes" not in checks(image, capsys)
+
+
 def test_a_missing_resolv_conf(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A resolv.conf without a server is the same."""
     (image / "etc/resolv.conf").unlink()

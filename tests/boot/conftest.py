@@ -48,7 +48,14 @@ def rpm(workplace: Path) -> Path:
 
 
 def build(command: str, name: str, place: Path) -> Path:
-    """Build packages into an empty `dist/`; returns a copy of the one of that name in *place*."""
+    """Build packages into an empty `dist/`; returns a copy of the one of that name in *place*.
+
+    `RCNETD_PACKAGES` names a directory that has them already.
+    """
+    made = os.environ.get("RCNETD_PACKAGES")
+    if made:
+        (package,) = Path(made).glob(name)
+        return Path(shutil.copy2(package, place))
     with alone():
         for old in (TREE / "dist").glob(name):
             old.unlink()

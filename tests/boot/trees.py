@@ -48,26 +48,24 @@ def alone() -> Iterator[None]:
 
 def tree(release: str) -> Path:
     """The root tree of a release; must not be changed."""
-    made = _path(release, release, PACKAGES)
-    if made.exists():  # another run may be making another one
-        return made
+    packages = " ".join((PACKAGES, *MORE.get(release, "").split()))
+    path = _place(release, release, packages)
+    if path.exists():
+        return path  # as a whole: it got its name last
     with alone():
-        return cached_tree(release, release, " ".join((PACKAGES, *MORE.get(release, "").split())))
+        return cached_tree(release, release, packages)
 
 
-def _path(name: str, release: str, packages: str) -> Path:
-    return cache() / f"{name}-{_digest(release, packages)}"
-
-
-def _digest(release: str, packages: str) -> str:
-    return hashlib.sha256(f"{release} {packages}".encode()).hexdigest()[:12]
+def _place(name: str, release: str, packages: str) -> Path:
+    wanted = hashlib.sha256(f"{release} {packages}".encode()).hexdigest()[:12]
+    return cache() / f"{name}-{wanted}"
 
 
 def cached_tree(name: str, release: str, packages: str) -> Path:
     """The tree *name* of a release with these packages; the caller holds `alone`."""
-    wanted, path = _digest(release, packages), _path(name, release, packages)
+    path = _place(name, release, packages)
     if not path.exists():
-        for old in cache().glob(f"{name}-{'?' * len(wanted)}"):
+        for old in cache().glob(f"{name}-{'?' * 12}"):
             shutil.rmtree(old)
         partial = cache() / f".{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)

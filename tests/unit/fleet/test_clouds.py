@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,10 @@ from rcnetd.fleet.failures import Failure
 from tests.support.openstack import OpenStack, half, says, server, write_clouds
 from tests.support.openstack import Region as Servers
 from tests.unit.fleet.conftest import Serve
+
+needs_rackspaceauth = pytest.mark.skipif(
+    importlib.util.find_spec("rackspaceauth") is None, reason="no distribution has rackspaceauth"
+)
 
 
 def listed(region: Region) -> int:
@@ -50,6 +55,7 @@ def test_an_unknown_region_names_those_that_are_there(serve: Serve) -> None:
     assert 78 == caught.value.code
 
 
+@needs_rackspaceauth
 def test_rackspaces_api_key(serve: Serve, tmp_path: Path) -> None:
     """Its vendor profile, Identity v2, and not the API of the first generation."""
     cloud = serve(ORD=Servers([server(1)]))
@@ -60,6 +66,7 @@ def test_rackspaces_api_key(serve: Serve, tmp_path: Path) -> None:
     assert 200 == listed(regions[0])
 
 
+@needs_rackspaceauth
 def test_a_wrong_api_key(serve: Serve, tmp_path: Path) -> None:
     """Exit code 77."""
     cloud = serve(ORD=Servers([]))

@@ -18,6 +18,11 @@ CHECKS = {
     "ruff format": ["ruff", "format", "--check", "."],
     "mypy": ["mypy"],
 }
+SCRIPTS = sorted(
+    str(path.relative_to(TREE))
+    for path in (*TREE.glob("packaging/**/*"), TREE / "tests/run", TREE / ".ci/run")
+    if path.is_file() and path.read_bytes().startswith(b"#!/bin/sh")
+)
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -34,7 +39,7 @@ def test_lint(name: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["packaging/setup", "packaging/demo", "tests/run", ".ci/run"])
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_scripts_are_shell(name: str) -> None:
     """They parse, and they can be started."""
     path = TREE / name

@@ -58,6 +58,7 @@ ROUTER = IPv4Address("10.180.0.1")
 GATEWAY = IPv4Address("10.180.31.254")
 OTHER_GATEWAY = IPv4Address("10.180.30.254")
 SERVICENET_NETWORKS = (IPv4Network("10.176.0.0/12"), IPv4Network("10.208.0.0/12"))
+LEVELS = {"debug", "info", "warning", "error"}
 SETTINGS = Settings()
 NO_INSTANCE = Metadata()
 
@@ -278,6 +279,7 @@ class Playbook:
             for action in self.machine.handle(events.pop(0), self.now):
                 self.actions.append(action)
                 if isinstance(action, Log):
+                    assert action.level in LEVELS, action
                     self.said.append(action.text)
                 changed = changed or isinstance(
                     action, (AddRoute, RemoveRoutes, TakeLinkDown, ProbeNeighbour)

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from rcnetd.core.fight import MAX_REPEATED, MAX_TAKEOVERS, PAUSE, WINDOW, Fight, Losses, Repeats
+from rcnetd.core.fight import (
+    FIRST_SILENCE,
+    MAX_REPEATED,
+    MAX_TAKEOVERS,
+    PAUSE,
+    WINDOW,
+    Fight,
+    Losses,
+    Repeats,
+)
 
 
 def test_takeovers_in_a_row_are_a_fight() -> None:
@@ -74,3 +83,21 @@ def test_repeated_events_are_noted_less_and_less_often() -> None:
     for number in range(MAX_REPEATED):
         assert repeats.is_noted(str(number), 600.0)
     assert repeats.is_noted("lost", 600.0)
+
+
+def test_a_silence_ends_on_time() -> None:
+    """A loss at its very end is logged, with the number of those before."""
+    losses, _ = Losses().loss(0.0)
+    losses, said = losses.loss(FIRST_SILENCE / 2)
+    assert said is None
+    losses, said = losses.loss(FIRST_SILENCE)
+    assert (1, 2 * FIRST_SILENCE) == (said, losses.silence)
+
+
+def test_so_many_keys_and_no_more() -> None:
+    """One more than there may be makes all of them news."""
+    repeats = Repeats()
+    assert all(repeats.is_noted(str(number), 0.0) for number in range(MAX_REPEATED - 1))
+    assert not repeats.is_noted("0", 0.0)
+    assert repeats.is_noted("the last", 0.0)
+    assert repeats.is_noted("0", 0.0)

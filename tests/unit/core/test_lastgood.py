@@ -9,8 +9,9 @@ import pytest
 from rcnetd.basic.dataclass import replace
 from rcnetd.core.actions import AddRoute, Fetch, SaveLastGood
 from rcnetd.core.events import Answered, FeaturesReceived, RateLimited, RequestFailed
-from rcnetd.core.lastgood import Identity, LastGood
+from rcnetd.core.lastgood import Identity, LastGood, difference
 from rcnetd.core.model import Address, ConfiguredBy, Link, Operation
+from rcnetd.core.servicenet import ServiceNet
 from rcnetd.core.settings import GatewaySettings, Manage, Metadata, Settings
 from rcnetd.core.states import State
 from rcnetd.daemon.status import document, status_text
@@ -38,6 +39,27 @@ HERE = Identity("0123456789abcdef0123456789abcdef", "https://dfw.example")
 MEMORY = LastGood(HERE, ETH1.mac or "", PRIVATE, ConfiguredBy.RCNETD, GATEWAY, deployed=True)
 OFF = replace(MEMORY, configured_by=ConfiguredBy.RACKCONNECT, gateway=None)
 UNTOLD = FeaturesReceived(FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("memory", "expected"),
+    [
+        (MEMORY, None),
+        (replace(MEMORY, identity=replace(HERE, machine_id="f" * 32)), "machine-id"),
+        (
+            replace(MEMORY, identity=replace(HERE, endpoint="https://ord.example")),
+            "region or endpoint",
+        ),
+        (replace(MEMORY, mac="bc:76:4e:00:00:01"), "ServiceNet MAC"),
+        (replace(MEMORY, address=IPv4Interface("10.180.1.3/19")), "ServiceNet address"),
+        (OFF, "configurator (rcnetd or RackConnect)"),
+    ],
+)
+def test_the_difference_is_named(memory: LastGood, expected: str | None) -> None:
+    """In the words of the log line that says why a memory does not count."""
+    here = ServiceNet(ETH1, PRIVATE, "configured")
+
+    assert expected == difference(memory, HERE, here, ConfiguredBy.RCNETD)
 
 
 def again(

@@ -24,3 +24,17 @@ def test_a_snapshot_is_one_moment() -> None:
     assert after.is_ready
     assert after.facts.route.in_effect
     assert after.requests.next_at < inf
+
+
+def test_a_snapshot_has_the_budget_and_the_last_repair() -> None:
+    """As the status shows them."""
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
+    book.wait(5)
+    book.world.routes = [route for route in book.world.routes if route.ifindex != 3]
+    book.look()
+    shown = book.machine.snapshot(book.now)
+
+    assert book.machine.poller.pacer.limit == shown.requests.limit > 0
+    assert shown.repairs > 0
+    assert shown.last_repair is not None
+    assert shown.exit is None

@@ -64,7 +64,7 @@ def _glean(distribution: str, place: Path, links: int) -> Tree:
     drive.mkdir(parents=True)
     (drive / "network_data.json").write_text(json.dumps(network_data(links)), encoding="ascii")
     (drive / "meta_data.json").write_text("{}", encoding="ascii")
-    files: Tree = {}
+    files: dict[str, File] = {}
     for name, mac in macs(links).items():
         link = place / "sys/class/net" / name
         link.mkdir(parents=True)

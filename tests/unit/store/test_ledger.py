@@ -357,9 +357,10 @@ def most_in_a_minute(outputs: list[str]) -> tuple[int, int]:
         if len(words) == 3:  # not the last line of one that was killed
             (starts if words[0] == "take" else ends)[words[1]] = float(words[2])
     requests = [(start, ends.get(number, start)) for number, start in starts.items()]
-    return max(
+    windows = (
         sum(start <= at and end > at - 60.0 for start, end in requests) for at, _ in requests
-    ), len(requests)
+    )
+    return max(windows, default=0), len(requests)
 
 
 def test_processes_that_hammer_stay_within_the_budget(path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +19,10 @@ BACKENDS = {
     one: one.value.replace("-", "_") for one in Backend if one not in (Backend.AUTO, Backend.NONE)
 }
 # The kernel takes any name of up to 15 bytes without a slash, a colon or white space.
-NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=15)
+NAMES = st.text(
+    st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=15
+)
+SERVER = b"192.0.2.53"
 PARTS = (
     "a`id`",
     "$(id)",
@@ -70,10 +71,11 @@ def test_what_is_taken_from_the_files_is_plain(
 ) -> None:
     """Every name server is made harmful: no line of ours repeats it."""
     for case in cases(BACKENDS[backend]):
+        if not any(SERVER in file.data for file in before_of(BACKENDS[backend], case).values()):
+            continue
+        harmful = f"192.0.2.53{part}".encode()
         tree = {
-            path: replace(
-                file, data=re.sub(rb"192\.0\.2\.53", f"192.0.2.53{part}".encode(), file.data)
-            )
+            path: replace(file, data=file.data.replace(SERVER, harmful))
             for path, file in before_of(BACKENDS[backend], case).items()
         }
         target = target_of(BACKENDS[backend], case, policy)
@@ -85,6 +87,4 @@ def test_what_is_taken_from_the_files_is_plain(
             old = tree[path].data.split(b"\n") if path in tree else []
             for line in file.data.split(b"\n"):
                 if line.removeprefix(OFF.encode()) not in old:
-                    assert (
-                        f"192.0.2.53{part}".split("\n")[-1].encode() not in line or not part.strip()
-                    )
+                    assert harmful.split(b"\n")[-1] not in line

@@ -35,13 +35,17 @@ REJECTED.update(
 )
 REJECTED.update(
     (("ifupdown2", "", case), "ifupdown2 does not bring ServiceNet's link up from these files")
-    for case in ("cloud-init", "commands", "hand-written", "inherits", "latin-1", "logical-name",
+    for case in ("cloud-init", "commands", "inherits", "latin-1", "logical-name",
                  "no-ipv6-default", "two-stanzas")
 )  # fmt: skip
 REJECTED["netplan-networkd", "bullseye", "ways"] = "netplan 0.101 has no such routes"
 # Trees that cannot be judged here: consumer, tree.
 NOT_HERE = {
     ("networkd", "ways"): "networkd gives eth0 up at a route whose gateway is not reachable",
+    (
+        "ifupdown2",
+        "hand-written",
+    ): "eth0's commands use eth1: sometimes it is up before, sometimes not",
     ("netplan-networkd", "servicenet-vlan"): "a veth that stands for the VLAN has its NIC's MAC",
     ("netplan-network-manager", "damaged-neighbour"): "its start is not complete after 40 s: why?",
     ("netplan-network-manager", "bond-and-vlans"): "a kernel may have neither bonds nor VLANs",

@@ -41,8 +41,8 @@ def test_lint(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_scripts_are_shell(name: str) -> None:
-    """They parse, and they can be started."""
+    """They parse, and they can be started; a maintainer's script is dpkg's to start."""
     path = TREE / name
-    assert path.stat().st_mode & 0o111
+    assert path.stat().st_mode & 0o111 or path.parent.name == "debian"
     done = subprocess.run(["sh", "-n", str(path)], capture_output=True, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)

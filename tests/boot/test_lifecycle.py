@@ -7,6 +7,7 @@ import re
 import select
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,11 +26,13 @@ from tests.boot.test_boot import (
 )
 from tests.boot.test_persistence import until_persisted
 from tests.boot.trees import RELEASES
+from tests.chaos.blows import POLICIES, carry_out
 from tests.support.waiting import LONG, until
 
 UPGRADE = {".deb": ("dpkg", "--install"), ".rpm": ("rpm", "--upgrade", "--nodeps")}
 REMOVE = {".deb": ("dpkg", "--remove", "rcnetd"), ".rpm": ("rpm", "--erase", "rcnetd")}
 INTERFACES = "/etc/network/interfaces"
+RESTARTED = 10.0  # seconds within which a start returns on a server that was READY
 WATCHDOG = "[Service]\nWatchdogSec=2s\n"
 
 
@@ -162,6 +165,56 @@ def test_from_install_to_purge(
                 assert "gone" == guest.run("sh", "-c", f"[ -e {path} ] || printf gone")
             assert persisted == guest.run("cat", INTERFACES)
         assert "" == guest.run("systemctl", "--failed", "--plain", "--no-legend").strip()
+
+
+def full_tunnel(guest: Guest) -> None:
+    """A VPN takes both halves of the internet."""
+    carry_out(guest.topology, *POLICIES["VPN of two halves"])
+
+
+def dead_api(guest: Guest) -> None:
+    """It takes connections and never answers."""
+    guest.api.set_fault("hang")
+
+
+def full_run(guest: Guest) -> None:
+    """No byte is left under /run."""
+    guest.run("mount", "-o", "remount,size=4m", "/run")
+    guest.run("sh", "-c", "cat /dev/zero > /run/fill", check=False)
+
+
+TROUBLES = {
+    "a full-tunnel VPN": (full_tunnel, "is diverted by a /1 route of table main via 10.98.0.1"),
+    "the API is dead": (dead_api, "DEPLOYED was reported before the restart"),
+    "/run is full": (full_run, "ready, guarding the default route via 10.180.31.254 dev eth1"),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_an_upgrade_waits_for_nothing(make_guest: MakeGuest, later_deb: Path, trouble: str) -> None:
+    """The new daemon is READY as the old one was, and dpkg returns, whatever is wrong."""
+    guest = make_guest(RELEASES[-1], "ifupdown")
+    guest.emulate(DEPLOYED)
+    come, word = TROUBLES[trouble]
+    with guest.boot():
+        check_ready(guest)
+        pid, dependent = guest.show(DAEMON, "MainPID"), guest.show(DEPENDENT, "MainPID")
+        package = give(guest, later_deb)
+        come(guest)
+        begin = time.monotonic()
+        guest.run(*UPGRADE[".deb"], package)
+        took = time.monotonic() - begin
+        assert guest.is_active(DAEMON)
+        assert pid != guest.show(DAEMON, "MainPID")
+        started = guest.show(DAEMON, "ExecMainStartTimestampMonotonic")
+        ready_in = guest.since_boot(DAEMON) - int(started) / 1e6
+        text = guest.show(DAEMON, "StatusText")
+        print(f"{trouble}: dpkg returned after {took:.1f} s, READY after {ready_in:.2f} s: {text}")
+
+        assert ready_in < RESTARTED
+        assert word in text
+        assert dependent == guest.show(DEPENDENT, "MainPID")
+        assert guest.is_active(GATE)
 
 
 def test_a_hung_daemon_is_started_again(make_guest: MakeGuest) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from rcnetd.core.settings import PublicInterface
 from rcnetd.hostconfig.renderers.model import File, Tree
-from tests.boot.trees import RELEASES
+from tests.boot.trees import NEXT, RELEASES
 from tests.consumers.conftest import Lab
 from tests.consumers.programs import CONSUMERS, MANAGED, NETWORKD, SETTLE
 from tests.support.trees import GATEWAY, target_of
@@ -71,9 +71,9 @@ ACTIONS: tuple[tuple[str, str, tuple[str, ...] | None], ...] = (
     ("networkd", "touch /etc/systemd/network/10-eth1.network; networkctl reload", ()),
     ("networkd", "networkctl reconfigure eth1", ()),
     ("networkd", "networkctl reconfigure eth0", None),
-    ("networkd", AGAIN, ("bullseye", "bookworm")),
+    ("networkd", AGAIN, ("bookworm",)),
     ("network-manager", "nmcli connection reload", None),
-    ("network-manager", "nmcli device reapply eth1", None),
+    ("network-manager", "nmcli device reapply eth1", ("bookworm", "trixie", NEXT)),
     ("network-manager", "nmcli connection up eth1", ()),
     ("network-manager", "nmcli connection up eth0", None),
     ("network-manager", "nmcli networking off; nmcli networking on", ()),

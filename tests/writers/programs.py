@@ -82,6 +82,8 @@ def _glean(distribution: str, place: Path, links: int) -> Tree:
 
 def _glean_program() -> Path:
     venv = cache() / GLEAN.replace("==", "-")
+    if (venv / "bin/glean").exists():
+        return venv / "bin/glean"
     with alone():
         if not (venv / "bin/glean").exists():
             subprocess.run([sys.executable, "-m", "venv", venv], check=True)

@@ -27,9 +27,15 @@ RENDERERS = {
 }
 SINCE_BOOKWORM = ("networkd", "network-manager")
 INTERFACES = File(b"source /etc/network/interfaces.d/*\n")
+# On a layer above the release's tree: whatever it writes besides goes with it.
 CONVERT = """\
-mount --bind "$1" "$2/mnt"
-root=$2
+disk=$1/disk
+mkdir "$disk"
+mount -t tmpfs tmpfs "$disk"
+root=$disk/root
+mkdir "$root" "$disk/changes" "$disk/work"
+mount -t overlay overlay "$root" -o "lowerdir=$2,upperdir=$disk/changes,workdir=$disk/work"
+mount --bind "$1" "$root/mnt"
 shift 2
 exec chroot "$root" cloud-init devel net-convert --network-data /mnt/network_data.json \\
     --kind network_data.json --directory /mnt/made "$@"

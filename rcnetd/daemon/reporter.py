@@ -21,7 +21,9 @@ EXTEND_INTERVAL, EXTEND_BY = 10.0, 30.0  # seconds, while systemd waits for READ
 NOTIFY_RETRY_DELAY = 0.1  # seconds; systemd was too busy to listen
 LIVE = {"at", "status"}  # of the status: no news by themselves
 STATUS_INTERVAL = 5.0  # seconds between refreshes of what is live in STATUS=, until ready
-METRICS_INTERVAL = 60.0  # seconds between refreshes of the metrics without news
+# Seconds after which the next wake-up renews the metrics; there is none for them alone. With the
+# unit's watchdog that is within a minute, which the alert about a daemon that is gone counts on.
+METRICS_INTERVAL = 45.0
 RETRY_INTERVAL = 1.0  # seconds until a status that could not be written is written again
 MIN_INTERVAL = 0.1  # seconds between two writings while events repeat
 

@@ -33,6 +33,7 @@ MEASURES = {
     "links": ("repair", "linked"),
     "memory": ("waiting", "memory"),
     "waits": ("waiting", "waits"),
+    "metrics": ("waiting", "metrics"),
     "pacing": ("pacing", "measure"),
     "emulator": ("emulator", "measure"),
     "fleet": ("fleet", "measure"),

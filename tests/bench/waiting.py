@@ -6,14 +6,23 @@ import contextlib
 import os
 import re
 import subprocess
+import tempfile
 import time
+from math import inf
 from pathlib import Path
+from unittest import mock
 
+from rcnetd.daemon import reporter
+from rcnetd.daemon.notify import Notifier
 from rcnetd.lab.topology import API
+from rcnetd.store.paths import Paths
+from rcnetd.store.runtime import RuntimeFiles
 from tests.bench.figures import Figure, Measure
 from tests.bench.lab import Lab, Options, cpu_ns
 from tests.bench.repair import DEPLOYED
 from tests.netns.daemons import Daemon
+from tests.support.playbook import ASSIGNED, MANAGED, Playbook, boot
+from tests.support.playbook import DEPLOYED as STATUS_DEPLOYED
 from tests.support.waiting import until
 from tests.unit.core.test_simulation import SPACING
 
@@ -94,6 +103,38 @@ def waits(options: Options) -> list[Measure]:
             [f"CPU of an idle hour {idle * HOUR / span:.2f} s, from {span:.0f} s"],
         ),
     ]
+
+
+def metrics(options: Options) -> list[Measure]:
+    """CPU of an idle hour's wake-ups, with and without the metrics: as many as the unit has."""
+    book = boot(MANAGED, ASSIGNED, STATUS_DEPLOYED)
+    used: dict[str, list[float]] = {"with": [], "without": []}
+    with tempfile.TemporaryDirectory(dir="/run") as folder:
+        paths = Paths(Path(folder), Path(folder))
+        for _ in range(options.times(7)):
+            for kind, values in used.items():
+                interval = reporter.METRICS_INTERVAL if kind == "with" else inf
+                with mock.patch.object(reporter, "METRICS_INTERVAL", interval):
+                    values.append(_hour(book, paths))
+    return [
+        Measure(
+            "CPU of an idle hour's 240 wake-ups",
+            "no measurable difference; no wake-up is added",
+            [Figure(f"{kind} metrics", values, "s") for kind, values in used.items()],
+        )
+    ]
+
+
+def _hour(book: Playbook, paths: Paths) -> float:
+    one = reporter.Reporter(paths, RuntimeFiles(paths), Notifier({}), lambda *_: None)
+    one.tell(book.machine.snapshot(book.now), {})
+    begin = time.process_time()
+    for wake in range(240):
+        book.now += HOUR / 240
+        if wake % 4 == 0:
+            book.look()  # the resync
+        one.tell(book.machine.snapshot(book.now), {})
+    return time.process_time() - begin
 
 
 def _loop(lab: Lab) -> subprocess.Popen[bytes]:

@@ -131,6 +131,29 @@ def test_metrics_are_written_with_the_status_and_refreshed(
     assert first != paths.metrics.read_text()
 
 
+def test_metrics_are_renewed_within_a_minute_without_a_wake_up_for_them(
+    paths: Paths, manager: socket.socket
+) -> None:
+    """By what wakes the daemon anyhow: every 15 s the watchdog, as in the unit."""
+    environ = {"NOTIFY_SOCKET": str(manager.getsockname()), "WATCHDOG_USEC": "30000000"}
+    reporter = Reporter(paths, RuntimeFiles(paths), Notifier(environ), lambda *_: None)
+    snapshot = boot(MANAGED, ASSIGNED, DEPLOYED).machine.snapshot(100.0)
+    reporter.tell(snapshot, {})
+    before, written = paths.metrics.read_text(), [100.0]
+    wakes, now = 0, 100.0
+    while now < 3700:
+        now = reporter.wake_at(now, is_ready=True)
+        wakes += 1
+        reporter.tell(replace(snapshot, at=now), {})
+        told(manager)
+        text = paths.metrics.read_text()
+        if text != before:
+            before, written = text, [*written, now]
+
+    assert 240 == wakes
+    assert max(later - earlier for earlier, later in zip(written, written[1:])) <= 60
+
+
 def test_a_start_is_kept_alive(reporter: Reporter, manager: socket.socket) -> None:
     """systemd waits as long as it is told that we are alive."""
     book = Playbook().look()

@@ -37,6 +37,7 @@ MEASURES = {
     "pacing": ("pacing", "measure"),
     "emulator": ("emulator", "measure"),
     "fleet": ("fleet", "measure"),
+    "nova": ("nova", "measure"),
     "boots": ("boots", "boots"),
     "peers": ("boots", "peers"),
 }

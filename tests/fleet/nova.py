@@ -189,6 +189,11 @@ class Nova:
         url = f"http://127.0.0.1:{COMPUTE}/v2.1/servers/{server}/metadata"
         call(url, {"metadata": metadata}, self.login()[1])
 
+    def requests(self) -> int:
+        """How many requests Nova has answered since its start."""
+        log = (self.tree / "nova-api.log").read_text(encoding="utf-8", errors="replace")
+        return log.count('HTTP/1.1" status:')
+
     def settings(self) -> dict[str, Any]:
         """This cloud in clouds.yaml."""
         auth = {

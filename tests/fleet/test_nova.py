@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from tests.fleet.nova import Nova
 from tests.support.openstack import write_clouds
 
 MANY = 2500
+# Of the story of a wait; RCNETD_SERVERS=10000 tells it in full length.
+STORY = int(os.environ.get("RCNETD_SERVERS", "1000"))
+LONG = 120.0  # seconds; nothing here takes that long unless it is broken
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +82,52 @@ def test_a_wait(nova: Nova, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == code, err
     assert 23 == len(out.split())
     assert "web-2" not in out.split()
+
+
+def once_asked(nova: Nova, *steps: Callable[[], object]) -> threading.Thread:
+    """Take a step whenever Nova has been asked once more."""
+
+    def run() -> None:
+        for step in steps:
+            seen, end = nova.requests(), time.monotonic() + LONG
+            while nova.requests() == seen and time.monotonic() < end:
+                time.sleep(0.1)
+            step()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(("share", "expected"), [("100%", 69), (str(STORY - 10), 0)])
+def test_the_story_of_a_wait(
+    nova: Nova, capsys: pytest.CaptureFixture[str], share: str, expected: int
+) -> None:
+    """All but ten become DEPLOYED; 6 FAILED, 2 UNPROCESSABLE, one deleted, one without the key."""
+    rows.fill(nova.tree, nova.project, ["DEPLOYING"] * (STORY - 1) + [None])
+    half = range(1, STORY // 2)
+    rest = range(STORY // 2, STORY - 9)
+    lost = dict.fromkeys(range(STORY - 9, STORY - 3), "FAILED")
+    lost |= dict.fromkeys(range(STORY - 3, STORY - 1), "UNPROCESSABLE")
+    thread = once_asked(
+        nova,
+        lambda: rows.change(nova.tree, dict.fromkeys(half, "DEPLOYED"), now()),
+        lambda: rows.delete(nova.tree, STORY - 1, now()),
+        lambda: rows.change(nova.tree, {**dict.fromkeys(rest, "DEPLOYED"), **lost}, now()),
+    )
+    code = main(["fleet", "--wait", "deployed", "--expect", "--at-least", share,
+                 "--interval", "1s", "--timeout", "10min"])  # fmt: skip
+    thread.join()
+    out, err = capsys.readouterr()
+    print(f"exit code {code}\n{err}\n{out}")
+
+    assert expected == code
+    assert out.startswith(
+        f"{STORY - 1} servers: {STORY - 10} DEPLOYED, 6 FAILED, 2 UNPROCESSABLE, 1 not RackConn"
+    )
+    assert f"{STORY - 10} of {share if expected == 0 else STORY - 1} DEPLOYED" in err
+    reason = f"6 FAILED and 2 UNPROCESSABLE of {STORY - 1}, at least {STORY - 1} are needed"
+    assert (reason in err) is (expected == 69)
 
 
 def test_a_wrong_password(nova: Nova, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

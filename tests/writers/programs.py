@@ -36,9 +36,14 @@ root=$disk/root
 mkdir "$root" "$disk/changes" "$disk/work"
 mount -t overlay overlay "$root" -o "lowerdir=$2,upperdir=$disk/changes,workdir=$disk/work"
 mount --bind "$1" "$root/mnt"
+made=$1/made
 shift 2
-exec chroot "$root" cloud-init devel net-convert --network-data /mnt/network_data.json \\
+chroot "$root" cloud-init devel net-convert --network-data /mnt/network_data.json \\
     --kind network_data.json --directory /mnt/made "$@"
+# Where it has libnetplan write (25.1 does), that is the system's own directory all the same.
+for file in "$root"/etc/netplan/*.yaml; do
+    [ ! -e "$file" ] || { mkdir -p "$made/etc/netplan" && cp "$file" "$made/etc/netplan/"; }
+done
 """
 ENVIRON = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
 

@@ -21,6 +21,8 @@ from tests.boot.guest import Guest, chroot, configure, know_the_lab, write
 from tests.boot.test_boot import DEPLOYED, NEWEST, check_ready
 from tests.boot.trees import tree
 
+pytestmark = pytest.mark.shipping
+
 RECIPES = TREE / "packaging/recipes"
 SETTINGS = "region: dfw\n"
 WRONG = "regoin: dfw\n"

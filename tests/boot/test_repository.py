@@ -17,6 +17,8 @@ from tests.boot.test_setup import packages
 from tests.boot.trees import RELEASES, tree
 from tests.conftest import missing
 
+pytestmark = pytest.mark.shipping
+
 PAGE = (TREE / "packaging/REPOSITORY.md").read_text(encoding="utf-8")
 SNIPPETS = dict(re.findall(r"<!-- snippet: (\S+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
 TOOLS = ("dpkg-scanpackages", "createrepo_c", "gpg", "rpmsign")

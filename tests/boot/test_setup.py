@@ -12,6 +12,8 @@ from tests.boot.conftest import TREE, disk
 from tests.boot.guest import chroot
 from tests.boot.trees import RELEASES, alone, cached_tree
 
+pytestmark = pytest.mark.shipping
+
 BEHIND = ("libsystemd0", "libc6", "libc-bin")  # what a compiler and libsystemd's headers upgrade
 DEMO = "/checkout/packaging/demo"
 

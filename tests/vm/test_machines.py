@@ -135,7 +135,7 @@ def test_clock_in_1980(make_machine: MakeMachine) -> None:
     machine.clock = "1980-01-01"
     machine.emulate(DEPLOYED)
     with machine.boot():
-        # Twice: it has failed again after a backoff. No longer: network-online.target does not wait.
+        # Again after a backoff; no longer than network-online.target waits.
         machine.until(lambda: clock_failures(machine) > 1)
         assert "is not yet valid" in machine.status["requests"]["last_failure"]["reason"]
         assert [PAST_THE_FIREWALL] == ways(machine)

@@ -16,6 +16,8 @@ from rcnetd.hostconfig.renderers.model import Change, Changes, File, Target, Tre
 from rcnetd.hostconfig.renderers.registry import Renderer, renderer
 from tests.support.trees import HERE, cases, read_tree, target_of
 
+pytestmark = pytest.mark.long  # every golden tree
+
 TREES = [
     (backend, case)
     for backend in Backend

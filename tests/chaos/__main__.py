@@ -138,7 +138,8 @@ class Chaos:
                 routes = self._server.run("ip", "-4", "-N", "route")
                 rules = self._server.run("ip", "-4", "rule")
                 status = json.dumps(self._lab.status(), indent=1)
-                raise Violation(f"{text}: {self._verdict()}\n{routes}{rules}{status}")
+                doing = _doing(self._lab.status().get("pid"))
+                raise Violation(f"{text}: {self._verdict()}\n{routes}{rules}{status}\n{doing}")
             time.sleep(0.005)
         return fought
 
@@ -187,6 +188,15 @@ class Chaos:
         for name in FAULTS:
             blows[f"fault {name}"] = partial(self._lab.api.set_fault, name)
         return blows
+
+
+def _doing(pid: int | None) -> str:
+    """Whether a process runs, sleeps or is stopped, and where in the kernel it waits."""
+    try:
+        state = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()[2]
+        return f"process {pid}: {state}, {Path(f'/proc/{pid}/wchan').read_text(encoding='ascii')}"
+    except OSError as error:
+        return f"process {pid}: {error}"
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -216,11 +217,18 @@ sys.exit(persist(paths, [Path(sys.argv[3])], root))
 """
 
 
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
 @pytest.mark.parametrize(
     ("mounted", "reason", "code"),
     [
-        ("mount -t tmpfs -o size=8k tmpfs {place} && cp -a {copy}/. {place}", "No space left", 75),
-        ("mount --bind {place} {place} && mount -o remount,ro,bind {place}", "Read-only file", 1),
+        (
+            "mount -t tmpfs -o size={size} tmpfs {root} && cp -a {copy}/. {root}",
+            "No space left",
+            75,
+        ),
+        ("mount --bind {root} {root} && mount -o remount,ro,bind {root}", "Read-only file", 1),
     ],
     ids=["full", "read-only"],
 )
@@ -229,9 +237,13 @@ def test_what_cannot_be_written_changes_nothing(
 ) -> None:
     """One line that says why; no file beside the others, no record; READY stays READY."""
     copy = tmp_path / "copy"
-    subprocess.run(["cp", "-a", str(server.units), str(copy)], check=True)
-    begin = mounted.format(place=server.units, copy=copy)
-    script = f'{begin} && {{ "$@"; echo "exit $?"; diff -r {copy} {server.units}; }}'
+    subprocess.run(["cp", "-a", str(server.root), str(copy)], check=True)
+    units = copy / server.units.relative_to(server.root)
+    # As many pages as the files take.
+    files = (path for path in copy.rglob("*") if path.is_file())
+    size = sum(-(-path.stat().st_size // PAGE) for path in files) * PAGE
+    begin = mounted.format(root=server.root, copy=copy, size=size)
+    script = f'{begin} && {{ "$@"; echo "exit $?"; diff -r {units} {server.units}; }}'
     command = [sys.executable, "-c", COMMAND]
     arguments = [str(server.daemon.run), str(server.root), str(server.config)]
     with server.cloud.topology.server:

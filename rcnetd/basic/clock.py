@@ -26,8 +26,12 @@ class ClockWatch:
         libc = ctypes.CDLL(None, use_errno=True)
         self._descriptor: int = libc.timerfd_create(time.CLOCK_REALTIME, TFD_FLAGS)
         flags = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET
-        if self._descriptor < 0 or libc.timerfd_settime(self._descriptor, flags, NEVER, None) < 0:
+        if self._descriptor < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        if libc.timerfd_settime(self._descriptor, flags, NEVER, None) < 0:
+            code = ctypes.get_errno()
+            os.close(self._descriptor)
+            raise OSError(code, os.strerror(code))
 
     def fileno(self) -> int:
         """The descriptor to select on."""

@@ -6,6 +6,7 @@ that the core asks for. It never blocks and holds no policy: every decision is i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -93,7 +94,7 @@ class Daemon:
         )
         self._monitor = Monitor()  # subscribe first, then read
         self._kernel = Kernel(keep=True)
-        self._dependencies = (FileWatch(RESOLV_CONF), ClockWatch())  # of a request
+        self._dependencies = _dependencies()
         last_good, warnings = load(paths.last_good)
         for warning in warnings:
             journal.log("warning", warning)
@@ -413,6 +414,14 @@ class Daemon:
         self._monitor.close()
         self._kernel.close()
         self._selector.close()
+
+
+def _dependencies() -> list[FileWatch | ClockWatch]:
+    """What tells that a request could succeed now; without a clock's word, its backoff ends."""
+    watches: list[FileWatch | ClockWatch] = [FileWatch(RESOLV_CONF)]
+    with contextlib.suppress(OSError):
+        watches.append(ClockWatch())
+    return watches
 
 
 def _chance() -> float:

@@ -458,7 +458,7 @@ def test_a_route_that_was_dead_comes_back(
     for route in found:
         kernel.remove_route(route)
     topology.public_router.ip("link set server up")
-    until(lambda: kernel.read(Query()).links[1].carrier)
+    until(lambda: kernel.read(Query()).links[1].carrier and "linkdown" not in routes(server))
     for route in found:
         kernel.restore_route(route.raw)
     assert routes(server) == before

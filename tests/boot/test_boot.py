@@ -124,7 +124,7 @@ def slow(guest: Guest) -> None:
 
 def second_boot(guest: Guest) -> None:
     """The API is dead: the remembered gateway at once, the remembered DEPLOYED after a while."""
-    guest.set("fallback_after: 10s\n")
+    guest.set("fallback_after: 20s\n")
     guest.emulate(DEPLOYED)
     with guest.boot():
         check_ready(guest)
@@ -132,7 +132,7 @@ def second_boot(guest: Guest) -> None:
     with guest.boot():
         guest.until_active(TARGET, "online.service", ONLINE)
         assert str(GATEWAY) in guest.run("cat", "/run/online"), "online before the route"
-        assert not guest.is_active(DAEMON)
+        assert not guest.is_active(DAEMON)  # within fallback_after, on a busy machine too
         check_ready(guest)
         assert "DEPLOYED is remembered from an earlier boot" in guest.show(DAEMON, "StatusText")
 

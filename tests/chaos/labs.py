@@ -138,12 +138,12 @@ class Lab:
 
     def reload(self) -> None:
         """SIGHUP; not to one that is being started, as systemd sends none either."""
-        if self._daemon.status.get("pid") == self._daemon.process.pid:
+        if self._has_started():
             self._daemon.process.send_signal(signal.SIGHUP)
 
     def signal_fetcher(self, number: int) -> None:
-        """A signal for its child."""
-        for pid in self._daemon.children():
+        """A signal for its child; what is being started still has others, such as mount."""
+        for pid in self._daemon.children() if self._has_started() else ():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -183,8 +183,12 @@ class Lab:
 
     def until_there(self) -> None:
         """Wait for what was killed: how long a start takes on a busy machine is not held here."""
-        pid = self._daemon.process.pid
-        until(lambda: self._daemon.status.get("pid") == pid or self._has_ended(), 4 * LONG)
+        until(lambda: self._has_started() or self._has_ended(), 4 * LONG)
+        if self._has_ended():
+            raise Violation("the daemon has ended")
+
+    def _has_started(self) -> bool:
+        return bool(self._daemon.status.get("pid") == self._daemon.process.pid)
 
     def _has_ended(self) -> bool:
         return self._daemon.process.poll() is not None

@@ -29,7 +29,7 @@ from rcnetd.core.events import Answered, RequestFailed
 from rcnetd.core.model import Operation
 from rcnetd.core.settings import Settings
 from rcnetd.fetcher.protocol import BodyReceived, Confined, Progress, understand
-from rcnetd.fetcher.spawn import pipes, spawn
+from rcnetd.fetcher.spawn import end, pipes, spawn
 
 __all__ = ["BodyReceived", "Fetcher", "fetch_once"]
 
@@ -39,6 +39,7 @@ REAP_TIMEOUT = 1.0  # seconds in which a killed process has to be gone
 EXIT_GRACE = 0.2  # seconds for an exit code of its own
 UNCONNECTED = ("starting", "resolving", "connecting")  # of `PHASES`: nothing was sent yet
 RESOLVE_TIMEOUT = 45.0  # seconds more for looking up the name: the resolver has its own time-outs
+SPARE_AFTER = 0.5  # seconds without a connection after which another process loads, for `restart`
 EXPIRE_AFTER = 2.0  # seconds past its own time-out after which the fetcher is killed
 
 
@@ -57,6 +58,8 @@ class Fetcher:
 
     Select on `fileno`, call `receive` when it is readable and `expire` when `deadline_at`
     (monotonic seconds, None without a request) has come. Exactly one answer follows each request.
+    A request that hangs may have to start over, and a process takes some 0.1 s to load: with
+    *spare* another one loads meanwhile.
     Looking up the API's name may take *resolve_timeout* seconds more. `confinement` is the word of
     the last process.
     """
@@ -69,8 +72,8 @@ class Fetcher:
         api_address: IPv4Address | None = None,
         resolve_timeout: float = RESOLVE_TIMEOUT,
         process: subprocess.Popen[bytes] | None = None,
+        spare: bool = False,
     ) -> None:
-        self.deadline_at: float | None = None
         self.confinement: Confined | None = None
         self._resolve_timeout = resolve_timeout
         self._fixed = {
@@ -80,6 +83,10 @@ class Fetcher:
         }
         self._host = urlsplit(endpoint).hostname or endpoint
         self._process = process
+        self._wants_spare = spare
+        self._spare: subprocess.Popen[bytes] | None = None
+        self._spare_at: float | None = None  # when to start it
+        self._expires_at: float | None = None  # when the request has to be over
         # Children come and go, and the number of a closed pipe is soon another's: whoever selects
         # on us gets one descriptor that stays the same.
         self._poll = select.epoll()
@@ -102,6 +109,7 @@ class Fetcher:
             ca_file=settings.ca_file,
             api_address=settings.api_address,
             process=process,
+            spare=True,
         )
         fetcher.start()
         return fetcher
@@ -110,8 +118,9 @@ class Fetcher:
         """Start the process if there is none, ahead of need; returns at once."""
         if self._process is not None:
             return
+        self._process, self._spare = self._spare, None
         try:
-            self._process = spawn(self._fixed["ca_file"])
+            self._process = self._process or spawn(self._fixed["ca_file"])
         except OSError as error:
             self._trouble = f"Failed to start the fetcher: {error.strerror}"
             return
@@ -137,7 +146,7 @@ class Fetcher:
         `BodyReceived`. Troubles are not raised: they are the answer.
         """
         assert self._request is None, "one request at a time"
-        self._request, self.deadline_at = _Request(operation, raw, timeout), deadline_at
+        self._request, self._expires_at = _Request(operation, raw, timeout), deadline_at
         self._resolving_at = None
         request = {
             **self._fixed,
@@ -154,19 +163,20 @@ class Fetcher:
         self._line = json.dumps(request).encode("ascii") + b"\n"
         if self._process is not None and self._poll.poll(0):
             self._stop()  # it died, or babbled, while nobody looked
-        if not self._write(self._line) and not self._trouble:
-            self._stop()  # it does not read any more
-            self._write(self._line)
-        if self._trouble:
-            self.deadline_at = time.monotonic()  # `expire` has the answer
+        self._hand_over()
 
     def restart(self) -> None:
         """Start the request over, in the time that it has left, if it has no connection yet."""
         if self._request is None or self._phase not in UNCONNECTED:
             return
         self._stop()
-        if not self._write(self._line) and not self._trouble:
-            self._stop()
+        self._hand_over()
+
+    @property
+    def deadline_at(self) -> float | None:
+        """When to call `expire`, in monotonic seconds; None without a request."""
+        times = (self._expires_at, self._spare_at)
+        return min((one for one in times if one is not None), default=None)
 
     def fileno(self) -> int | None:
         """The descriptor to select on for reading; None when there is no process."""
@@ -197,16 +207,21 @@ class Fetcher:
             if answer is not None:
                 if number < len(lines) or self._received:
                     return self._fail("the fetcher answered more than once")
-                self._request = self.deadline_at = None
+                self._forget()
                 return answer
         if len(self._received) > MAX_REPLY_SIZE:
             return self._fail("the fetcher does not come to an end")
         return None
 
-    def expire(self) -> Answered:
-        """The deadline has come: end the process; the answer is the failure."""
+    def expire(self) -> Answered | None:
+        """The deadline has come: end the process; the answer is the failure. None: not yet."""
         request = self._request
         assert request is not None, "a request is on its way"
+        if self._spare_at is not None and self.deadline_at == self._spare_at:
+            self._spare_at = None
+            with contextlib.suppress(OSError):  # `restart` says so if it has to
+                self._spare = spawn(self._fixed["ca_file"])
+            return None
         if self._trouble:
             reason, self._trouble = self._trouble, ""
             return self._ended(RequestFailed(request.operation, kind="fetcher", reason=reason))
@@ -220,8 +235,26 @@ class Fetcher:
     def close(self) -> None:
         """End the process and forget the request; does nothing a second time. May be used again."""
         self._stop()
-        self._request = self.deadline_at = None
+        self._forget()
         self._trouble = ""
+
+    def _forget(self) -> None:
+        """The request is over."""
+        self._request = self._expires_at = None
+        self._end_spare()
+
+    def _end_spare(self) -> None:
+        spare, self._spare, self._spare_at = self._spare, None, None
+        if spare is not None:
+            end(spare)
+
+    def _hand_over(self) -> None:
+        """Have the request on its way, or the answer in `expire`."""
+        if not self._write(self._line) and not self._trouble:
+            self._stop()  # it does not read any more
+            self._write(self._line)
+        if self._trouble:
+            self._expires_at = time.monotonic()
 
     def _write(self, line: bytes) -> bool:
         """Whether the process, started if need be, has got the whole line."""
@@ -251,13 +284,17 @@ class Fetcher:
 
     def _enter(self, phase: str) -> None:
         """The request has come to *phase*: looking up the name has a time of its own."""
-        assert self.deadline_at is not None
+        assert self._expires_at is not None
+        if phase not in UNCONNECTED:
+            self._end_spare()
+        elif self._wants_spare and self._spare is None:
+            self._spare_at = time.monotonic() + SPARE_AFTER
         if phase == "resolving" and self._resolving_at is None:
             self._resolving_at = time.monotonic()
-            self.deadline_at += self._resolve_timeout
+            self._expires_at += self._resolve_timeout
         elif self._phase == "resolving" and self._resolving_at is not None:
             took = time.monotonic() - self._resolving_at
-            self.deadline_at += min(took, self._resolve_timeout) - self._resolve_timeout
+            self._expires_at += min(took, self._resolve_timeout) - self._resolve_timeout
             self._resolving_at = None
         self._phase = phase
 
@@ -335,6 +372,8 @@ def fetch_once(
             answer = fetcher.receive()
             if answer is not None:
                 return answer
-        return fetcher.expire()
+        answer = fetcher.expire()
+        assert answer is not None, "there is no spare"
+        return answer
     finally:
         fetcher.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -33,6 +34,7 @@ from rcnetd.fetcher import spawn
 from rcnetd.fetcher.fetcher import RESOLVE_TIMEOUT, BodyReceived, Fetcher, fetch_once
 from tests.support.apiserver import LONG, Connection, Lab, Server, _lab, http, lab
 from tests.support.unshared import run_unshared
+from tests.support.waiting import until
 
 __all__ = ["_lab", "lab"]
 
@@ -55,7 +57,10 @@ def wait(fetcher: Fetcher) -> Answered:
         left = fetcher.deadline_at - time.monotonic()
         descriptor = fetcher.fileno()
         if left <= 0 or descriptor is None:
-            return fetcher.expire()
+            answer = fetcher.expire()
+            if answer is not None:
+                return answer
+            continue
         assert left < LONG + RESOLVE_TIMEOUT
         if select.select([descriptor], [], [], left)[0]:
             started = time.monotonic()
@@ -94,9 +99,9 @@ def make(_no_child_is_left: None, lab: Lab) -> Iterator[Make]:
     """Make fetchers that are closed in the end, for a server of the lab or anything else."""
     made = []
 
-    def make(server: Server | str = "http://127.0.0.1:1") -> Fetcher:
+    def make(server: Server | str = "http://127.0.0.1:1", **options: Any) -> Fetcher:
         endpoint = server if isinstance(server, str) else server.endpoint
-        made.append(Fetcher(endpoint=endpoint, ca_file=lab.ca_file))
+        made.append(Fetcher(endpoint=endpoint, ca_file=lab.ca_file, **options))
         return made[-1]
 
     yield make
@@ -280,6 +285,76 @@ def test_a_stopped_process_is_killed_at_the_deadline(make: Make, lab: Lab) -> No
     submit(fetcher)
     assert isinstance(wait(fetcher), GatewayReceived)
     fetcher.close()
+
+
+@contextlib.contextmanager
+def busy() -> Iterator[tuple[str, socket.socket]]:
+    """A URL where connections hang, until somebody accepts those that wait."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        stack.enter_context(socket.create_connection(server.getsockname()))  # fills the queue
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", server
+
+
+def hang(fetcher: Fetcher) -> int:
+    """A request that gets no connection, until there is a spare, whose process id it returns."""
+    fetcher.start()
+    (first,) = children()
+    submit(fetcher, timeout=LONG)
+    while len(children()) < 2:
+        attend(fetcher)
+    (spare,) = set(children()) - {first}
+    return spare
+
+
+def attend(fetcher: Fetcher) -> None:
+    """One turn of a loop in which no answer comes."""
+    left = (fetcher.deadline_at or 0.0) - time.monotonic()
+    if left <= 0:
+        assert fetcher.expire() is None
+    elif select.select([fetcher.fileno()], [], [], left)[0]:
+        assert fetcher.receive() is None
+
+
+def test_a_request_that_hangs_starts_over_in_a_process_that_has_loaded(make: Make) -> None:
+    """The spare takes over, and there is another one if it hangs, too."""
+    with busy() as (url, _):
+        fetcher = make(url, spare=True)
+        spare = hang(fetcher)
+        fetcher.restart()
+
+        assert [spare] == children()
+        while len(children()) < 2:
+            attend(fetcher)
+        assert spare in children()
+        fetcher.close()
+    assert [] == children()
+
+
+def test_a_spare_that_has_died_is_no_loss(make: Make) -> None:
+    """The request starts over in a new process."""
+    with busy() as (url, _):
+        fetcher = make(url, spare=True)
+        spare = hang(fetcher)
+        os.kill(spare, signal.SIGKILL)
+        until(lambda: Path(f"/proc/{spare}/stat").read_text().split()[2] == "Z")
+        fetcher.restart()
+
+        assert fetcher.fileno() is not None
+        (last,) = children()
+        assert spare != last
+
+
+def test_with_a_connection_the_spare_ends(make: Make) -> None:
+    """Its memory is not needed any more; the request goes on where it is."""
+    with busy() as (url, server):
+        fetcher = make(url, spare=True)
+        spare = hang(fetcher)
+        server.accept()[0].close()
+        while len(children()) > 1:
+            attend(fetcher)
+
+        assert [spare] != children()
 
 
 RESOLVER = """

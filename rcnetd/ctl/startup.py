@@ -71,6 +71,12 @@ def refusal(properties: Mapping[str, str]) -> str | None:
     return None  # running, or about to be restarted
 
 
+def is_active() -> bool:
+    """Whether systemd has a daemon that was READY and has not ended."""
+    properties = read_properties() or {}
+    return properties.get("ActiveState") in ("active", "reloading")
+
+
 def file_refusal(root: Path) -> str | None:
     """The same as far as the unit's file tells, for a time when systemd cannot be asked."""
     if not (root / "run/systemd/system").is_dir():

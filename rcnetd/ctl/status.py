@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         content = read(paths)
         if args.wait is None:
+            _check_heard(paths, content)
             code = _present(content)
         else:
             content, code, reason = _wait(paths, args.wait, args.timeout, terminal)
@@ -136,6 +137,15 @@ def is_running(content: dict[str, Any] | None) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _check_heard(paths: Paths, content: dict[str, Any] | None) -> None:
+    """Raise `Unreadable` for a daemon that runs, and could not say so: /run is full, mostly."""
+    from rcnetd.ctl.startup import is_active
+
+    if not is_running(content) and is_active():
+        text = f"rcnetd is running, but could not write '{paths.status}': is there room under /run?"
+        raise Unreadable(f"{text} 'systemctl status rcnetd' has its state")
 
 
 def _present(content: dict[str, Any] | None) -> int:

@@ -213,6 +213,8 @@ def test_an_upgrade_waits_for_nothing(make_guest: MakeGuest, later_deb: Path, tr
 
         assert ready_in < RESTARTED
         assert word in text
+        said = guest.run("sh", "-c", "rcnetctl status 2>&1", check=False)
+        assert ("is running, but could not write" if come is full_run else "rcnetd: ready") in said
         assert dependent == guest.show(DEPENDENT, "MainPID")
         assert guest.is_active(GATE)
 

@@ -225,6 +225,26 @@ def test_waiting_without_a_daemon_ends(
     assert said == capsys.readouterr().err
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["the one before has", "none has"])
+def test_a_daemon_that_could_not_write_its_status(
+    paths: Paths,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    before: bool,
+) -> None:
+    """With /run full it is not "not running"."""
+    if before:
+        write(paths, content("ready", pid=2**22 + 1))
+    active = {"LoadState": "loaded", "ActiveState": "active"}
+    monkeypatch.setattr("rcnetd.ctl.startup.read_properties", lambda: active)
+
+    assert 1 == main(["status"])
+    out, error = capsys.readouterr()
+    assert "" == out
+    said = f"rcnetctl: rcnetd is running, but could not write '{paths.status}': is there room"
+    assert error.startswith(said)
+
+
 def test_a_daemon_that_is_queued_is_waited_for(
     paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

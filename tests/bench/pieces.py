@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
-import socket
-import struct
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +20,7 @@ from tests.bench.figures import Figure, Measure
 from tests.bench.lab import HOST, Lab, Options, Packets, milliseconds
 from tests.bench.startup import NEVER
 from tests.netns.daemons import Cloud, Daemon
+from tests.support.nameserver import name_server
 
 RESOLV_CONF, HOSTS = Path("/etc/resolv.conf"), Path("/etc/hosts")  # ours: see `own_mounts`
 # By title: which pieces come after the address, in this order, and how many seconds apart.
@@ -33,8 +30,6 @@ CASES = {
     "the carrier last, 1 s": (("routes", "carrier"), 1.0),
     "routes, resolver, carrier, 2 s between them": (("routes", "resolver", "carrier"), 2.0),
 }
-DNS_HEADER = struct.Struct("!6H")
-A_RECORD = 1
 
 
 def measure(options: Options) -> list[Measure]:
@@ -129,39 +124,12 @@ class Pieces:
 @contextlib.contextmanager
 def _name_server(lab: Lab) -> Iterator[None]:
     """Knows the API's name, which /etc/hosts then does not have."""
-    with lab.topology.api:
-        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server.bind((str(API), 53))
-    end, ended = socket.socketpair()
-
-    def serve() -> None:
-        while ended not in select.select([server, ended], [], [])[0]:
-            query, client = server.recvfrom(512)
-            server.sendto(_answer(query), client)
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
     before, resolver = HOSTS.read_text(), os.path.lexists(RESOLV_CONF) and RESOLV_CONF.read_text()
     HOSTS.write_text("127.0.0.1 localhost\n", encoding="ascii")
     try:
-        yield
+        with name_server(lab.topology.api, str(API), {HOST: API}):
+            yield
     finally:
         HOSTS.write_text(before)
         if resolver:
             RESOLV_CONF.write_text(resolver)
-        end.close()
-        thread.join()
-        ended.close()
-        server.close()
-
-
-def _answer(query: bytes) -> bytes:
-    """The API's address for an A query; nothing for any other (RFC 1035, 4.1)."""
-    number, *_ = DNS_HEADER.unpack_from(query)
-    name = b"".join(bytes([len(part)]) + part.encode() for part in HOST.split(".")) + b"\0"
-    question = query[DNS_HEADER.size : query.index(b"\0", DNS_HEADER.size) + 5]
-    (kind,) = struct.unpack_from("!H", question, len(question) - 4)
-    known = question[: len(name)].lower() == name and kind == A_RECORD
-    head = DNS_HEADER.pack(number, 0x8580, 1, int(known), 0, 0)
-    record = b"\xc0\x0c" + struct.pack("!HHIH", A_RECORD, 1, 60, 4) + API.packed
-    return head + question + (record if known else b"")

@@ -16,6 +16,7 @@ import pytest
 
 from rcnetd.lab.topology import API, GATEWAY, PUBLIC_ROUTER, SERVICENET, SERVICENET_ROUTER
 from tests.netns.daemons import ASSIGNED, NEVER, ONCE, Cloud, Daemon
+from tests.support.nameserver import name_server
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.netns
@@ -275,14 +276,10 @@ def test_a_busy_service_manager_delays_nothing(cloud: Cloud) -> None:
 def test_a_resolver_that_hangs_delays_nothing(cloud: Cloud) -> None:
     """getaddrinfo cannot be cut off from within: the fetcher is killed, the daemon goes on."""
     cloud.emulate(ASSIGNED)
-    # A name server that takes every question and answers none.
-    with cloud.topology.server:
-        silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        silent.bind(("127.0.0.1", 53))
     resolv = cloud.directory / "resolv.conf"
     resolv.write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")
     settings = f"region: dfw\nca_file: {cloud.api.ca_file}\n"
-    with silent:
+    with name_server(cloud.topology.server, "127.0.0.1", None):
         daemon = Daemon(cloud, settings, {}, instead_of={"/etc/resolv.conf": resolv})
         cloud.callback(daemon.close)
         until(lambda: "asking automation_features" in str(daemon.status.get("status")))
@@ -290,6 +287,30 @@ def test_a_resolver_that_hangs_delays_nothing(cloud: Cloud) -> None:
         until(lambda: "resolver" in str(daemon.status["requests"]["last_failure"]), 75)
         assert child != daemon.children()
         assert daemon.stop() < 1.0
+
+
+@pytest.mark.parametrize("options", ["timeout:2", "timeout:10"])
+def test_a_silent_name_server_before_a_good_one(cloud: Cloud, options: str) -> None:
+    """The look-up goes on until the next server is asked; the others go without one."""
+    cloud.emulate(ONCE)
+    name = "dfw.api.rackconnect.rackspace.com"
+    resolv, hosts = cloud.directory / "resolv.conf", cloud.directory / "hosts"
+    resolv.write_text(f"nameserver 127.0.0.2\nnameserver 127.0.0.1\noptions {options}\n")
+    hosts.write_text("127.0.0.1 localhost\n")
+    server = cloud.topology.server
+    settings = f"region: dfw\nca_file: {cloud.api.ca_file}\n"
+    files = {"/etc/resolv.conf": resolv, "/etc/hosts": hosts}
+    with (
+        name_server(server, "127.0.0.2", None) as unanswered,
+        name_server(server, "127.0.0.1", {name: API}) as answered,
+    ):
+        daemon = Daemon(cloud, settings, {}, instead_of=files)
+        cloud.callback(daemon.close)
+        daemon.until_ready(30)
+
+        assert 1 == len(unanswered), "a second look-up waited for its time-out"
+        assert 1 == len(answered)
+    assert "Failed to ask" not in daemon.log.read_text()
 
 
 def test_the_name_fails_the_last_address_answers(cloud: Cloud) -> None:

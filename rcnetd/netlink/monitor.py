@@ -8,6 +8,7 @@ word, and because messages get lost.
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import socket
 import struct
@@ -24,15 +25,25 @@ from rcnetd.netlink.socket import (
 # linux/rtnetlink.h
 RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR = 1, 3, 5
 RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_ROUTE = 7, 8, 11
+RTNLGRP_NEXTHOP = 32  # since Linux 5.3
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_NEWRULE, RTM_DELRULE = 28, 29, 32, 33
+RTM_NEWNEXTHOP, RTM_DELNEXTHOP = 104, 105
 GROUPS = (RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE)
 # linux/netlink.h, asm-generic/socket.h, linux/filter.h
 NETLINK_ADD_MEMBERSHIP, NETLINK_DROP_MEMBERSHIP = 1, 2
 SO_ATTACH_FILTER = 26
-BPF_LOAD_HALF, BPF_LOAD_BYTE, BPF_JUMP_EQUAL, BPF_RETURN = 0x28, 0x30, 0x15, 0x06
+BPF_LOAD_HALF, BPF_LOAD_BYTE, BPF_RETURN = 0x28, 0x30, 0x06
+BPF_JUMP_EQUAL, BPF_JUMP_GREATER = 0x15, 0x25
+
+# Prefix lengths up to ServiceNet's own routes: a half of the internet, or all but what is private,
+# goes to a VPN by such routes. Container hosts and routers change narrower ones.
+WIDE = 12
 
 # Messages that leave links and addresses as they are.
-ROUTING = {RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWNEIGH, RTM_DELNEIGH, RTM_NEWRULE, RTM_DELRULE}
+ROUTING = {
+    RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWNEIGH, RTM_DELNEIGH, RTM_NEWRULE, RTM_DELRULE,
+    RTM_NEWNEXTHOP, RTM_DELNEXTHOP,
+}  # fmt: skip
 MAX_MESSAGES = 1000  # read in a row, before everything else has its turn
 
 
@@ -59,6 +70,9 @@ class Monitor:
             self._socket.bind((0, 0))
             for group in GROUPS:
                 self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+            with contextlib.suppress(OSError):  # where there are none, none vanish
+                # With such an object its IPv4 routes go, without a message about any of them.
+                self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, RTNLGRP_NEXTHOP)
         except OSError as error:
             self._socket.close()
             raise _refused(error) from error
@@ -87,7 +101,7 @@ class Monitor:
         return read_again
 
     def watch_routes(self, on: bool) -> None:
-        """Wake for changes of any route, or only for those of default routes."""
+        """Wake for changes of any route, or only for those of default and other wide routes."""
         if on != self._all_routes:
             _attach_filter(self._socket, on)
             self._all_routes = on
@@ -117,7 +131,7 @@ def _refused(error: OSError) -> NetlinkError:
 
 
 def _attach_filter(netlink_socket: socket.socket, all_routes: bool) -> None:
-    """Let everything pass but route messages whose rtm_dst_len is not 0, unless *all_routes*.
+    """Let everything pass but messages of routes that are not `WIDE`, unless *all_routes*.
 
     Without it every route of a router or container host would wake us.
     """
@@ -127,7 +141,7 @@ def _attach_filter(netlink_socket: socket.socket, all_routes: bool) -> None:
         (BPF_JUMP_EQUAL, 1, 0, socket.htons(RTM_NEWROUTE)),
         (BPF_JUMP_EQUAL, 0, 2, socket.htons(RTM_DELROUTE)),
         (BPF_LOAD_BYTE, 0, 0, 17),  # rtm_dst_len
-        (BPF_JUMP_EQUAL, 0, 1, 0),
+        (BPF_JUMP_GREATER, 1, 0, WIDE),
         (BPF_RETURN, 0, 0, 0xFFFFFFFF),
         (BPF_RETURN, 0, 0, everything),
     ]

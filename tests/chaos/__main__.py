@@ -36,7 +36,7 @@ from pathlib import Path
 from rcnetd.core.model import METRIC, PROTOCOL, Query, RouteLookup
 from rcnetd.core.routes import OUTSIDE
 from rcnetd.emulator.faults import FAULTS
-from rcnetd.lab.topology import PUBLIC_ROUTER, Topology
+from rcnetd.lab.topology import Topology
 from rcnetd.netlink.kernel import Kernel
 from tests.chaos.blows import BLOWS, POLICIES, POLICIES_END, SECOND, carry_out
 from tests.chaos.labs import GIVEN, Blow, GuestLab, Lab, Violation
@@ -110,21 +110,15 @@ class Chaos:
         """Wait until our route holds; then, without VPNs and rules, until traffic goes by it."""
         begin = time.monotonic()
         fought = self._until(self._is_held, "no route of ours holds")
-        if not self._is_ours():  # the daemon need not look at a route that is no default
-            self._wake()
+        if not self._is_ours():
             fought |= self._until(self._is_told, "a diversion is not in the status")
             carry_out(self._lab.topology, *POLICIES_END)
             self.diverted += 1
         fought |= self._until(self._is_ours, "the route is not ours")
         self.took.append(time.monotonic() - begin)
         carry_out(self._lab.topology, *POLICIES_END)
-        self._wake()
         self._until(self._is_in_effect, "the status does not say that the route is in effect")
         self.fights += fought
-
-    def _wake(self) -> None:
-        default = f"default via {PUBLIC_ROUTER} dev eth1 metric 701 onlink"
-        carry_out(self._lab.topology, f"route add {default}", f"route del {default}")
 
     def _until(self, claim: Callable[[], bool], text: str) -> bool:
         """Wait; count only what the daemon had of the time. True if there was a fight."""

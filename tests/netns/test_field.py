@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
+import struct
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -247,6 +250,70 @@ def test_half_of_the_internet_is_diverted(cloud: Cloud) -> None:
         "traffic to 0.0.0.0/1 is diverted by a /1 route of table main via 203.0.113.1 dev eth0"
     ]
     assert not daemon.status["route"]["in_effect"]
+    for verb, effect in (("del", True), ("add", False)):  # each is seen when it happens
+        cloud.topology.server.ip(f"route {verb} 0.0.0.0/1 via {PUBLIC_ROUTER} dev eth0")
+        until(partial(lambda want: daemon.status["route"]["in_effect"] is want, effect))
+
+
+def test_a_diversion_by_a_nexthop_object_that_vanishes(cloud: Cloud) -> None:
+    """The kernel says nothing of the route that goes with it."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start()
+    daemon.until_ready()
+    server = cloud.topology.server
+    server.ip(f"nexthop add id 7 via {PUBLIC_ROUTER} dev eth0", "route add 0.0.0.0/1 nhid 7")
+    until(lambda: daemon.status["route"]["diversions"])
+    server.ip("nexthop del id 7")
+    until(lambda: daemon.status["route"]["in_effect"])
+
+
+@pytest.mark.parametrize("ignored", [0, 1])
+def test_without_a_carrier(cloud: Cloud, ignored: int) -> None:
+    """Whether the kernel still uses such a route or not: ServiceNet is gone, and comes back."""
+    cloud.emulate(ONCE)
+    server, switch = cloud.topology.server, cloud.topology.servicenet
+    server.run("sysctl", "-qw", f"net.ipv4.conf.eth1.ignore_routes_with_linkdown={ignored}")
+    daemon = cloud.start()
+    daemon.until_ready()
+    switch.ip("link set server down")
+    until(lambda: "ServiceNet is gone" in str(daemon.status["status"]))
+    assert not daemon.status["route"]["in_effect"]
+    switch.ip("link set server up")
+    until(lambda: daemon.status["route"]["in_effect"])
+    assert 0 == daemon.status["route"]["repairs"]
+
+
+def test_an_icmp_redirect_is_for_one_destination(cloud: Cloud) -> None:
+    """The kernel sends that one elsewhere, and all else by our route, as the status says."""
+    cloud.emulate(ONCE)
+    daemon = cloud.start()
+    daemon.until_ready()
+    topology = cloud.topology
+    with topology.server:
+        traffic = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with topology.gateway:
+        gateway = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    with traffic, gateway:
+        traffic.connect(("198.51.100.99", 9))
+        traffic.send(b"x")
+        gateway.bind((str(GATEWAY), 0))
+        gateway.sendto(redirect(traffic), (str(SERVICENET.ip), 0))
+        until(lambda: "redirected" in topology.server.run("ip", "route", "get", "198.51.100.99"))
+    assert "via 10.180.31.254" in topology.server.run("ip", "route", "get", "198.51.100.98")
+    topology.server.ip("rule add priority 9 lookup 9")  # look again
+    assert cloud.goes_by_gateway()
+    assert daemon.status["route"]["in_effect"]
+
+
+def redirect(traffic: socket.socket) -> bytes:
+    """The message (RFC 792) that packets of this socket should go by ServiceNet's router."""
+    (source, port), (target, to) = traffic.getsockname(), traffic.getpeername()
+    addresses = socket.inet_aton(source) + socket.inet_aton(target)
+    packet = struct.pack("!BBHHHBBH", 0x45, 0, 28, 1, 0, 64, socket.IPPROTO_UDP, 0) + addresses
+    rest = SERVICENET_ROUTER.packed + packet + struct.pack("!4H", port, to, 8, 0)
+    total = sum(struct.unpack(f"!{len(rest) // 2}H", rest)) + 0x0501
+    total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack("!BBH", 5, 1, ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF) + rest
 
 
 def churn(server_ip: Callable[..., object], number: int) -> None:

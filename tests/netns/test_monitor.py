@@ -181,17 +181,31 @@ def test_our_own_change_wakes_us_too(monitor: Monitor) -> None:
     assert not monitor.drain()
 
 
+def test_a_nexthop_object_that_vanishes_wakes_us(monitor: Monitor, server: Namespace) -> None:
+    """Its routes go with it, and the kernel says nothing of them."""
+    server.ip(
+        f"nexthop add id 7 via {PUBLIC_ROUTER} dev eth0", "route add 192.0.2.0/24 nhid 7 metric 9"
+    )
+    quiet(monitor)
+    monitor.links_changed = False
+    server.ip("nexthop del id 7")
+    assert readable(monitor.fileno(), LONG)
+    assert monitor.drain()
+    assert not monitor.links_changed
+
+
 def test_other_routes_do_not_wake_us(monitor: Monitor, server: Namespace) -> None:
-    """200 unrelated routes come and go: not once. The next default route: at once."""
+    """200 unrelated routes come and go: not once. Half of the internet, or a default: at once."""
     changes = [f"44.0.{n}.0/24 via {GATEWAY}" for n in range(200)]
     server.ip(*(f"route add {change}" for change in changes))
     server.ip(*(f"route del {change}" for change in changes))
-    server.ip("route add 0.0.0.0/1 dev eth1")
+    server.ip("route add 10.160.0.0/13 dev eth1")
     assert not readable(monitor.fileno())
     assert not monitor.drain()
-    server.ip(f"route add default via {GATEWAY} dev eth1 metric 77")
-    assert readable(monitor.fileno())
-    assert monitor.drain()
+    for wide in ("0.0.0.0/1", "10.176.0.0/12", f"default via {GATEWAY}"):
+        server.ip(f"route add {wide} dev eth1 metric 77")
+        assert readable(monitor.fileno())
+        assert monitor.drain()
 
 
 def test_ipv6_does_not_wake_us(monitor: Monitor, server: Namespace) -> None:

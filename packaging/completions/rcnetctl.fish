@@ -80,7 +80,7 @@ complete -c rcnetctl -n '_shtab_rcnetctl_using plan' -s h -l help -d 'show this 
 complete -c rcnetctl -n '_shtab_rcnetctl_using plan' -l gateway -x -d 'assume this gateway instead of asking rcnetd or the API'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a persist -d 'write the route into the host'"'"'s network configuration'
 complete -c rcnetctl -n '_shtab_rcnetctl_using persist' -s h -l help -d 'show this help message and exit'
-complete -c rcnetctl -n '_shtab_rcnetctl_using persist' -l retry -d 'for up to 10min, retry what fails for a reason that may pass'
+complete -c rcnetctl -n '_shtab_rcnetctl_using persist' -l retry -d 'retry what fails for a reason that may pass, for up to 10min; wait for what is not decided yet, such as a network manager that has not started'
 complete -c rcnetctl -n '_shtab_rcnetctl_using; and test $_shtab_rcnetctl_npos -eq 0' -a revert -d 'restore the host'"'"'s files and routes from before rcnetd'
 complete -c rcnetctl -n '_shtab_rcnetctl_using revert' -s h -l help -d 'show this help message and exit'
 complete -c rcnetctl -n '_shtab_rcnetctl_using revert' -l root -x -d 'work on the image in DIR instead of this host'

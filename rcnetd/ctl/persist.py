@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,10 @@ from rcnetd.store.runtime import read_removed
 NOT_RUNNING = 3
 MAX_ROUTE_SIZE = 4096  # bytes
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# Ten minutes: what has not passed by then is for a person.
+# Ten minutes: what has not passed by then is for a person. What is not decided yet (`NotYet`) goes
+# on after that: a boot may take as long as it likes, and a carrier may be gone for a day.
 RETRY_DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, *[15.0] * 39)  # seconds
+LONG_DELAY = 60.0  # seconds
 MAY_PASS = (
     errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.ENOMEM
 )  # fmt: skip
@@ -48,11 +51,11 @@ MAY_PASS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended: an exit code, its reason, and the renderer if that was known."""
+    """How an attempt ended: an exit code and its reason; *is_open* if nothing is decided yet."""
 
     code: int = 0
     reason: str = ""
-    renderer: str | None = None
+    is_open: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--retry", action="store_true",
-        help="for up to 10min, retry what fails for a reason that may pass",
+        help="retry what fails for a reason that may pass, for up to 10min; wait for what is not"
+        " decided yet, such as a network manager that has not started",
     )  # fmt: skip
 
 
@@ -89,9 +93,12 @@ def persist(
         say("nothing is written: 'persist: none' is set")
         return 0
     outcome, said = _attempt(paths, settings, root), ""
-    for delay in RETRY_DELAYS if retry else ():
-        if outcome.code != os.EX_TEMPFAIL:
+    for delay in chain(RETRY_DELAYS, repeat(LONG_DELAY)) if retry else ():
+        is_late = delay == LONG_DELAY
+        if outcome.code != os.EX_TEMPFAIL or (is_late and not outcome.is_open):
             break
+        if is_late:
+            _note(paths, ok=False, renderer=None, files=[], reason=outcome.reason)
         if outcome.reason != said:
             said = outcome.reason
             say(f"rcnetctl: {said}, retrying", file=sys.stderr)
@@ -124,8 +131,8 @@ def _attempt(paths: Paths, settings: Settings, root: Path) -> Outcome:
             reason = "rcnetd has set no route since boot; there is nothing to write"
             return Outcome(NOT_RUNNING, reason)
         outcome = _failure(error)
-    except NotYet as error:
-        return _failure(error)  # it only waits: nothing that the status should report
+    except NotYet as error:  # it only waits: nothing that the status should report
+        return _failure(error)
     except (CannotPersist, Changed, NetlinkError, OSError, ValueError) as error:
         outcome = _failure(error)
     name = plan.backend.value if plan else None
@@ -146,7 +153,8 @@ def _failure(error: Exception) -> Outcome:
     may_pass = isinstance(error, (NotYet, Changed, NetlinkError)) or (
         isinstance(error, OSError) and error.errno in MAY_PASS
     )
-    return Outcome(os.EX_TEMPFAIL if may_pass else 1, reason(error))
+    code = os.EX_TEMPFAIL if may_pass else 1
+    return Outcome(code, reason(error), is_open=isinstance(error, NotYet))
 
 
 def reason(error: Exception) -> str:

@@ -27,7 +27,6 @@ ELSEWHERE = {
     "ctl/gateway": "unit/ctl/test_ask.py",
     "ctl/image": "unit/ctl/test_preflight.py",
     "ctl/fleet": "unit/fleet/test_command.py",
-    "ctl/persist": "netns/test_persist.py",
     "hostconfig/record": "unit/hostconfig/test_host.py",
     "hostconfig/renderers/registry": "unit/hostconfig/test_host.py",
     "ctl/plan": "netns/test_plan.py",

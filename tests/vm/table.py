@@ -61,7 +61,7 @@ def write(shown: set[Shown], minutes: float, package: str) -> None:
     path = cache() / KEPT
     with contextlib.suppress(OSError, ValueError):
         kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["package"] == package:
+        if kept["package"] == package and not set(PLANNED) <= shown:
             shown = shown | {(one, release, manager) for one, release, manager in kept["shown"]}
             minutes += kept["minutes"]
     content = {"package": package, "minutes": minutes, "shown": sorted(shown)}

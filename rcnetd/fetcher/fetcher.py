@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import select
-import signal
 import subprocess
 import time
 from ipaddress import IPv4Address
@@ -28,14 +26,13 @@ from rcnetd.basic.text import quoted
 from rcnetd.core.events import Answered, RequestFailed
 from rcnetd.core.model import Operation
 from rcnetd.core.settings import Settings
+from rcnetd.fetcher.child import MAX_REPLY_SIZE, Child
 from rcnetd.fetcher.protocol import BodyReceived, Confined, Progress, understand
-from rcnetd.fetcher.spawn import end, pipes, spawn
+from rcnetd.fetcher.spawn import spawn
 
 __all__ = ["BodyReceived", "Fetcher", "fetch_once"]
 
 MAX_REQUEST_SIZE = 4096  # bytes; PIPE_BUF: written at once or not at all
-MAX_REPLY_SIZE = 128 * 1024  # bytes; a body of 64 KiB in base64, and its frame
-REAP_TIMEOUT = 1.0  # seconds in which a killed process has to be gone
 EXIT_GRACE = 0.2  # seconds for an exit code of its own
 UNCONNECTED = ("starting", "resolving", "connecting")  # of `PHASES`: nothing was sent yet
 RESOLVE_TIMEOUT = 45.0  # seconds more for looking up the name: the resolver has its own time-outs
@@ -82,10 +79,10 @@ class Fetcher:
             "api_address": None if api_address is None else str(api_address),
         }
         self._host = urlsplit(endpoint).hostname or endpoint
-        self._process = process
         self._wants_spare = spare
-        self._spare: subprocess.Popen[bytes] | None = None
+        self._spare: Child | None = None
         self._spare_at: float | None = None  # when to start it
+        self._successor: Child | None = None  # has the request, too, and is about to take over
         self._expires_at: float | None = None  # when the request has to be over
         # Children come and go, and the number of a closed pipe is soon another's: whoever selects
         # on us gets one descriptor that stays the same.
@@ -95,9 +92,7 @@ class Fetcher:
         self._trouble = ""  # why the request could not even be handed over
         self._phase = "starting"
         self._resolving_at: float | None = None
-        self._received = b""
-        if process is not None:
-            self._poll.register(pipes(process)[1], select.EPOLLIN)
+        self._child = None if process is None else self._watched(Child(process))
 
     @classmethod
     def started(
@@ -116,16 +111,11 @@ class Fetcher:
 
     def start(self) -> None:
         """Start the process if there is none, ahead of need; returns at once."""
-        if self._process is not None:
-            return
-        self._process, self._spare = self._spare, None
-        try:
-            self._process = self._process or spawn(self._fixed["ca_file"])
-        except OSError as error:
-            self._trouble = f"Failed to start the fetcher: {error.strerror}"
-            return
-        self._phase, self._received, self._trouble = "starting", b"", ""
-        self._poll.register(pipes(self._process)[1], select.EPOLLIN)
+        if self._child is None:
+            try:
+                self._child = self._watched(Child(spawn(self._fixed["ca_file"])))
+            except OSError as error:
+                self._trouble = f"Failed to start the fetcher: {error.strerror}"
 
     def submit(
         self,
@@ -161,16 +151,35 @@ class Fetcher:
             "deadline": time.monotonic() + timeout,
         }
         self._line = json.dumps(request).encode("ascii") + b"\n"
-        if self._process is not None and self._poll.poll(0):
+        if self._child is not None and self._child.has_said_something:
             self._stop()  # it died, or babbled, while nobody looked
         self._hand_over()
 
     def restart(self) -> None:
-        """Start the request over, in the time that it has left, if it has no connection yet."""
-        if self._request is None or self._phase not in UNCONNECTED:
+        """Start the request over, in the time that it has left, if it has no connection yet.
+
+        A second process gets it, and takes over as soon as it has loaded. Until then the one so far
+        goes on: pieces come in bursts, and it may get its connection all the same.
+        """
+        if self._successor is not None and self._successor.has_said_something:
+            self._take_over()  # it has begun before what has just come
+        if self._child is None or self._request is None or self._phase not in UNCONNECTED:
             return
-        self._stop()
-        self._hand_over()
+        has_begun = self._phase != "starting" or self._child.has_said_something
+        if self._successor is None and has_begun:  # else it will find what has just come
+            self._successor = self._second()
+
+    def _second(self) -> Child | None:
+        """The spare, or a new process, with the request; None if there is none to be had."""
+        spare, self._spare, self._spare_at = self._spare, None, None
+        for _ in range(2):
+            with contextlib.suppress(OSError):
+                child = spare or Child(spawn(self._fixed["ca_file"]))
+                if child.write(self._line):
+                    return self._watched(child)
+                child.stop()  # it has died
+            spare = None
+        return None
 
     @property
     def deadline_at(self) -> float | None:
@@ -180,38 +189,43 @@ class Fetcher:
 
     def fileno(self) -> int | None:
         """The descriptor to select on for reading; None when there is no process."""
-        return None if self._process is None else self._poll.fileno()
+        return None if self._child is None else self._poll.fileno()
 
     def receive(self) -> Answered | None:
         """What has come, when `fileno` is readable: the answer, or None if it is not whole yet.
 
         Without a request it is None too; a process that has died meanwhile is cleared away.
         """
-        if self._process is None:
+        if self._successor is not None and self._successor.has_said_something:
+            self._take_over()
+        if self._child is None:
             return None
-        _, replies = pipes(self._process)
-        try:
-            data = os.read(replies, MAX_REPLY_SIZE)
-        except BlockingIOError:
-            return None
-        if not data:
+        lines = self._child.read()
+        if lines is None:
             return self._fail(f"the fetcher ended unexpectedly ({self._stop(grace=EXIT_GRACE)})")
+        rest = self._child.rest
         if self._request is None:
-            return self._fail("the fetcher said something unasked")
-        *lines, self._received = (self._received + data).split(b"\n")
+            said_something = lines or rest
+            return self._fail("the fetcher said something unasked") if said_something else None
         for number, line in enumerate(lines, 1):
             try:
                 answer = self._understand(line)
             except ValueError as error:
                 return self._fail(f"the fetcher broke its protocol: {quoted(str(error))}")
             if answer is not None:
-                if number < len(lines) or self._received:
+                if number < len(lines) or rest:
                     return self._fail("the fetcher answered more than once")
-                self._forget()
-                return answer
-        if len(self._received) > MAX_REPLY_SIZE:
+                return self._answer(answer)
+        if len(rest) > MAX_REPLY_SIZE:
             return self._fail("the fetcher does not come to an end")
         return None
+
+    def _answer(self, answer: Answered) -> Answered | None:
+        if self._successor is not None and answer.peer is None:
+            self._take_over()  # it failed for want of what has come since
+            return None
+        self._forget()
+        return answer
 
     def expire(self) -> Answered | None:
         """The deadline has come: end the process; the answer is the failure. None: not yet."""
@@ -219,8 +233,8 @@ class Fetcher:
         assert request is not None, "a request is on its way"
         if self._spare_at is not None and self.deadline_at == self._spare_at:
             self._spare_at = None
-            with contextlib.suppress(OSError):  # `restart` says so if it has to
-                self._spare = spawn(self._fixed["ca_file"])
+            with contextlib.suppress(OSError):  # `restart` can do without
+                self._spare = Child(spawn(self._fixed["ca_file"]))
             return None
         if self._trouble:
             reason, self._trouble = self._trouble, ""
@@ -241,15 +255,27 @@ class Fetcher:
     def _forget(self) -> None:
         """The request is over."""
         self._request = self._expires_at = None
-        self._end_spare()
+        self._end_others()
 
-    def _end_spare(self) -> None:
-        spare, self._spare, self._spare_at = self._spare, None, None
-        if spare is not None:
-            end(spare)
+    def _end_others(self) -> None:
+        self._spare_at = None
+        if self._spare is not None:
+            self._spare.stop()
+            self._spare = None
+        if self._successor is not None:
+            self._poll.unregister(self._successor)
+            self._successor.stop()
+            self._successor = None
+
+    def _take_over(self) -> None:
+        """The successor has the request from now on; the process so far ends."""
+        self._stop()
+        self._child, self._successor = self._successor, None
+        self._phase = "starting"
 
     def _hand_over(self) -> None:
         """Have the request on its way, or the answer in `expire`."""
+        self._phase = "starting"
         if not self._write(self._line) and not self._trouble:
             self._stop()  # it does not read any more
             self._write(self._line)
@@ -261,14 +287,13 @@ class Fetcher:
         if len(line) > MAX_REQUEST_SIZE:
             self._trouble = "the request is too long for the fetcher"
             return False
+        self._trouble = ""
         self.start()
-        if self._process is None:
-            return False
-        requests, _ = pipes(self._process)
-        try:
-            return os.write(requests, line) == len(line)
-        except (BlockingIOError, BrokenPipeError):
-            return False
+        return self._child is not None and self._child.write(line)
+
+    def _watched(self, child: Child) -> Child:
+        self._poll.register(child, select.EPOLLIN)
+        return child
 
     def _understand(self, line: bytes) -> Answered | None:
         """The event in a line; None for progress. Raises `ValueError`."""
@@ -286,8 +311,8 @@ class Fetcher:
         """The request has come to *phase*: looking up the name has a time of its own."""
         assert self._expires_at is not None
         if phase not in UNCONNECTED:
-            self._end_spare()
-        elif self._wants_spare and self._spare is None:
+            self._end_others()
+        elif self._wants_spare and self._spare is self._successor is None:
             self._spare_at = time.monotonic() + SPARE_AFTER
         if phase == "resolving" and self._resolving_at is None:
             self._resolving_at = time.monotonic()
@@ -304,6 +329,9 @@ class Fetcher:
         if request is None:
             self._stop()
             return None
+        if self._successor is not None:
+            self._take_over()
+            return None
         return self._ended(RequestFailed(request.operation, kind="fetcher", reason=reason))
 
     def _ended(self, answer: RequestFailed) -> RequestFailed:
@@ -311,26 +339,12 @@ class Fetcher:
         return answer
 
     def _stop(self, *, grace: float = 0.0) -> str:
-        """Kill the process and reap it, in bounded time; returns how it ended.
-
-        One that is about to end by itself gets *grace* seconds for that.
-        """
-        process, self._process = self._process, None
-        if process is None:
+        """End the process, in bounded time; returns how it ended. For *grace* see `Child.stop`."""
+        child, self._child = self._child, None
+        if child is None:
             return "it was not there"
-        self._poll.unregister(pipes(process)[1])
-        for stream in (process.stdin, process.stdout):
-            assert stream is not None
-            stream.close()
-        if grace:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(grace)
-        process.kill()
-        try:
-            code = process.wait(REAP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            return "it cannot be killed"  # the kernel holds it; `subprocess` reaps it later
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        self._poll.unregister(child)
+        return child.stop(grace=grace)
 
 
 def fetch_once(

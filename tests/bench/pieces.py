@@ -21,7 +21,9 @@ from tests.bench.lab import HOST, Lab, Options, Packets, milliseconds
 from tests.bench.startup import NEVER
 from tests.netns.daemons import Cloud, Daemon
 from tests.support.nameserver import name_server
+from tests.support.waiting import until
 
+FIN_WAIT2, TIME_WAIT, LISTEN = "05", "06", "0A"  # include/net/tcp_states.h
 RESOLV_CONF, HOSTS = Path("/etc/resolv.conf"), Path("/etc/hosts")  # ours: see `own_mounts`
 # By title: which pieces come after the address, in this order, and how many seconds apart.
 CASES = {
@@ -89,6 +91,13 @@ class Pieces:
             return milliseconds(begin, self._packets.syn())
         finally:
             daemon.close()
+            # Else it goes on asking for the router while the next one has no carrier.
+            until(self._is_silent)
+
+    def _is_silent(self) -> bool:
+        """No connection of a process that has ended repeats anything."""
+        lines = self._lab.server.run("cat", "/proc/net/tcp").splitlines()[1:]
+        return {line.split()[3] for line in lines} <= {FIN_WAIT2, TIME_WAIT, LISTEN}
 
     def _start(self) -> Daemon:
         # By its name, as on a server: the resolver is one of the pieces.

@@ -15,6 +15,7 @@ ELSEWHERE = {
     "core/events": "unit/core/test_machine.py",
     "core/facts": "unit/core/test_machine.py",
     "core/model": "unit/core/test_routes.py",
+    "fetcher/child": "unit/fetcher/test_fetcher.py",
     "core/polling": "unit/core/test_machine.py",
     "hostconfig/renderers/ifcfg_reader": "unit/hostconfig/renderers/test_ifcfg.py",
     "hostconfig/renderers/interfaces_edits": "unit/hostconfig/renderers/test_ifupdown.py",

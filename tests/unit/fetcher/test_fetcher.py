@@ -296,15 +296,15 @@ def busy() -> Iterator[tuple[str, socket.socket]]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}", server
 
 
-def hang(fetcher: Fetcher) -> int:
-    """A request that gets no connection, until there is a spare, whose process id it returns."""
+def hang(fetcher: Fetcher) -> tuple[int, int]:
+    """A request that gets no connection, until there is a spare; both process ids."""
     fetcher.start()
     (first,) = children()
     submit(fetcher, timeout=LONG)
     while len(children()) < 2:
         attend(fetcher)
     (spare,) = set(children()) - {first}
-    return spare
+    return first, spare
 
 
 def attend(fetcher: Fetcher) -> None:
@@ -320,8 +320,11 @@ def test_a_request_that_hangs_starts_over_in_a_process_that_has_loaded(make: Mak
     """The spare takes over, and there is another one if it hangs, too."""
     with busy() as (url, _):
         fetcher = make(url, spare=True)
-        spare = hang(fetcher)
-        fetcher.restart()
+        first, spare = hang(fetcher)
+        for _ in range(3):  # of a burst
+            fetcher.restart()
+        while first in children():
+            attend(fetcher)
 
         assert [spare] == children()
         while len(children()) < 2:
@@ -331,30 +334,92 @@ def test_a_request_that_hangs_starts_over_in_a_process_that_has_loaded(make: Mak
     assert [] == children()
 
 
+def test_until_the_other_has_loaded_the_request_goes_on(make: Make, lab: Lab) -> None:
+    """It is asked once, whichever of the two gets the connection, and nobody is left."""
+    server = lab.server(http(b"10.0.0.1"))
+    fetcher = make(server)
+    submit(fetcher)
+    while fetcher._phase != "connecting" and fetcher.deadline_at is not None:
+        attend(fetcher)
+    fetcher.restart()
+
+    assert isinstance(wait(fetcher), GatewayReceived)
+    assert 1 == len(children())
+    assert 1 == len(server.requests)
+
+
+def test_a_failure_for_want_of_what_has_come_is_no_answer(make: Make) -> None:
+    """The one that starts over has the last word."""
+    with busy() as (url, server):
+        fetcher = make(url)
+        fetcher.start()
+        (first,) = children()
+        submit(fetcher)
+        while fetcher._phase != "connecting":
+            attend(fetcher)
+        fetcher.restart()
+        server.close()  # who waits is refused
+        answer = wait(fetcher)
+
+        assert isinstance(answer, RequestFailed)
+        assert "refused" in answer.reason
+        assert first not in children()
+
+
+def test_what_has_asked_for_nothing_need_not_start_over(make: Make, lab: Lab) -> None:
+    """Pieces come in bursts: a process that has not begun will find them all."""
+    fetcher = make(lab.server(http(b"10.0.0.1")))
+    fetcher.start()
+    (child,) = children()
+    os.kill(child, signal.SIGSTOP)
+    submit(fetcher)
+    fetcher.restart()
+    os.kill(child, signal.SIGCONT)
+
+    assert isinstance(wait(fetcher), GatewayReceived)
+    assert [child] == children()
+
+
 def test_a_spare_that_has_died_is_no_loss(make: Make) -> None:
     """The request starts over in a new process."""
     with busy() as (url, _):
         fetcher = make(url, spare=True)
-        spare = hang(fetcher)
+        first, spare = hang(fetcher)
         os.kill(spare, signal.SIGKILL)
         until(lambda: Path(f"/proc/{spare}/stat").read_text().split()[2] == "Z")
         fetcher.restart()
+        while first in children():
+            attend(fetcher)
 
-        assert fetcher.fileno() is not None
         (last,) = children()
         assert spare != last
+
+
+def test_a_process_that_dies_before_the_other_has_loaded(make: Make) -> None:
+    """The other one has the request."""
+    with busy() as (url, _):
+        fetcher = make(url, spare=True)
+        first, spare = hang(fetcher)
+        os.kill(spare, signal.SIGSTOP)
+        fetcher.restart()
+        os.kill(first, signal.SIGKILL)
+        while first in children():
+            attend(fetcher)
+
+        assert [spare] == children()
+        assert fetcher.deadline_at is not None
 
 
 def test_with_a_connection_the_spare_ends(make: Make) -> None:
     """Its memory is not needed any more; the request goes on where it is."""
     with busy() as (url, server):
         fetcher = make(url, spare=True)
-        spare = hang(fetcher)
+        first, _ = hang(fetcher)
         server.accept()[0].close()
         while len(children()) > 1:
             attend(fetcher)
 
-        assert [spare] != children()
+        assert [first] == children()
 
 
 RESOLVER = """

@@ -223,8 +223,9 @@ def _lock(descriptor: int, give_up_at: float) -> bool:
 
 
 def _encode(book: LedgerState) -> bytes:
-    words = [f"{book.last_number} {book.blocked_until:.3f}"]
-    words += [f"{entry.number} {entry.ends_at:.3f}" for entry in book.entries]
+    # To the last digit: rounded up, the longest deadline would be too far ahead to be true.
+    words = [f"{book.last_number} {book.blocked_until!r}"]
+    words += [f"{entry.number} {entry.ends_at!r}" for entry in book.entries]
     text = " ".join(words)
     return f"{MAGIC} {zlib.crc32(text.encode()):08x} {text}\n".encode()
 

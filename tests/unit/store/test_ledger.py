@@ -410,3 +410,11 @@ def test_no_content_breaks_it_or_frees_a_slot(
     assert len(budget.free_in) <= 18
     clock.now += MAX_DEADLINE + 200.0
     assert ledger.take(deadline=5.0)[0] is not None
+
+
+def test_the_longest_request_counts_at_once(path: Path, clock: Clock) -> None:
+    """The file keeps each point in time as it is: none moves further ahead than can be true."""
+    clock.now = 1000.0006
+    Ledger(path, 18, clock=clock).take(deadline=MAX_DEADLINE)
+
+    assert 1 == Ledger(path, 18, clock=clock).view().used

@@ -224,7 +224,7 @@ class Machine:
         elif isinstance(event, RouteChangeFailed):
             self._actions += self.guard.change_failed(event.reason, self.facts.network, now)
         elif isinstance(event, Answered):
-            self._actions += self.poller.answered(event, now)
+            self._actions += self.poller.answered(event, self.state, self.facts, now)
             if isinstance(event, (RequestFailed, RateLimited)):
                 intake.failed(event, now)
             else:

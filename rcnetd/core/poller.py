@@ -82,12 +82,15 @@ class Poller:
         self.in_flight = None
         self.pacer.refused(now)
 
-    def answered(self, event: Answered, now: float) -> list[Action]:
+    def answered(self, event: Answered, state: State, facts: Facts, now: float) -> list[Action]:
         """Note how the request has ended; the log says a failure once."""
         self.in_flight = None
         if isinstance(event, RequestFailed):
-            delay = self.pacer.failed(now, event.retry_after)
-            return self._log_failure(event, f"{event.reason}, retrying in {delay:.1f} s")
+            self.pacer.failed(now, event.retry_after)
+            wanted = next_operation(state, facts, self._asked_at, now)
+            # Once READY, the next time is the next recheck, not the end of the backoff.
+            delay = self.pacer.due_at(now, interval=wanted[1] if wanted else 0.0) - now
+            return self._log_failure(event, f"{event.reason}, retrying in {_words(delay)}")
         if isinstance(event, RateLimited):
             delay = self.pacer.limited(now, event.retry_after)
             text = f"the API's rate limit is reached, silent for {delay:.0f} s"
@@ -138,6 +141,10 @@ class Poller:
         source, device = facts.servicenet.address.ip, facts.servicenet.link.name
         address = facts.api.proven if now < facts.api.resolve_at else None
         return Fetch(operation, source, device, REQUEST_TIMEOUT, address)
+
+
+def _words(delay: float) -> str:
+    return f"{delay:.1f} s" if delay < 100 else f"{delay / 60:.0f} min"
 
 
 def _is_alike(one: RequestFailed | RateLimited, other: RequestFailed | RateLimited | None) -> bool:

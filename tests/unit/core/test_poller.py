@@ -12,6 +12,7 @@ from tests.support.playbook import (
     MANAGED,
     Playbook,
     World,
+    boot,
     foreign_default,
 )
 
@@ -127,3 +128,13 @@ def test_each_operation_that_answers_again_is_said() -> None:
         "'gateway_ip' answers again", "the API answers again"
     ]  # fmt: skip
     assert book.machine.poller.last_failure is None
+
+
+def test_a_failed_recheck_says_when_the_next_one_is() -> None:
+    """Once READY the API is asked again at the next recheck; the log names no backoff."""
+    book = boot(MANAGED, ASSIGNED, DEPLOYED)
+    book.wait(15 * 60)
+    assert Operation.GATEWAY is book.asked[-1]
+    book.tell(RequestFailed(Operation.GATEWAY, kind="dns", reason="no such name"))
+
+    assert "Failed to ask 'gateway_ip': no such name, retrying in 15 min" == book.said[-1]

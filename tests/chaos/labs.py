@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rcnetd.emulator.certificates import Authority
 from rcnetd.lab.topology import (
     API,
     GATEWAY,
@@ -213,25 +210,11 @@ class GuestLab:
     """A whole guest: systemd restarts the daemon, its manager manages the links."""
 
     def __init__(self, stack: contextlib.ExitStack, manager: str) -> None:
-        from tests.boot.conftest import build, disk, install
-        from tests.boot.guest import Guest, Overlay, bake, configure
-        from tests.boot.trees import RELEASES, cache, tree
+        from tests.boot.single import built_guest
 
-        release, self._manager = RELEASES[-1], manager
-        place = Path(tempfile.mkdtemp(prefix="run-", dir=cache()))
-        stack.callback(shutil.rmtree, place, ignore_errors=True)
-        authority = Authority()
-        overlay = Overlay(place / release, [tree(release)])
-        try:
-            install(overlay.root, build("packaging/build-deb", "rcnetd_*.deb", place))
-            bake(overlay.root, authority)
-        finally:
-            overlay.close()
-        root = stack.enter_context(disk(place, [overlay.changes, tree(release)])).root
-        configure(root, manager, 0)
-        self.topology = stack.enter_context(Topology())
-        self._guest = Guest(root, manager, self.topology, authority)
-        stack.callback(self._guest.close)
+        self._manager = manager
+        self._guest, _ = built_guest(stack, manager)
+        self.topology, root = self._guest.topology, self._guest.root
         self._guest.set("gateway: {recheck_interval: 10s}\n")
         self.api = self._guest.emulate(TIMELINE)
         stack.enter_context(self._guest.boot())

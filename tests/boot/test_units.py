@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from rcnetd.fetcher.confinement import _landlock_version as landlock_version
 from tests.boot.conftest import Image, MakeGuest, disk
 from tests.boot.guest import ENTER, MANAGERS, chroot, configure, control_groups, write
+from tests.boot.test_boot import DAEMON, DEPLOYED, check_ready
 from tests.boot.trees import RELEASES
 
 UNITS = sorted(path.name for path in (Path(__file__).parents[2] / "systemd").glob("*.[sp]*[eh]"))
 MAX_EXPOSURE = 1.6
 # It writes files of whatever owner below /etc, and asks the network managers over the bus.
-EXPOSURE_MOST_OF = {"rcnetd-persist.service": 1.9}
+EXPOSURE_MOST_OF = {"rcnetd-persist.service": 1.7}
 
 # What somebody who has taken over the daemon would try. Each line of the answer: what, and whether
 # it could be done.
@@ -138,3 +140,37 @@ ExecStart=/usr/local/bin/probe /run/rcnetd/{unit}
         ], "the probe itself"
         assert {"change-route"} == answers["/run/rcnetd/rcnetd"]
         assert set() == answers["/run/rcnetd/rcnetd-deployed"]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_fetcher_is_confined_in_its_unit(make_guest: MakeGuest, release: str) -> None:
+    """The unit's own sandbox leaves all that this kernel has of it, and the status says so."""
+    guest = make_guest(release, "ifupdown")
+    guest.emulate(DEPLOYED)
+    with guest.boot():
+        check_ready(guest)
+        daemon = guest.show(DAEMON, "MainPID")
+        guest.run("systemctl", "reload", DAEMON)  # a new fetcher asks again
+
+        def facts(pid: str) -> dict[str, str]:
+            text = guest.run("sh", "-c", f"cat /proc/{pid}/status /proc/{pid}/limits", check=False)
+            return {key: value.strip() for key, value in re.findall("(?m)^(.*?)(?::|  )(.*)", text)}
+
+        def confined() -> dict[str, str]:
+            children = guest.run("cat", f"/proc/{daemon}/task/{daemon}/children").split()
+            found = facts(children[-1]) if children else {}
+            filters = int(facts(daemon)["Seccomp_filters"])
+            return found if int(found.get("Seccomp_filters", 0)) > filters else {}
+
+        guest.until(confined)
+        found = confined()
+        assert ("1", "0" * 16, "0" * 16) == tuple(
+            found[name] for name in ("NoNewPrivs", "CapEff", "CapPrm"))  # fmt: skip
+        assert ["0", "0"] == found["Max file size"].split()[:2]
+        version = max(0, landlock_version())
+        guest.until(lambda: guest.status["fetcher"])
+        assert {"landlock": version, "seccomp": True} == guest.status["fetcher"]
+        word = f"Landlock {version} and seccomp" if version else "seccomp"
+        said = guest.run("rcnetctl", "status")
+        print(f"\n{release}: {re.findall('Fetcher.*', said)}")
+        assert f"confined by {word}" in said

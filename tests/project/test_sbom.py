@@ -54,6 +54,14 @@ def test_what_was_built_can_be_checked(dist: Path) -> None:
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize("build", ["build-deb", "build-rpm"])
+def test_the_build_describes_what_it_has_built(build: str) -> None:
+    """As its last step but naming the packages."""
+    steps = (TREE / "packaging" / build).read_text().splitlines()
+
+    assert "packaging/sbom" == steps[-2]
+
+
 def test_nothing_to_describe(tmp_path: Path) -> None:
     """It is one line."""
     done = subprocess.run(

@@ -329,6 +329,10 @@ def _route_paths(profile: Profile, kind: str = "route") -> list[str]:
 def _check(tree: Tree, target: Target, our_paths: set[str]) -> None:
     """Read the new files by the other reader: ours is the only default route that wins."""
     defaults = read_defaults(tree)
+    if not defaults:
+        raise CannotPersist(
+            f"{DIRECTORY}: with the new files there would be no default route; nothing is written"
+        )
     best = min(default.metric for default in defaults)
     for default in defaults:
         is_ours = default.path in our_paths and default.gateway == target.gateway

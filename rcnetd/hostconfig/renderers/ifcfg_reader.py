@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import AddressValueError, IPv4Address
 
 from rcnetd.hostconfig.renderers.model import CannotPersist, DefaultRoute, Tree
 from rcnetd.hostconfig.renderers.route_arguments import ip_default
@@ -68,7 +68,7 @@ def _connection(
     if gateway is None and everywhere.get("GATEWAY"):
         source, gateway = _ROOT + "network", everywhere["GATEWAY"]
     if gateway and not never:
-        yield DefaultRoute(link, IPv4Address(gateway), _metric(values), source)
+        yield DefaultRoute(link, _address(gateway, source), _metric(values), source)
 
 
 def _routes(tree: Tree, name: str, values: _Values) -> Iterator[DefaultRoute]:
@@ -110,6 +110,13 @@ def _link(path: str, values: _Values) -> str:
 def _flag(values: _Values, key: str, *, default: bool) -> bool:
     word = values.get(key, "").lower()
     return word in _TRUE or (default and word not in _FALSE)
+
+
+def _address(text: str, path: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except AddressValueError:
+        raise CannotPersist(f"{path}: GATEWAY={text} is not an IPv4 address; fix it") from None
 
 
 def _metric(values: _Values) -> int:

@@ -110,7 +110,7 @@ def unedited(path: str, data: bytes) -> bytes | None:
 
 def own(lines: Sequence[str]) -> bytes:
     """A file of our own."""
-    return "".join(f"{line}\n" for line in (HEADER, *lines)).encode()
+    return "".join(f"{line}\n" for line in (HEADER, *lines)).encode("utf-8", "surrogateescape")
 
 
 def changes(tree: Tree, edited: Mapping[str, Document], ours: Mapping[str, bytes]) -> Changes:

@@ -319,7 +319,10 @@ def _body(response: requests.Response) -> bytes:
         raise Oversize(f"the answer is larger than {MAX_BODY // 1024} KiB")
     body = b""
     while len(body) <= MAX_BODY:
-        piece = response.raw.read(MAX_BODY + 1 - len(body), decode_content=False)
+        try:
+            piece = response.raw.read(MAX_BODY + 1 - len(body), decode_content=False)
+        except ValueError as error:  # http.client's, of a chunk whose size is none
+            raise InvalidAnswer(f"the answer is not HTTP: {quoted(str(error))}") from error
         if not piece:
             break
         body += piece

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import http.client as http_client
 import socket
 import time
 import warnings
@@ -443,6 +444,21 @@ def test_broken_answers(lab: Lab, answer: bytes, tls: bool, kind: str, reason: s
     error = failure(client(lab, lab.server(answer, tls=tls)))
 
     assert (kind, True) == (error.kind, reason in error.reason), error.reason
+
+
+def test_what_the_library_cannot_read_is_no_traceback(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """http.client has errors of its own for its peer's mistakes, and of Python's for the rest."""
+
+    def read(*_: object) -> bytes:
+        raise ValueError("read length must be non-negative or -1")
+
+    monkeypatch.setattr(http_client.HTTPResponse, "read", read)
+    error = failure(client(lab, lab.server(http(b"8\r\n10.0.0.1\r\n0\r\n\r\n", CHUNKED))))
+
+    assert error.kind == "invalid"
+    assert error.reason == "the answer is not HTTP: 'read length must be non-negative or -1'"
 
 
 def test_a_cut_in_tls_is_no_end(lab: Lab) -> None:

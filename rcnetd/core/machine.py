@@ -220,7 +220,7 @@ class Machine:
         elif isinstance(event, BudgetObserved):
             self.poller.pacer.budget_observed(now, event.free_in, event.blocked_for)
         elif isinstance(event, NoSlot):
-            self.poller.refused(now)
+            self.poller.refused(event.operation, now)
         elif isinstance(event, RouteChangeFailed):
             self._actions += self.guard.change_failed(event.reason, self.facts.network, now)
         elif isinstance(event, Answered):

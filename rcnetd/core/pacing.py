@@ -28,7 +28,8 @@ class Pacer:
         self.limit_to(limit)
         self.failures = 0
         self._jitter = jitter
-        self._in_step = True
+        self._phase = jitter()  # where in an interval this server's polls are
+        self._rested = 0.0  # the long interval that the last request was asked at
         self._sent_at = -WINDOW
         self._turn_at = -WINDOW  # where the next evenly spaced poll belongs
         self._retry_at = 0.0  # the end of a backoff
@@ -41,16 +42,16 @@ class Pacer:
         self.limit = limit
         self.interval = 60.0 / (limit - RESERVED)
 
-    def sent(self, now: float) -> None:
-        """Note that a request goes out at *now*."""
+    def sent(self, now: float, interval: float = 0.0) -> None:
+        """Note that a request goes out at *now*; *interval* is that of `due_at`."""
         spacing = self._spacing(now)
-        if self._in_step:
-            spacing *= 0.5 + self._jitter() / 2
-            self._in_step = False
-        # From turn to turn, not from answer to answer: a slow answer does not stretch the poll.
-        late = now - self._turn_at
-        self._turn_at = (self._turn_at if 0 <= late < self.interval else now) + spacing
-        self._sent_at = now
+        if 0 <= now - self._turn_at < self.interval:
+            # From turn to turn, not from answer to answer: a slow answer does not stretch the poll.
+            self._turn_at += spacing
+        else:
+            # Out of turn, as the first requests of a boot: other servers do the same just now.
+            self._turn_at = now + spacing * self._phase
+        self._sent_at, self._rested = now, interval
 
     def succeeded(self) -> None:
         """Note that a request was answered as the API page says."""
@@ -105,11 +106,14 @@ class Pacer:
         """When the next request may go out.
 
         *urgent* is the first request for something new: it need not await its turn. *interval*
-        asks for a longer spacing than the budget's, in seconds.
+        asks for a longer spacing than the budget's, in seconds; the first such spacing is shorter
+        by up to half, since other servers begin it just now, too.
         """
-        turn = max(self._turn_at, self._sent_at + interval)
+        share = 1.0 if interval == self._rested else 0.5 + self._phase / 2
+        rested_at = self._sent_at + interval * share
+        turn = max(self._turn_at, rested_at)
         if self.failures:
-            turn = max(self._retry_at, self._sent_at + interval)
+            turn = max(self._retry_at, rested_at)
         elif urgent:
             turn = now
         return max(turn, self._silent_until, self._slot_free_at(now))

@@ -77,8 +77,9 @@ class Poller:
         self.in_flight, self._urgent = None, True
         self._asked_at.clear()
 
-    def refused(self, now: float) -> None:
-        """The ledger gave no slot."""
+    def refused(self, operation: Operation, now: float) -> None:
+        """The ledger gave no slot: nothing was sent, and whoever waited for it still does."""
+        self._asked_at.pop(operation, None)
         self.in_flight = None
         self.pacer.refused(now)
 
@@ -124,7 +125,7 @@ class Poller:
             )
             self.next_at = self.pacer.due_at(now, urgent=urgent, interval=interval)
             if now >= self.next_at:
-                return [self._fetch(operation, facts, now)]
+                return [self._fetch(operation, interval, facts, now)]
         # While ServiceNet is awaited the next request may be due any moment: the fetcher stays.
         is_idle = state is not State.WAITING_FOR_SERVICENET
         if is_idle and self.next_at > now + FETCHER_IDLE_DELAY and not self._released:
@@ -132,10 +133,10 @@ class Poller:
             return [ReleaseFetcher()]
         return []
 
-    def _fetch(self, operation: Operation, facts: Facts, now: float) -> Fetch:
+    def _fetch(self, operation: Operation, interval: float, facts: Facts, now: float) -> Fetch:
         assert facts.servicenet is not None
         self._urgent = self._at_once = self._released = False
-        self.pacer.sent(now)
+        self.pacer.sent(now, interval)
         self._asked_at[operation] = now
         self.in_flight, self.next_at = operation, inf
         source, device = facts.servicenet.address.ip, facts.servicenet.link.name

@@ -553,6 +553,14 @@ def test_a_refusal_by_the_ledger_is_waited_out() -> None:
     assert book.asked == [FEATURES, FEATURES]
 
 
+def test_what_the_ledger_refused_is_as_urgent_as_before() -> None:
+    """It was not sent: it need not await a turn as well."""
+    book = boot()
+    book.tell(BudgetObserved(tuple(0.5 for _ in range(18))), NoSlot(FEATURES)).wait(1.5)
+
+    assert [FEATURES, FEATURES] == book.asked
+
+
 def test_route_json_is_written_once_per_route() -> None:
     """The persister is told when a route comes into effect, not at every look."""
     book = boot(MANAGED, ASSIGNED, DEPLOYED).wait(300)

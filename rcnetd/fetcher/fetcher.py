@@ -5,7 +5,8 @@ lines is checked like anything from outside, and a line that is not in its proto
 protocol is described in `rcnetd.fetcher.process`.
 
 One request is on its way at a time. At its deadline the fetcher is killed: no resolver library can
-be relied on to give up in time.
+be relied on to give up in time. So is one whose request starts over, once a second process has
+loaded that takes it.
 """
 
 from __future__ import annotations

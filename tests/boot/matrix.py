@@ -7,9 +7,10 @@ from pathlib import Path
 from tests.boot.guest import MANAGERS
 from tests.boot.test_boot import ANYWHERE, DOWN, NEWEST, RPM, SCENARIOS
 from tests.boot.trees import RELEASES
+from tests.support.made_part import MadePart
 
 README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- boots: made by tests/run boot -->\n", "<!-- end of boots -->\n"
+IN_README = MadePart(README, "<!-- boots: made by tests/run boot -->\n", "<!-- end of boots -->\n")
 NAMES = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13"}
 TITLES = {
     "netplan": "netplan, networkd",
@@ -43,13 +44,7 @@ def table(results: dict[Boot, bool]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def in_readme(text: str) -> str:
-    """Return the part of *text* between the markers."""
-    return text.partition(BEGIN)[2].partition(END)[0]
-
-
 def write(results: dict[Boot, bool]) -> None:
     """Put the table into the README if the run was complete."""
     if set(PLANNED) <= results.keys():
-        text = README.read_text(encoding="utf-8")
-        README.write_text(text.replace(in_readme(text), table(results)), encoding="utf-8")
+        IN_README.text = table(results)

@@ -12,10 +12,11 @@ from typing import NamedTuple
 from rcnetd.core.settings import PublicInterface
 from tests.consumers.programs import CONSUMERS
 from tests.consumers.table import OK, SKIPPED, expected
+from tests.support.made_part import MadePart
 from tests.support.trees import cases
 
 TABLE = Path(__file__).with_name("TABLE.md")
-BEGIN, END = "<!-- made by tests/run consumers -->\n", "<!-- end -->\n"
+IN_TABLE = MadePart(TABLE, "<!-- made by tests/run consumers -->\n", "<!-- end -->\n")
 NAMES = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13"}
 REVERTED = "revert"
 POLICIES = tuple(policy.value for policy in PublicInterface)
@@ -85,13 +86,7 @@ def _different(words: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield from ((what, word) for what, word in words.items() if word != OK)
 
 
-def in_table(text: str) -> str:
-    """The part of *text* between the markers."""
-    return text.partition(BEGIN)[2].partition(END)[0]
-
-
 def write(results: Mapping[Boot, bool]) -> None:
     """Put the results into TABLE.md if the run was complete."""
     if set(PLANNED) <= results.keys():
-        text = TABLE.read_text(encoding="utf-8")
-        TABLE.write_text(text.replace(in_table(text), table(results)), encoding="utf-8")
+        IN_TABLE.text = table(results)

@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 
 from rcnetd.core.states import EXITS, READY_STATES, TRANSITIONS, Condition, State
+from tests.support.made_part import MadePart
 
 PAGE = Path(__file__).parents[2] / "rcnetd" / "ARCHITECTURE.md"
-BEGIN, END = "<!-- diagram: made by tests/generate/diagram.py -->\n", "<!-- end of diagram -->\n"
+ON_PAGE = MadePart(
+    PAGE, "<!-- diagram: made by tests/generate/diagram.py -->\n", "<!-- end of diagram -->\n"
+)
 MANY = 4  # so many states share a transition that is not drawn
 FIRST = State.WAITING_FOR_SERVICENET
 SOURCES: dict[tuple[Condition, State], list[State]] = {}
@@ -75,16 +78,9 @@ def _shared() -> str:
     return "\n".join(lines) + "\n"
 
 
-def on_page(text: str) -> str:
-    """Return the part of *text* between the markers."""
-    return text.partition(BEGIN)[2].partition(END)[0]
-
-
 def write() -> None:
     """Put the diagram between the markers of the page."""
-    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    PAGE.write_text(before + begin + diagram() + end + after, encoding="utf-8")
+    ON_PAGE.text = diagram()
 
 
 if __name__ == "__main__":

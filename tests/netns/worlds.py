@@ -20,6 +20,7 @@ import rcnetd
 from rcnetd.lab.topology import API, PUBLIC_ROUTER
 from tests.chaos.blows import BLOWS, BRIDGES, POLICIES, carry_out
 from tests.netns.daemons import ONCE, Cloud, Daemon
+from tests.support.made_part import MadePart
 from tests.support.waiting import LONG, until
 
 NAME = "dfw.api.rackconnect.rackspace.com"
@@ -29,7 +30,9 @@ COLUMNS = BEFORE, AT_READY, AT_RESTART, AT_UPGRADE = (
     "before the first start", "comes at READY", "at a restart", "at an upgrade",
 )  # fmt: skip
 README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- worlds: made by tests/run netns -->\n", "<!-- end of worlds -->\n"
+IN_README = MadePart(
+    README, "<!-- worlds: made by tests/run netns -->\n", "<!-- end of worlds -->\n"
+)
 
 
 class Host:
@@ -281,15 +284,7 @@ def table(results: dict[tuple[str, str], str]) -> str:
 PLANNED = {(name, column): WORLDS[name].said(column) for name in WORLDS for column in COLUMNS}
 
 
-def in_readme(text: str) -> str:
-    """The part of *text* between the markers."""
-    return text.partition(BEGIN)[2].partition(END)[0]
-
-
 def write(results: dict[tuple[str, str], str]) -> None:
     """Put the table into the README if the run was complete."""
     if results.keys() >= PLANNED.keys():
-        before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        text = f"{before}{begin}{table(results)}{END}{after}"
-        README.write_text(text, encoding="utf-8")
+        IN_README.text = table(results)

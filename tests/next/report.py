@@ -8,9 +8,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from rcnetd.basic.dataclass import dataclass
+from tests.support.made_part import MadePart
 
 README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- next: made by tests/run next -->\n", "<!-- end of next -->\n"
+IN_README = MadePart(README, "<!-- next: made by tests/run next -->\n", "<!-- end of next -->\n")
 # What the guests have, and what only the machine has that builds and tests.
 SEEN = (
     "base-files", "systemd", "python3", "netplan.io", "network-manager", "ifupdown", "cloud-init",
@@ -71,6 +72,4 @@ def table(seen: Mapping[str, str], outcomes: Mapping[str, Outcome]) -> str:
 
 def keep(text: str) -> None:
     """Put the tables into the README."""
-    readme = README.read_text(encoding="utf-8")
-    before, _, rest = readme.partition(BEGIN)
-    README.write_text(f"{before}{BEGIN}{text}{END}{rest.partition(END)[2]}", encoding="utf-8")
+    IN_README.text = text

@@ -109,13 +109,9 @@ def test_the_picture_is_up_to_date() -> None:
 
 def test_the_table_of_boots_is_of_all_boots() -> None:
     """A complete `tests/run boot` has written it, and every boot succeeded."""
-    text = matrix.README.read_text(encoding="utf-8")
-
-    assert matrix.table(dict.fromkeys(matrix.PLANNED, True)) == matrix.in_readme(text)
+    assert matrix.table(dict.fromkeys(matrix.PLANNED, True)) == matrix.IN_README.text
 
 
 def test_the_table_of_worlds_is_of_all_worlds() -> None:
     """A complete `tests/run netns` has written it."""
-    text = worlds.README.read_text(encoding="utf-8")
-
-    assert worlds.table(worlds.PLANNED) == worlds.in_readme(text)
+    assert worlds.table(worlds.PLANNED) == worlds.IN_README.text

@@ -7,10 +7,13 @@ import json
 from pathlib import Path
 
 from tests.boot.trees import cache
+from tests.support.made_part import MadePart
 
 KEPT = "vm-shown.json"  # in the cache
 README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- machines: made by tests/run vm -->\n", "<!-- end of machines -->\n"
+IN_README = MadePart(
+    README, "<!-- machines: made by tests/run vm -->\n", "<!-- end of machines -->\n"
+)
 FIRST = "first boot, the gateway is assigned late"
 API_DEAD = "second boot, the API is dead"
 REMOVED = "third boot, rcnetd is removed"
@@ -47,11 +50,6 @@ def table(shown: set[Shown]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def in_readme(text: str) -> str:
-    """The part of *text* between the markers."""
-    return text.partition(BEGIN)[2].partition(END)[0]
-
-
 def write(shown: set[Shown], minutes: float, package: str) -> None:
     """Add what a run has shown of a package; put the table into the README once that is all.
 
@@ -66,9 +64,6 @@ def write(shown: set[Shown], minutes: float, package: str) -> None:
             minutes += kept["minutes"]
     content = {"package": package, "minutes": minutes, "shown": sorted(shown)}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    text = README.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if set(PLANNED) <= shown and end:
+    if set(PLANNED) <= shown:
         took = f"\nAll of it takes {minutes:.0f} minutes on two cores.\n"
-        README.write_text(before + begin + table(shown) + took + end + after, encoding="utf-8")
+        IN_README.text = table(shown) + took

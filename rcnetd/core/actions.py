@@ -30,6 +30,11 @@ class Fetch(Action):
 
 
 @dataclass(frozen=True)
+class AbandonRequest(Action):
+    """Give up the request: it was sent from a link or an address that does not count any more."""
+
+
+@dataclass(frozen=True)
 class RestartRequest(Action):
     """Start the request over if it has no connection yet: what it depends on has changed."""
 

@@ -243,6 +243,7 @@ class Machine:
         """What a request depends on has changed: ServiceNet, addresses, routes to the API."""
         if after.servicenet is None:
             return
+        self._actions += self.poller.moved(after.servicenet)
         if before.servicenet is None or before.servicenet.address != after.servicenet.address:
             self.poller.reset_backoff()
         elif self.awaits_api and _way_has_changed(before, after):

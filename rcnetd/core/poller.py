@@ -7,14 +7,24 @@ is on its way, and what came of it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import IPv4Address
 from math import inf
 
-from rcnetd.core.actions import Action, Fetch, HoldRequests, Log, ReleaseFetcher, RestartRequest
+from rcnetd.core.actions import (
+    AbandonRequest,
+    Action,
+    Fetch,
+    HoldRequests,
+    Log,
+    ReleaseFetcher,
+    RestartRequest,
+)
 from rcnetd.core.events import Answered, RateLimited, RequestFailed
 from rcnetd.core.facts import Facts
 from rcnetd.core.model import Operation
 from rcnetd.core.pacing import Pacer
 from rcnetd.core.polling import next_operation
+from rcnetd.core.servicenet import ServiceNet
 from rcnetd.core.snapshot import Requests
 from rcnetd.core.states import State
 
@@ -35,6 +45,7 @@ class Poller:
         self._urgent = False  # something new is wanted: its first request need not await its turn
         self._at_once = False  # what failed can succeed now: nothing is awaited at all
         self._released = False
+        self._sent_from: tuple[IPv4Address, int] | None = None  # what is on its way
 
     @property
     def last_failure(self) -> RequestFailed | RateLimited | None:
@@ -70,6 +81,14 @@ class Poller:
         self.pacer.reset_backoff()
         self._at_once = True
         return []
+
+    def moved(self, servicenet: ServiceNet) -> list[Action]:
+        """ServiceNet is *servicenet*: no answer comes to what was sent from elsewhere."""
+        if self.in_flight is None or self._sent_from == _source(servicenet):
+            return []
+        self._asked_at.pop(self.in_flight, None)
+        self.in_flight = None
+        return [AbandonRequest()]
 
     def reconfigured(self, limit: int) -> None:
         """The settings are others: what was on its way is not any more, and all is asked again."""
@@ -140,8 +159,13 @@ class Poller:
         self._asked_at[operation] = now
         self.in_flight, self.next_at = operation, inf
         source, device = facts.servicenet.address.ip, facts.servicenet.link.name
+        self._sent_from = _source(facts.servicenet)
         address = facts.api.proven if now < facts.api.resolve_at else None
         return Fetch(operation, source, device, REQUEST_TIMEOUT, address)
+
+
+def _source(servicenet: ServiceNet) -> tuple[IPv4Address, int]:
+    return servicenet.address.ip, servicenet.link.ifindex
 
 
 def _words(delay: float) -> str:

@@ -22,6 +22,7 @@ from rcnetd.basic.clock import ClockWatch
 from rcnetd.basic.inotify import FileWatch
 from rcnetd.config.fragments import ConfigError
 from rcnetd.core.actions import (
+    AbandonRequest,
     Action,
     AddRoute,
     Fetch,
@@ -284,6 +285,9 @@ class Daemon:
     def _fetch(self, action: Fetch) -> Iterable[Event]:
         return self._requests.fetch(action)
 
+    def _abandon_request(self, _: AbandonRequest) -> Iterable[Event]:
+        return self._requests.abandon()
+
     def _restart_request(self, _: RestartRequest) -> None:
         self._requests.restart()
 
@@ -437,6 +441,7 @@ CARRY_OUT: dict[type[Action], Callable[[Daemon, Any], Iterable[Event] | None]] =
     Log: Daemon._log,
     NoteRepair: Daemon._note_repair,
     Fetch: Daemon._fetch,
+    AbandonRequest: Daemon._abandon_request,
     RestartRequest: Daemon._restart_request,
     HoldRequests: Daemon._hold_requests,
     ReleaseFetcher: Daemon._release_fetcher,

@@ -89,6 +89,13 @@ class Requests:
         """Start the request over if it has no connection yet."""
         self._fetcher.restart()
 
+    def abandon(self) -> list[Event]:
+        """Give up the request on its way; the next one finds a process that loads."""
+        seen = self._fetcher.has_connection
+        self._fetcher.close()
+        self._fetcher.start()
+        return self._settle(seen=seen)
+
     def receive(self) -> tuple[Answered | None, list[Event]]:
         """What the fetcher has to say: the answer, if it is whole, and what the budget is now."""
         return self._ended(self._fetcher.receive())
@@ -106,15 +113,15 @@ class Requests:
         self._tally.answered(name, fields, now)
         took = round(now - self._sent_at, 6)
         self._timeline.add(now, "answer", operation=name, took=took, **fields)
+        return answer, self._settle(seen=not isinstance(answer, RequestFailed) or bool(answer.peer))
+
+    def _settle(self, *, seen: bool) -> list[Event]:
+        """End the slot; give it back if the API has not *seen* the request."""
         if self._slot is None:
-            return answer, []
+            return []
         slot, self._slot = self._slot, None
-        # Without a connection the API has not seen it.
-        unseen = isinstance(answer, RequestFailed) and answer.peer is None
-        budget = self._use(
-            lambda: self._ledger.give_back(slot) if unseen else self._ledger.end(slot)
-        )
-        return answer, [_budget_observed(budget)]
+        budget = self._use(lambda: self._ledger.end(slot) if seen else self._ledger.give_back(slot))
+        return [_budget_observed(budget)]
 
     def block(self, seconds: float) -> list[Event]:
         """The API's rate limit is reached: no request for *seconds*."""

@@ -37,7 +37,9 @@ MAX_REQUEST_SIZE = 4096  # bytes; PIPE_BUF: written at once or not at all
 EXIT_GRACE = 0.2  # seconds for an exit code of its own
 UNCONNECTED = ("starting", "resolving", "connecting")  # of `PHASES`: nothing was sent yet
 RESOLVE_TIMEOUT = 45.0  # seconds more for looking up the name: the resolver has its own time-outs
-SPARE_AFTER = 0.5  # seconds without a connection after which another process loads, for `restart`
+# Seconds without a connection after which another process loads, for `restart`; and how often what
+# the process took to begin is added: a busy machine is slow, and gets no more to do by this.
+SPARE_AFTER, SPARE_PATIENCE = 0.5, 10
 EXPIRE_AFTER = 2.0  # seconds past its own time-out after which the fetcher is killed
 
 
@@ -83,6 +85,8 @@ class Fetcher:
         self._wants_spare = spare
         self._spare: Child | None = None
         self._spare_at: float | None = None  # when to start it
+        self._spare_after = SPARE_AFTER
+        self._handed_at = 0.0
         self._successor: Child | None = None  # has the request, too, and is about to take over
         self._expires_at: float | None = None  # when the request has to be over
         # Children come and go, and the number of a closed pipe is soon another's: whoever selects
@@ -173,6 +177,7 @@ class Fetcher:
     def _second(self) -> Child | None:
         """The spare, or a new process, with the request; None if there is none to be had."""
         spare, self._spare, self._spare_at = self._spare, None, None
+        self._handed_at = time.monotonic()
         for _ in range(2):
             with contextlib.suppress(OSError):
                 child = spare or Child(spawn(self._fixed["ca_file"]))
@@ -187,6 +192,11 @@ class Fetcher:
         """When to call `expire`, in monotonic seconds; None without a request."""
         times = (self._expires_at, self._spare_at)
         return min((one for one in times if one is not None), default=None)
+
+    @property
+    def has_connection(self) -> bool:
+        """Whether the request on its way may have reached the API."""
+        return self._phase not in UNCONNECTED
 
     def fileno(self) -> int | None:
         """The descriptor to select on for reading; None when there is no process."""
@@ -276,7 +286,7 @@ class Fetcher:
 
     def _hand_over(self) -> None:
         """Have the request on its way, or the answer in `expire`."""
-        self._phase = "starting"
+        self._phase, self._handed_at = "starting", time.monotonic()
         if not self._write(self._line) and not self._trouble:
             self._stop()  # it does not read any more
             self._write(self._line)
@@ -311,15 +321,18 @@ class Fetcher:
     def _enter(self, phase: str) -> None:
         """The request has come to *phase*: looking up the name has a time of its own."""
         assert self._expires_at is not None
+        now = time.monotonic()
+        if self._phase == "starting":
+            self._spare_after = SPARE_AFTER + SPARE_PATIENCE * (now - self._handed_at)
         if phase not in UNCONNECTED:
             self._end_others()
         elif self._wants_spare and self._spare is self._successor is None:
-            self._spare_at = time.monotonic() + SPARE_AFTER
+            self._spare_at = now + self._spare_after
         if phase == "resolving" and self._resolving_at is None:
-            self._resolving_at = time.monotonic()
+            self._resolving_at = now
             self._expires_at += self._resolve_timeout
         elif self._phase == "resolving" and self._resolving_at is not None:
-            took = time.monotonic() - self._resolving_at
+            took = now - self._resolving_at
             self._expires_at += min(took, self._resolve_timeout) - self._resolve_timeout
             self._resolving_at = None
         self._phase = phase

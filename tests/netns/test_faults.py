@@ -15,7 +15,7 @@ import pytest
 
 from rcnetd.emulator.faults import CONNECTION, FAULTS
 from tests.netns.daemons import Cloud, Daemon
-from tests.support.waiting import until
+from tests.support.waiting import LONG, until
 
 pytestmark = [pytest.mark.netns, pytest.mark.faults]
 
@@ -109,7 +109,7 @@ def test_a_fault_in_a_state(cloud: Cloud, state: str, fault: str) -> None:
     if state == "WAITING_FOR_FEATURES":
         cloud.api.set_fault(fault)
     daemon = cloud.start(SETTINGS)
-    daemon.until_state(state)
+    daemon.until_state(state, 4 * LONG)  # sixteen of them start at once
     if state != "WAITING_FOR_FEATURES":
         cloud.api.set_fault(fault)
     routes = cloud.defaults()

@@ -316,6 +316,21 @@ def redirect(traffic: socket.socket) -> bytes:
     return struct.pack("!BBH", 5, 1, ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF) + rest
 
 
+def test_a_request_from_an_address_that_is_gone_is_cut_off(cloud: Cloud) -> None:
+    """Nothing comes back to it. The next one is sent at once, from the address that counts."""
+    cloud.emulate(ONCE)
+    cloud.api.set_fault("hang")
+    daemon = cloud.start()
+    until(lambda: cloud.api.requests)
+    cloud.topology.server.ip(
+        f"address del {SERVICENET} dev eth1", "address add 10.180.1.3/19 dev eth1"
+    )
+
+    until(lambda: [one for one in daemon.timeline if one["event"] == "request"][1:])
+    assert [] == [one for one in daemon.timeline if one["event"] == "answer"]
+    until(lambda: "10.180.1.3/19" in str(daemon.status["servicenet"]))
+
+
 def churn(server_ip: Callable[..., object], number: int) -> None:
     """Make and remove links, as container runtimes do."""
     for index in range(number):

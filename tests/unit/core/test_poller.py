@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv4Interface
+
 from rcnetd.basic.dataclass import replace
-from rcnetd.core.actions import Fetch, Log, RestartRequest
+from rcnetd.core.actions import AbandonRequest, Fetch, Log, RestartRequest
 from rcnetd.core.events import DependenciesChanged, RateLimited, RequestFailed
 from rcnetd.core.model import Operation
 from tests.support.playbook import (
@@ -24,6 +26,25 @@ def test_a_request_on_its_way_starts_over() -> None:
     book = Playbook().look().tell(DependenciesChanged())
 
     assert [RestartRequest()] == book.taken(RestartRequest)
+
+
+def test_a_request_from_an_address_that_is_gone_is_cut_off() -> None:
+    """No answer comes back to it: the next one goes out at once, from the address that counts."""
+    world = World()
+    book = Playbook(world).look()
+    world.addresses = [
+        replace(entry, interface=IPv4Interface("10.180.1.3/19"))
+        if entry.interface.ip == IPv4Address("10.180.1.2")
+        else entry
+        for entry in world.addresses
+    ]
+    book.look()
+
+    assert [AbandonRequest()] == book.taken(AbandonRequest)
+    sent = [action for action in book.taken(Fetch) if isinstance(action, Fetch)]
+    assert ["10.180.1.2", "10.180.1.3"] == [str(action.source) for action in sent]
+    assert 1 == len({action.operation for action in sent})
+    assert [AbandonRequest()] == book.look().taken(AbandonRequest)  # nothing has changed
 
 
 def test_a_request_that_failed_is_sent_at_once() -> None:

@@ -28,10 +28,14 @@ class Deaf:
     def __init__(self) -> None:
         self.deadline_at: float | None = None
         self.answer: Answered | None = None
-        self.submitted = self.restarted = self.closed = 0
+        self.submitted = self.restarted = self.closed = self.started = 0
+        self.has_connection = False
 
     def submit(self, *_: Any, **__: Any) -> None:
         self.submitted += 1
+
+    def start(self) -> None:
+        self.started += 1
 
     def restart(self) -> None:
         self.restarted += 1
@@ -124,6 +128,21 @@ def test_a_ledger_that_was_there_makes_us_cautious(desk: Desk, tmp_path: Path) -
     assert NoSlot(Operation.GATEWAY) in events
     assert isinstance(events[0], BudgetObserved)
     assert 60 < events[0].blocked_for <= 61
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_what_is_abandoned_costs_a_slot_once_it_has_a_connection(
+    desk: Desk, connected: bool
+) -> None:
+    """Without one the API has not seen it. The next request finds a process that loads."""
+    desk.requests.fetch(FETCH)
+    desk.fetcher.has_connection = connected
+    (budget,) = desk.requests.abandon()
+
+    assert isinstance(budget, BudgetObserved)
+    assert int(connected) == len(budget.free_in)
+    assert (1, 1) == (desk.fetcher.closed, desk.fetcher.started)
+    assert [] == desk.requests.abandon()
 
 
 def test_the_rest_is_the_fetchers(desk: Desk) -> None:
